@@ -1,0 +1,106 @@
+//! Owns: what a process may set about the engine and its worker, with the defaults. Refuses:
+//! telemetry settings, which come from the environment alone (`telemetry/config.rs`).
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// The engine's settings. Every field has a default: `{}` is a whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// A SQLite file, `:memory:`, or `sqlite:` followed by one of the two.
+    pub database: String,
+    /// SQLite's `synchronous`: `full` survives power loss, `normal` only a crash of the process.
+    pub synchronous: Synchronous,
+    /// How long a transaction waits for another process that writes, in seconds.
+    pub busy_timeout: f64,
+    /// The worker's settings; a process that only submits ignores them.
+    pub worker: WorkerConfig,
+}
+
+/// SQLite's `synchronous` pragma.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    /// Every commit is on the disk before it is acknowledged.
+    Full,
+    /// A power failure may take the last commits; a crash of the process takes none.
+    Normal,
+}
+
+/// What a worker may take and for how long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerConfig {
+    /// Handler threads: how many steps run at once.
+    pub concurrency: usize,
+    /// The namespaces whose steps this worker claims; empty means all.
+    pub namespaces: Vec<String>,
+    /// A claim is this worker's for so long, in seconds, and is renewed at a third of it.
+    pub lease_seconds: f64,
+    /// How long a stop waits for handlers that still run, in seconds.
+    pub shutdown_timeout: f64,
+    /// How often an idle worker looks whether another process wrote, in seconds.
+    pub poll_interval: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            database: "storage/tasker.sqlite3".into(),
+            synchronous: Synchronous::Full,
+            busy_timeout: 10.0,
+            worker: WorkerConfig::default(),
+        }
+    }
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        WorkerConfig {
+            concurrency: 10,
+            namespaces: Vec::new(),
+            lease_seconds: 30.0,
+            shutdown_timeout: 25.0,
+            poll_interval: 0.01,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a JSON object; unknown keys and impossible values are refused by name.
+    pub fn from_json(json: &str) -> Result<Config> {
+        let config: Config = serde_json::from_str(json)
+            .map_err(|error| Error::Configuration(format!("configuration: {error}")))?;
+        config.worker.check()?;
+        Ok(config)
+    }
+}
+
+impl WorkerConfig {
+    /// Refuses what no worker can run with.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |message: &str| Err(Error::Configuration(format!("worker: {message}")));
+        if !(1..=1000).contains(&self.concurrency) {
+            return refuse("concurrency must be between 1 and 1000");
+        }
+        if !(1.0..=86_400.0).contains(&self.lease_seconds) {
+            return refuse("lease_seconds must be between 1 and 86400");
+        }
+        if !(0.0..=86_400.0).contains(&self.shutdown_timeout) {
+            return refuse("shutdown_timeout must be between 0 and 86400 seconds");
+        }
+        if !(0.001..=60.0).contains(&self.poll_interval) {
+            return refuse("poll_interval must be between 0.001 and 60 seconds");
+        }
+        Ok(())
+    }
+
+    /// The lease as a duration.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs_f64(self.lease_seconds)
+    }
+}

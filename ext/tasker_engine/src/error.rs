@@ -1,0 +1,69 @@
+//! Owns: the one error type of the engine. Each variant says what happened, where, and what to do.
+
+use thiserror::Error;
+
+/// What can go wrong in the engine. The skin turns each variant into a Ruby exception of its own.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A template that cannot be used. `source_name` is the file, or `DSL`.
+    #[error("{source_name}: {message}")]
+    Template {
+        /// The file the template came from, or what else names it.
+        source_name: String,
+        /// What is wrong, in which step, and the cure.
+        message: String,
+    },
+    /// A request that cannot be taken as it stands; nothing was changed.
+    #[error("{0}")]
+    InvalidInput(String),
+    /// The context does not fit the template's `input_schema`.
+    #[error("{message}")]
+    SchemaViolation {
+        /// JSON pointer of the first value that does not fit; empty for the whole context.
+        field: String,
+        /// Every violation, one a line.
+        message: String,
+    },
+    /// No such task, step or template.
+    #[error("{0}")]
+    NotFound(String),
+    /// The state does not allow what was asked.
+    #[error("{0}")]
+    IllegalTransition(String),
+    /// A setting that cannot be used.
+    #[error("{0}")]
+    Configuration(String),
+    /// The database refused, or is gone.
+    #[error("store: {0}")]
+    Store(String),
+    /// The engine is stopped or stopping.
+    #[error("{0}")]
+    Stopped(String),
+    /// The caller asked to stop waiting (a signal, `Thread#kill`).
+    #[error("interrupted while waiting")]
+    Interrupted,
+    /// A fault of the engine's own.
+    #[error("internal error: {0}; please report it with the log lines around it")]
+    Internal(String),
+}
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A stable name for the variant, for logs and for the skin's exception classes.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Template { .. } => "template",
+            Error::InvalidInput(_) => "invalid_input",
+            Error::SchemaViolation { .. } => "schema_violation",
+            Error::NotFound(_) => "not_found",
+            Error::IllegalTransition(_) => "illegal_transition",
+            Error::Configuration(_) => "configuration",
+            Error::Store(_) => "store",
+            Error::Stopped(_) => "stopped",
+            Error::Interrupted => "interrupted",
+            Error::Internal(_) => "internal",
+        }
+    }
+}
