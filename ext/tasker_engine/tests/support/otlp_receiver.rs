@@ -87,6 +87,25 @@ impl Receiver {
         })
     }
 
+    /// Takes gRPC, and keeps nothing: for measuring what the sender costs.
+    pub fn start_sink() -> Receiver {
+        Receiver::spawn(|listener, _| async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| async {
+                    let mut body = request.into_body();
+                    while body.frame().await.is_some() {}
+                    let answer = hyper::Response::builder().header("content-type", "application/grpc");
+                    Ok::<_, Infallible>(answer.header("grpc-status", "0").body(Full::<Bytes>::default()).unwrap())
+                });
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let executor = hyper_util::rt::TokioExecutor::new();
+                tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service));
+            }
+        })
+    }
+
     /// Takes protobuf over HTTP/1.1.
     pub fn start_http() -> Receiver {
         Receiver::spawn(|listener, shared| async move {
