@@ -70,8 +70,7 @@ fn thread_cpu() -> u64 {
 }
 
 fn collector() -> (std::process::Child, String) {
-    let mut child =
-        Command::new(std::env::current_exe().unwrap()).arg("sink").stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap()).arg("sink").stdout(Stdio::piped()).spawn().unwrap();
     let mut endpoint = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut endpoint).unwrap();
     (child, endpoint.trim().to_owned())
