@@ -91,7 +91,10 @@ pub fn init_tracing(runtime: &Handle, overrides: Overrides) {
     if ARMING.swap(true, Ordering::SeqCst) {
         return;
     }
-    arm(runtime, &overrides);
+    // Whoever was in Phase 2 between the look and the swap has left it done.
+    if EXPORTING.load().is_none() {
+        arm(runtime, &overrides);
+    }
     ARMING.store(false, Ordering::SeqCst);
 }
 
