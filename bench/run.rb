@@ -7,7 +7,6 @@
 #     rake bench JSON=figures.json   writes the figures to a file too, as flat keys
 #     ROUNDS=3 TASKS=2000 rake bench
 
-require "English"
 require_relative "runner"
 
 BENCHMARKS = %w[linear4 throughput handoff telemetry start].freeze
