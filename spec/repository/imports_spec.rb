@@ -70,6 +70,14 @@ RSpec.describe "bin/imports" do
     )
   end
 
+  it "lets only bootstrap and shutdown name a concrete store" do
+    write("ext/tasker_engine/src/bootstrap.rs", "use crate::store::sqlite::SqliteStore;\n")
+    write("ext/tasker_engine/src/worker/settle.rs", "use crate::store::sqlite::SqliteStore;\n")
+    expect(faults).to contain_exactly(
+      a_string_including("worker/settle.rs:1: `store::sqlite` outside its room: only bootstrap and shutdown name")
+    )
+  end
+
   it "keeps Ruby out of the engine's manifest" do
     write("ext/tasker_engine/Cargo.toml", "[dependencies]\nmagnus = \"0.9\"\n")
     expect(faults).to contain_exactly(a_string_including("Cargo.toml:2: the engine depends on `magnus`"))
