@@ -88,7 +88,10 @@ fn one_span_arrives_as_recorded(runtime: &tokio::runtime::Runtime, receiver: &Re
         json!({"task_uuid": id.to_string(), "step_name": "charge card", "attempt": 2, "duration_ms": 1.5, "success": false})
     );
     assert_eq!(arrived.events.len(), 1);
-    assert_eq!((arrived.events[0].0.as_str(), arrived.events[0].1), ("step.execution_started", 1_700_000_000_000_200_000));
+    assert_eq!(
+        (arrived.events[0].0.as_str(), arrived.events[0].1),
+        ("step.execution_started", 1_700_000_000_000_200_000)
+    );
     assert_eq!(arrived.events[0].2["worker"], "w-1");
     assert_eq!(arrived.links, [(7, 8)]);
     assert_eq!(arrived.status, Some((2, "gateway busy".into())));
@@ -112,16 +115,20 @@ fn logs_inside_a_context_carry_its_ids(receiver: &Receiver) {
 
 #[test]
 fn over_grpc() {
-    story::alone("over_grpc", &[("OTEL_SERVICE_NAME", "shop"), ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a%20b")], || {
-        let receiver = Receiver::start();
-        let runtime = story::runtime();
-        one_span_arrives_as_recorded(&runtime, &receiver, "grpc");
-        assert_eq!(receiver.headers()["x-tenant"], "a b");
-        logs_inside_a_context_carry_its_ids(&receiver);
-        assert_eq!(receiver.resource()["service.name"], "shop");
-        assert_eq!(receiver.resource()["deployment.environment.name"], "development");
-        assert!(telemetry::shutdown(SOON));
-    });
+    story::alone(
+        "over_grpc",
+        &[("OTEL_SERVICE_NAME", "shop"), ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a%20b")],
+        || {
+            let receiver = Receiver::start();
+            let runtime = story::runtime();
+            one_span_arrives_as_recorded(&runtime, &receiver, "grpc");
+            assert_eq!(receiver.headers()["x-tenant"], "a b");
+            logs_inside_a_context_carry_its_ids(&receiver);
+            assert_eq!(receiver.resource()["service.name"], "shop");
+            assert_eq!(receiver.resource()["deployment.environment.name"], "development");
+            assert!(telemetry::shutdown(SOON));
+        },
+    );
 }
 
 #[test]

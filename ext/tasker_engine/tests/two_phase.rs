@@ -34,7 +34,9 @@ fn phase_1_is_a_console_and_nothing_else() {
         // Generous: a loaded machine must not fail it. `examples/span_cost` measures.
         assert!(took < Duration::from_millis(50), "{took:?}");
     };
-    let Some(output) = story::alone("phase_1_is_a_console_and_nothing_else", &[("TASKER_ENV", "test")], story) else { return };
+    let Some(output) = story::alone("phase_1_is_a_console_and_nothing_else", &[("TASKER_ENV", "test")], story) else {
+        return;
+    };
     let console = story::console(&output);
     let line = console.lines().find(|line| line.contains("Console-only logging initialized (FFI-safe mode)")).unwrap();
     for field in ["environment=test", "opentelemetry_enabled=false", "context=\"ffi_initialization\""] {

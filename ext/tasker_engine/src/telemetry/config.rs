@@ -121,11 +121,9 @@ impl TelemetryConfig {
         let enabled = overrides.enabled.unwrap_or_else(|| read.flag("TELEMETRY_ENABLED"));
         let config = TelemetryConfig {
             enabled: enabled && !read.flag("OTEL_SDK_DISABLED"),
-            endpoint: read.text("OTEL_EXPORTER_OTLP_ENDPOINT", &overrides.endpoint).unwrap_or_else(|| {
-                match protocol {
-                    Protocol::Grpc => "http://localhost:4317".into(),
-                    Protocol::HttpProtobuf => "http://localhost:4318".into(),
-                }
+            endpoint: read.text("OTEL_EXPORTER_OTLP_ENDPOINT", &overrides.endpoint).unwrap_or_else(|| match protocol {
+                Protocol::Grpc => "http://localhost:4317".into(),
+                Protocol::HttpProtobuf => "http://localhost:4318".into(),
             }),
             protocol,
             headers: read.pairs("OTEL_EXPORTER_OTLP_HEADERS", &overrides.headers),

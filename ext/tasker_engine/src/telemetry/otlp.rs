@@ -68,11 +68,9 @@ impl Exporting {
     /// Sends all that waits. `true` when the collector took everything within `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
-        in_parallel(
-            timeout,
-            logs.map(|provider| move || provider.force_flush().is_ok()),
-            || self.queue.as_ref().is_none_or(|queue| queue.flush(timeout)),
-        )
+        in_parallel(timeout, logs.map(|provider| move || provider.force_flush().is_ok()), || {
+            self.queue.as_ref().is_none_or(|queue| queue.flush(timeout))
+        })
     }
 
     /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up.
@@ -80,11 +78,10 @@ impl Exporting {
         late::sleep();
         drop(spans::disarm());
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
-        let complete = in_parallel(
-            timeout,
-            logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok()),
-            || self.queue.as_ref().is_none_or(|queue| queue.shutdown(timeout)),
-        );
+        let complete =
+            in_parallel(timeout, logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok()), || {
+                self.queue.as_ref().is_none_or(|queue| queue.shutdown(timeout))
+            });
         if let Some((_, given_up)) = &self.logs {
             given_up.store(true, Ordering::Relaxed);
         }
@@ -106,10 +103,9 @@ where
     let waits = match logs {
         None => false,
         // A thread that outlives the wait ends by itself: its work gives up too.
-        Some(work) => std::thread::Builder::new()
-            .name("tasker-logs-end".into())
-            .spawn(move || sender.send(work()))
-            .is_ok(),
+        Some(work) => {
+            std::thread::Builder::new().name("tasker-logs-end".into()).spawn(move || sender.send(work())).is_ok()
+        }
     };
     let spans_complete = spans();
     let left = timeout.saturating_sub(started.elapsed());

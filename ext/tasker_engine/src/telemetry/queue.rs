@@ -61,7 +61,11 @@ pub(super) struct SpanQueue {
 
 impl SpanQueue {
     /// Starts the thread that sends.
-    pub(super) fn start(config: BatchConfig, encoder: Encoder, transport: Arc<Transport>) -> std::io::Result<Arc<Self>> {
+    pub(super) fn start(
+        config: BatchConfig,
+        encoder: Encoder,
+        transport: Arc<Transport>,
+    ) -> std::io::Result<Arc<Self>> {
         let queue = Arc::new(SpanQueue {
             pid: std::process::id(),
             config,

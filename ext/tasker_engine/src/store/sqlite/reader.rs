@@ -101,8 +101,8 @@ impl Reader for SqliteReader {
 
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()> {
         let connection = lock(&self.connection);
-        let mut statement = connection
-            .prepare_cached("SELECT id FROM templates WHERE namespace = ?1 AND name = ?2 ORDER BY id")?;
+        let mut statement =
+            connection.prepare_cached("SELECT id FROM templates WHERE namespace = ?1 AND name = ?2 ORDER BY id")?;
         let ids = statement.query_map(params![namespace, name], |row| row.get(0))?;
         for id in ids.collect::<rusqlite::Result<Vec<i64>>>()? {
             super::rows::template(&connection, catalogue, id)?;

@@ -66,8 +66,7 @@ fn what_was_recorded_is_what_decodes() {
     assert_eq!((span.name.as_str(), span.kind, span.flags), ("worker.step_execution", 5, 0x301));
     assert_eq!(span.start_time_unix_nano, 1_700_000_000_000_001_000);
     assert_eq!(span.end_time_unix_nano, 1_700_000_000_000_002_000);
-    let values: Vec<Any> =
-        span.attributes.iter().map(|pair| pair.value.clone().unwrap().value.unwrap()).collect();
+    let values: Vec<Any> = span.attributes.iter().map(|pair| pair.value.clone().unwrap().value.unwrap()).collect();
     assert_eq!(
         values,
         [
