@@ -1,15 +1,16 @@
 //! Owns: the bounded, polled pair between the engine and the handler threads: step events out,
 //! completions in. Refuses: knowing who polls (Ruby, a test) and what a handler is.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::Micros;
+use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
+use crate::interrupt::{lock, time_left, wait_on, Interrupt};
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]
@@ -51,6 +52,8 @@ pub struct StepEvent {
     /// W3C `traceparent` whose parent is the attempt's `handler.execution` span: what a call to
     /// another service carries.
     pub traceparent: Option<String>,
+    /// When the event entered the channel.
+    pub dispatched_at: Micros,
 }
 
 /// What a handler thread hands back for a [`StepEvent`].
@@ -99,4 +102,199 @@ pub struct StepError {
     /// Seconds to wait before the next attempt; wins over the template's backoff.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
+}
+
+/// A bell the engine sleeps beside: completions and requests ring it.
+#[derive(Default)]
+pub struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    /// Wakes the engine, now or when it next comes to sleep.
+    pub fn ring(&self) {
+        let mut rung = lock(&self.rung);
+        if !*rung {
+            *rung = true;
+            self.heard.notify_one();
+        }
+    }
+
+    /// Sleeps until the bell rings, at most `timeout`. Gives whether it rang.
+    pub fn sleep(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut rung = lock(&self.rung);
+        while !*rung {
+            let Some(left) = time_left(Some(deadline), timeout) else { break };
+            rung = wait_on(&self.heard, rung, left);
+        }
+        std::mem::take(&mut rung)
+    }
+}
+
+struct Running {
+    started_at: Micros,
+    deadline: Option<Micros>,
+    cancelled: bool,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<StepEvent>,
+    running: HashMap<Uuid, Running>,
+    completions: Vec<(StepCompletion, Micros)>,
+    waiting: usize,
+    closed: bool,
+}
+
+/// The pair. Its bound is the engine's: it never holds more events than the engine has claims for,
+/// and the engine claims no more than its permits.
+pub struct Channel {
+    clock: Clock,
+    state: Mutex<State>,
+    ready: Condvar,
+    bell: Arc<Bell>,
+}
+
+impl Channel {
+    /// An open, empty channel whose completions ring `bell`.
+    pub fn new(clock: Clock, bell: Arc<Bell>) -> Arc<Channel> {
+        Arc::new(Channel { clock, state: Mutex::default(), ready: Condvar::new(), bell })
+    }
+
+    /// The next event, when there is one. Never blocks. The attempt counts as started from here.
+    pub fn try_poll(&self) -> Option<StepEvent> {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        let event = state.queue.pop_front()?;
+        let deadline = event.timeout_seconds.map(|seconds| now.after(Duration::from_secs_f64(seconds)));
+        if deadline.is_some() {
+            self.bell.ring();
+        }
+        state.running.insert(event.event_id, Running { started_at: now, deadline, cancelled: false });
+        Some(event)
+    }
+
+    /// Waits until there may be an event, at most `timeout`; takes none, so that no event is held by
+    /// a thread that has still to get its turn. False: the time is up, or the channel is closed.
+    pub fn wait(self: &Arc<Self>, timeout: Duration, interrupt: &Interrupt) -> Result<bool> {
+        let channel = Arc::clone(self);
+        interrupt.wakes(move || {
+            drop(lock(&channel.state));
+            channel.ready.notify_all();
+        });
+        let deadline = Instant::now() + timeout;
+        let mut state = lock(&self.state);
+        loop {
+            if interrupt.is_set() {
+                return Err(Error::Interrupted);
+            }
+            if !state.queue.is_empty() {
+                return Ok(true);
+            }
+            let Some(left) = time_left(Some(deadline), timeout).filter(|_| !state.closed) else {
+                return Ok(false);
+            };
+            state.waiting += 1;
+            state = wait_on(&self.ready, state, left);
+            state.waiting -= 1;
+        }
+    }
+
+    /// Takes a completion for the engine. Never blocks: there are no more completions than claims.
+    pub fn complete(&self, completion: StepCompletion) {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        state.running.remove(&completion.event_id);
+        state.completions.push((completion, now));
+        drop(state);
+        self.bell.ring();
+    }
+
+    /// Whether the attempt's result is no longer wanted: the task was cancelled, the attempt timed
+    /// out or lost its lease.
+    pub fn cancelled(&self, event_id: Uuid) -> bool {
+        lock(&self.state).running.get(&event_id).is_none_or(|running| running.cancelled)
+    }
+
+    /// Ends every wait, now and later. Events that are in the channel can still be polled.
+    pub fn close(&self) {
+        lock(&self.state).closed = true;
+        self.ready.notify_all();
+    }
+
+    /// Undoes [`Channel::close`], for a worker that is started again.
+    pub(crate) fn open(&self) {
+        lock(&self.state).closed = false;
+    }
+
+    /// Whether [`Channel::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    /// Events that wait for a handler thread, and attempts that run.
+    pub fn depth(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.queue.len(), state.running.len())
+    }
+
+    /// Puts events before the handler threads.
+    pub(crate) fn dispatch(&self, events: Vec<StepEvent>) {
+        if events.is_empty() {
+            return;
+        }
+        let mut state = lock(&self.state);
+        let wake = state.waiting.min(events.len());
+        state.queue.extend(events);
+        drop(state);
+        for _ in 0..wake {
+            self.ready.notify_one();
+        }
+    }
+
+    /// Takes the completions that have arrived, with the moment each did, at most `most`.
+    pub(crate) fn take_completions(&self, most: usize) -> Vec<(StepCompletion, Micros)> {
+        let mut state = lock(&self.state);
+        if state.completions.len() <= most {
+            std::mem::take(&mut state.completions)
+        } else {
+            state.completions.drain(..most).collect()
+        }
+    }
+
+    /// Takes back events that no handler thread took up by `before`.
+    pub(crate) fn take_unstarted(&self, before: Micros) -> Vec<Uuid> {
+        let mut state = lock(&self.state);
+        let fresh = state.queue.iter().position(|event| event.dispatched_at > before).unwrap_or(state.queue.len());
+        state.queue.drain(..fresh).map(|event| event.event_id).collect()
+    }
+
+    /// When the oldest waiting event entered the channel.
+    pub(crate) fn oldest_waiting(&self) -> Option<Micros> {
+        lock(&self.state).queue.front().map(|event| event.dispatched_at)
+    }
+
+    /// Marks an attempt as no longer wanted; one that has not started is taken out.
+    pub(crate) fn revoke(&self, event_id: Uuid) {
+        let mut state = lock(&self.state);
+        state.queue.retain(|event| event.event_id != event_id);
+        if let Some(running) = state.running.get_mut(&event_id) {
+            running.cancelled = true;
+            running.deadline = None;
+        }
+    }
+
+    /// Running attempts whose time is up, with the moment each started.
+    pub(crate) fn overdue(&self, now: Micros) -> Vec<(Uuid, Micros)> {
+        let state = lock(&self.state);
+        let overdue = state.running.iter().filter(|(_, running)| running.deadline.is_some_and(|at| at <= now));
+        overdue.map(|(event_id, running)| (*event_id, running.started_at)).collect()
+    }
+
+    /// When the next running attempt's time is up.
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+        lock(&self.state).running.values().filter_map(|running| running.deadline).min()
+    }
 }

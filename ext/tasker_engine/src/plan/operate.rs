@@ -1,0 +1,67 @@
+//! Owns: what an operator may do to a task that failed: run a step again, declare a step or the whole
+//! task done.
+
+use std::sync::Arc;
+
+use super::claim::release;
+use super::discover::enqueue;
+use super::evaluate::evaluate;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::graph::{EndedAttempt, Graph};
+use crate::state::{StepState, TaskState};
+
+/// Enqueues a failed step again with a fresh budget of attempts; the attempts it had stay counted.
+pub fn rerun_step(graph: &mut Graph, position: usize, clock: &Clock) -> Result<()> {
+    let began = clock.now();
+    let name = &graph.task.template.steps[position].name;
+    if graph.steps[position].state != StepState::Error {
+        return Err(Error::IllegalTransition(format!(
+            "step {name} of task {} is {} and cannot be run again; only a step in error can",
+            graph.task.task_uuid, graph.steps[position].state
+        )));
+    }
+    let budget = graph.task.template.steps[position].retry.max_attempts;
+    graph.steps[position].max_attempts = graph.steps[position].attempts.saturating_add(budget);
+    if graph.task.state.may_become(TaskState::EnqueuingSteps) {
+        enqueue(graph, &[position], began, clock)?;
+    } else {
+        graph.move_step(position, StepState::Enqueued, began)?;
+    }
+    if let Some(transition) = graph.step_transitions.last_mut() {
+        transition.reason = Some("rerun");
+    }
+    Ok(())
+}
+
+/// Declares a step done with the given result; the steps that depend on it go on.
+pub fn resolve_step(graph: &mut Graph, position: usize, result: Arc<str>, clock: &Clock) -> Result<()> {
+    let began = clock.now();
+    if graph.task.state.is_final() && graph.task.state != TaskState::Error {
+        return Err(Error::IllegalTransition(format!(
+            "task {} is {}; a step of it can no longer be resolved",
+            graph.task.task_uuid, graph.task.state
+        )));
+    }
+    let step = &graph.steps[position];
+    let running = (step.state == StepState::InProgress).then(|| (step.attempts, step.worker_id.clone()));
+    let (span_id, claimed_at) = (step.span_id, step.state_since);
+    let transition = graph.move_step(position, StepState::ResolvedManually, began)?;
+    transition.reason = Some("operator");
+    if let Some((attempt, worker_id)) = running {
+        transition.attempt = attempt;
+        transition.worker_id = worker_id;
+        transition.ended = Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None }));
+    }
+    let step = &mut graph.steps[position];
+    release(step);
+    step.result = Some(result);
+    step.error = None;
+    evaluate(graph, began, 1, clock)
+}
+
+/// Declares a failed task done as it stands.
+pub fn resolve_task(graph: &mut Graph, clock: &Clock) -> Result<()> {
+    let began = clock.now();
+    graph.move_task(TaskState::ResolvedManually, began, clock.now(), 0)
+}

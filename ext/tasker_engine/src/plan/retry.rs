@@ -1,0 +1,71 @@
+//! Owns: what happens to a step whose attempt failed or was lost, and waking it when its time comes.
+
+use std::time::Duration;
+
+use super::claim::release;
+use super::discover::enqueue;
+use crate::channel::StepError;
+use crate::clock::{Clock, Micros};
+use crate::error::Result;
+use crate::graph::{EndedAttempt, Graph};
+use crate::ids;
+use crate::state::{StepState, TaskState};
+
+/// The longest `retry_after` a handler may ask for: thirty days.
+const LONGEST_WAIT: f64 = 30.0 * 86_400.0;
+
+/// When the next attempt may begin, or `None` when there is none.
+///
+/// `max_attempts` counts all attempts. A handler's `retry_after` wins over the template's backoff.
+pub(super) fn next_attempt(graph: &Graph, position: usize, error: &StepError, now: Micros) -> Option<Micros> {
+    let step = &graph.steps[position];
+    if !error.retryable || step.attempts >= step.max_attempts {
+        return None;
+    }
+    let delay = match error.retry_after {
+        Some(seconds) if seconds.is_finite() => Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)),
+        _ => graph.task.template.steps[position].retry.delay(step.attempts, ids::fraction()),
+    };
+    Some(now.after(delay))
+}
+
+/// Enqueues steps whose wait is over.
+pub fn wake(graph: &mut Graph, positions: &[usize], clock: &Clock) -> Result<()> {
+    let began = clock.now();
+    if matches!(graph.task.state, TaskState::WaitingForRetry | TaskState::WaitingForDependencies) {
+        return enqueue(graph, positions, began, clock);
+    }
+    for &position in positions {
+        graph.move_step(position, StepState::Enqueued, began)?;
+        graph.steps[position].due_at = None;
+    }
+    Ok(())
+}
+
+/// Takes a step from a worker that let its lease run out, or is dead. It is enqueued again at once,
+/// or fails for good when that was its last attempt.
+pub fn expire(graph: &mut Graph, position: usize, why: &str, clock: &Clock) -> Result<()> {
+    let now = clock.now();
+    let step = &graph.steps[position];
+    let (attempt, claimed_at, span_id) = (step.attempts, step.state_since, step.span_id);
+    let worker_id = step.worker_id.clone();
+    let last = attempt >= step.max_attempts;
+    let error = StepError {
+        class_name: "TaskerCore::LeaseExpired".into(),
+        message: format!("attempt {attempt} was lost: {why}"),
+        attempt,
+        retryable: true,
+        ..StepError::default()
+    };
+    let to = if last { StepState::Error } else { StepState::Enqueued };
+    let transition = graph.move_step(position, to, now)?;
+    transition.attempt = attempt;
+    transition.worker_id = worker_id;
+    transition.reason = Some("lease_expired");
+    transition.ended =
+        Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: Some(error.clone()) }));
+    let step = &mut graph.steps[position];
+    step.error = Some(error);
+    release(step);
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Owns: the step as the engine holds it while it decides.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::channel::StepError;
+use crate::clock::Micros;
+use crate::state::StepState;
+
+/// A step of a task. Its place in `Graph::steps` is its position in the template.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The store's own number; zero until it is stored.
+    pub id: i64,
+    /// The step's identity everywhere outside the store.
+    pub step_uuid: Uuid,
+    /// Where it is in its life.
+    pub state: StepState,
+    /// When it came to that state.
+    pub state_since: Micros,
+    /// Attempts begun, the current one included.
+    pub attempts: u32,
+    /// The attempt after which it fails for good.
+    pub max_attempts: u32,
+    /// `in_progress`: when the lease runs out. `waiting_for_retry`: when the next attempt may begin.
+    pub due_at: Option<Micros>,
+    /// `in_progress`: who holds the lease.
+    pub worker_id: Option<Arc<str>>,
+    /// Span id of the current attempt's `worker.step_execution`.
+    pub span_id: Option<u64>,
+    /// Transitions recorded so far.
+    pub transitions: u32,
+    /// The result, as JSON. Set here only by the transaction that settles the step.
+    pub result: Option<Arc<str>>,
+    /// The last attempt's error. Set here only by the transaction that settles the step.
+    pub error: Option<StepError>,
+    /// Whether this transaction changed the step.
+    pub changed: bool,
+}

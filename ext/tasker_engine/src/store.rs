@@ -1,0 +1,134 @@
+//! Owns: the durable side, as traits. A store loads graphs under lock, applies what `plan` changed in
+//! them with one transaction, and commits. Refuses: deciding anything.
+
+pub mod catalogue;
+pub mod sqlite;
+mod view;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Micros;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::state::TaskState;
+pub use view::{StepView, TaskView, TransitionView};
+
+use catalogue::Catalogue;
+
+/// A place where tasks live. One thread writes through it.
+pub trait Store: Send {
+    /// Opens a transaction that holds the right to write. Dropped without commit, it never was.
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
+
+    /// Whether another process committed since this was last asked. Cheap enough to ask often.
+    fn changed_elsewhere(&mut self) -> Result<bool>;
+
+    /// The side that reads without the right to write.
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    /// Where the data is, for logs and status.
+    fn describe(&self) -> String;
+}
+
+/// A step that may be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its task's priority.
+    pub priority: i32,
+    /// Its task's number.
+    pub task_id: i64,
+    /// Its position in the task.
+    pub position: usize,
+}
+
+/// What the passing of time has brought up.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Pending tasks whose `run_at` has come.
+    pub tasks: Vec<i64>,
+    /// Steps whose wait for a retry is over.
+    pub retries: Vec<(i64, usize)>,
+    /// Steps whose lease has run out.
+    pub leases: Vec<(i64, usize)>,
+}
+
+/// A claim as the worker that holds it names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The task's number.
+    pub task_id: i64,
+    /// The step's position.
+    pub position: usize,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// The process a worker lives in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerProcess {
+    /// The worker.
+    pub worker_id: Arc<str>,
+    /// The machine and process space `pid` means something in.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// When the process started, as its machine tells it: a pid that was given anew differs here.
+    pub process_started: String,
+}
+
+/// What a claimed step works on.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The task's context.
+    pub context: Arc<str>,
+    /// Results of the steps it depends on, by name; in the order of the template.
+    pub dependency_results: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// One transaction.
+pub trait Transaction {
+    /// Keeps a template's document and gives its number: the one it had, when it is known already.
+    fn keep_template(&mut self, template: &crate::template::Template, now: Micros) -> Result<i64>;
+    /// The task of that number with its steps, locked until the end.
+    fn load(&mut self, task_id: i64) -> Result<Graph>;
+    /// The number of the task with that UUID.
+    fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>>;
+    /// The task an idempotency key names.
+    fn find_idempotent(&mut self, namespace: &str, name: &str, key: &str) -> Result<Option<i64>>;
+    /// What is due at `now`, at most `limit` of each kind.
+    fn due(&mut self, now: Micros, limit: usize) -> Result<Due>;
+    /// When something is next due.
+    fn next_due(&mut self) -> Result<Option<Micros>>;
+    /// Enqueued steps in the order they are to be claimed; empty `namespaces` means all.
+    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Vec<Candidate>>;
+    /// What a step of the graph works on.
+    fn inputs(&mut self, graph: &Graph, position: usize) -> Result<Inputs>;
+    /// Renews leases; gives the claims that are no longer this worker's.
+    fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>>;
+    /// Makes a worker known.
+    fn register_worker(&mut self, worker: &WorkerProcess, now: Micros) -> Result<()>;
+    /// Forgets a worker; leases it still holds are due at once.
+    fn forget_worker(&mut self, worker_id: &str) -> Result<()>;
+    /// The workers of that host.
+    fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>>;
+    /// Writes what changed in the graphs; new tasks and steps get their numbers.
+    fn apply(&mut self, graphs: &mut [Graph]) -> Result<()>;
+    /// Makes it all durable.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// Reads committed data, from any thread.
+pub trait Reader: Send + Sync {
+    /// A task with its steps.
+    fn task(&self, task_uuid: Uuid) -> Result<TaskView>;
+    /// A task's state.
+    fn state(&self, task_uuid: Uuid) -> Result<TaskState>;
+    /// A task's and its steps' transitions, in the order they happened.
+    fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>>;
+    /// How many tasks there are, by state.
+    fn count_tasks(&self) -> Result<Vec<(String, i64)>>;
+    /// Adds the stored templates of that name to the catalogue.
+    fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()>;
+}

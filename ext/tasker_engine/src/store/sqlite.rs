@@ -1,0 +1,144 @@
+//! Owns: tasks in a SQLite file, or in memory. WAL, one writer with `BEGIN IMMEDIATE`, readers beside
+//! it; any number of processes of one machine may share the file. Refuses: a file on a network drive
+//! that cannot lock, which SQLite itself reports.
+
+mod apply;
+mod reader;
+mod rows;
+mod transaction;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::catalogue::Catalogue;
+use super::{Reader, Store, Transaction};
+use crate::config::{Config, Synchronous};
+use crate::error::{Error, Result};
+use crate::interrupt::lock;
+use reader::SqliteReader;
+use transaction::SqliteTransaction;
+
+/// The schema, in order. A file remembers in `user_version` how many it has.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_initial.sql")];
+
+/// Pages the WAL may hold before they are copied into the file: 32 MB. Hot pages are then copied once
+/// for many commits, and the copying is rare.
+const AUTOCHECKPOINT_PAGES: u32 = 8192;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        Error::Store(error.to_string())
+    }
+}
+
+/// The SQLite store.
+pub struct SqliteStore {
+    writer: Arc<Mutex<Connection>>,
+    reader: Arc<SqliteReader>,
+    catalogue: Arc<Catalogue>,
+    data_version: i64,
+    location: String,
+}
+
+impl SqliteStore {
+    /// Opens the database that `config.database` names, making file, folder and schema as needed.
+    pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<SqliteStore> {
+        let location = config.database.strip_prefix("sqlite:").unwrap_or(&config.database);
+        let location = location.strip_prefix("//").unwrap_or(location).to_owned();
+        let in_memory = location == ":memory:";
+        let failed = |error: Error| Error::Store(format!("cannot open {location:?}: {}", strip(&error)));
+        if !in_memory {
+            make_folder(&location)?;
+        }
+        let mut writer = connect(&location, config).map_err(failed)?;
+        migrate(&mut writer, &location).map_err(failed)?;
+        let data_version = data_version(&writer)?;
+        let writer = Arc::new(Mutex::new(writer));
+        let reading = if in_memory {
+            Arc::clone(&writer)
+        } else {
+            let reading = connect(&location, config).map_err(failed)?;
+            reading.pragma_update(None, "query_only", true)?;
+            Arc::new(Mutex::new(reading))
+        };
+        let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue)));
+        Ok(SqliteStore { writer, reader, catalogue, data_version, location })
+    }
+}
+
+impl Store for SqliteStore {
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue)?))
+    }
+
+    fn changed_elsewhere(&mut self) -> Result<bool> {
+        let now = data_version(&lock(&self.writer))?;
+        Ok(std::mem::replace(&mut self.data_version, now) != now)
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn describe(&self) -> String {
+        format!("sqlite:{}", self.location)
+    }
+}
+
+fn strip(error: &Error) -> String {
+    match error {
+        Error::Store(message) => message.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn make_folder(location: &str) -> Result<()> {
+    let folder = Path::new(location).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Some(folder) = folder else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|error| {
+        Error::Store(format!("cannot make the folder {} for the database: {error}", folder.display()))
+    })
+}
+
+fn connect(location: &str, config: &Config) -> Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(location, flags)?;
+    let patience = Duration::try_from_secs_f64(config.busy_timeout)
+        .map_err(|_| Error::Configuration("busy_timeout must be a number of seconds".into()))?;
+    connection.busy_timeout(patience)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    let synchronous = match config.synchronous {
+        Synchronous::Full => "full",
+        Synchronous::Normal => "normal",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, location: &str) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let applied: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if applied > MIGRATIONS.len() {
+        return Err(Error::Store(format!(
+            "{location:?} was made by a newer tasker_core (schema {applied}, this one knows {}); upgrade the gem",
+            MIGRATIONS.len()
+        )));
+    }
+    for migration in &MIGRATIONS[applied..] {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    Ok(transaction.commit()?)
+}
+
+fn data_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+}

@@ -1,0 +1,157 @@
+//! Owns: reading committed tasks for whoever asks, beside the writer.
+
+use std::sync::{Arc, Mutex};
+
+use rusqlite::{params, Connection, OptionalExtension, Row};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::interrupt::lock;
+use crate::state::TaskState;
+use crate::store::catalogue::Catalogue;
+use crate::store::{Reader, StepView, TaskView, TransitionView};
+
+pub(super) struct SqliteReader {
+    connection: Arc<Mutex<Connection>>,
+    catalogue: Arc<Catalogue>,
+}
+
+impl SqliteReader {
+    pub(super) fn new(connection: Arc<Mutex<Connection>>, catalogue: Arc<Catalogue>) -> SqliteReader {
+        SqliteReader { connection, catalogue }
+    }
+}
+
+fn unknown(task_uuid: Uuid) -> Error {
+    Error::NotFound(format!("there is no task {task_uuid} in this database"))
+}
+
+fn raw(text: String) -> Result<Box<RawValue>> {
+    RawValue::from_string(text).map_err(|error| Error::Store(format!("a stored value is not JSON: {error}")))
+}
+
+impl Reader for SqliteReader {
+    fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
+        let mut connection = lock(&self.connection);
+        // A transaction, so that the task and its steps are of one moment. The in-memory database is
+        // shared with the writer and always of one moment.
+        let transaction = if connection.is_autocommit() { Some(connection.savepoint()?) } else { None };
+        let Some(connection) = transaction.as_deref() else {
+            return Err(Error::Internal("the reading connection is in a transaction".into()));
+        };
+        let (id, template_id, mut view) = read_task(connection, task_uuid)?.ok_or_else(|| unknown(task_uuid))?;
+        let template = super::rows::template(connection, &self.catalogue, template_id)?;
+        let mut statement = connection.prepare_cached(
+            "SELECT step_uuid, name, state, attempts, max_attempts, due_at, worker_id, result, error, position \
+             FROM steps WHERE task_id = ?1 ORDER BY position",
+        )?;
+        let mut rows = statement.query([id])?;
+        while let Some(row) = rows.next()? {
+            let position: usize = row.get(9)?;
+            let handler = template.steps.get(position).map(|step| step.handler.to_string()).unwrap_or_default();
+            view.steps.push(step_view(row, handler)?);
+        }
+        Ok(view)
+    }
+
+    fn state(&self, task_uuid: Uuid) -> Result<TaskState> {
+        let connection = lock(&self.connection);
+        let state: Option<String> = connection
+            .prepare_cached("SELECT state FROM tasks WHERE task_uuid = ?1")?
+            .query_row([task_uuid.to_string()], |row| row.get(0))
+            .optional()?;
+        let state = state.ok_or_else(|| unknown(task_uuid))?;
+        TaskState::parse(&state).ok_or_else(|| Error::Store(format!("task {task_uuid} is in an unknown state {state}")))
+    }
+
+    fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
+        let connection = lock(&self.connection);
+        let id: Option<i64> = connection
+            .prepare_cached("SELECT id FROM tasks WHERE task_uuid = ?1")?
+            .query_row([task_uuid.to_string()], |row| row.get(0))
+            .optional()?;
+        let id = id.ok_or_else(|| unknown(task_uuid))?;
+        let mut statement = connection.prepare_cached(
+            "SELECT NULL, from_state, to_state, created_at, metadata, sort_key, -1 AS position FROM task_transitions \
+             WHERE task_id = ?1 UNION ALL \
+             SELECT s.name, t.from_state, t.to_state, t.created_at, t.metadata, t.sort_key, t.position \
+             FROM step_transitions t JOIN steps s ON s.task_id = t.task_id AND s.position = t.position \
+             WHERE t.task_id = ?1 ORDER BY created_at, position, sort_key",
+        )?;
+        let rows = statement.query_map([id], |row| {
+            let metadata: String = row.get(4)?;
+            Ok(TransitionView {
+                step: row.get(0)?,
+                from_state: row.get(1)?,
+                to_state: row.get(2)?,
+                created_at: row.get(3)?,
+                metadata: serde_json::from_str(&metadata).unwrap_or_default(),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
+        let connection = lock(&self.connection);
+        let mut statement = connection.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?;
+        let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(counts.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()> {
+        let connection = lock(&self.connection);
+        let mut statement = connection
+            .prepare_cached("SELECT id FROM templates WHERE namespace = ?1 AND name = ?2 ORDER BY id")?;
+        let ids = statement.query_map(params![namespace, name], |row| row.get(0))?;
+        for id in ids.collect::<rusqlite::Result<Vec<i64>>>()? {
+            super::rows::template(&connection, catalogue, id)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_task(connection: &Connection, task_uuid: Uuid) -> Result<Option<(i64, i64, TaskView)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, template_id, namespace, name, version, state, priority, correlation_id, parent_correlation_id, \
+         idempotency_key, trace_id, root_span_id, created_at, run_at, completed_at, context FROM tasks WHERE task_uuid = ?1",
+    )?;
+    let mut rows = statement.query([task_uuid.to_string()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let view = TaskView {
+        task_uuid: task_uuid.to_string(),
+        namespace: row.get(2)?,
+        name: row.get(3)?,
+        version: row.get(4)?,
+        state: row.get(5)?,
+        priority: row.get(6)?,
+        correlation_id: row.get(7)?,
+        parent_correlation_id: row.get(8)?,
+        idempotency_key: row.get(9)?,
+        trace_id: row.get(10)?,
+        root_span_id: row.get(11)?,
+        created_at: row.get(12)?,
+        run_at: row.get(13)?,
+        completed_at: row.get(14)?,
+        context: raw(row.get(15)?)?,
+        steps: Vec::new(),
+    };
+    Ok(Some((row.get(0)?, row.get(1)?, view)))
+}
+
+fn step_view(row: &Row<'_>, handler: String) -> Result<StepView> {
+    let error: Option<String> = row.get(8)?;
+    let result: Option<String> = row.get(7)?;
+    Ok(StepView {
+        step_uuid: row.get(0)?,
+        name: row.get(1)?,
+        handler,
+        state: row.get(2)?,
+        attempts: row.get(3)?,
+        max_attempts: row.get(4)?,
+        due_at: row.get(5)?,
+        worker_id: row.get(6)?,
+        result: result.map(raw).transpose()?,
+        error: error.and_then(|text| serde_json::from_str(&text).ok()),
+    })
+}

@@ -1,0 +1,125 @@
+//! Owns: reading rows into nouns. A row that does not make sense is an error that names it.
+
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+use crate::clock::Micros;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::state::{StepState, TaskState};
+use crate::step::Step;
+use crate::store::catalogue::Catalogue;
+use crate::task::{Task, TaskTrace};
+use crate::template::Template;
+
+const TASK: &str = "SELECT task_uuid, template_id, state, state_since, priority, correlation_id, \
+    parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, \
+    created_at, run_at, completed_at, transitions FROM tasks WHERE id = ?1";
+
+const STEPS: &str = "SELECT id, position, step_uuid, state, state_since, attempts, max_attempts, due_at, \
+    worker_id, span_id, transitions FROM steps WHERE task_id = ?1 ORDER BY position";
+
+/// Loads a task and its steps.
+pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64) -> Result<Graph> {
+    let mut statement = connection.prepare_cached(TASK)?;
+    let mut rows = statement.query([task_id])?;
+    let row = rows.next()?.ok_or_else(|| Error::NotFound(format!("there is no task number {task_id}")))?;
+    let template_id = row.get(1)?;
+    let task = Task {
+        id: task_id,
+        task_uuid: uuid(row, 0)?,
+        template: template(connection, catalogue, template_id)?,
+        template_id,
+        state: parsed(row, 2, TaskState::parse)?,
+        state_since: Micros(row.get(3)?),
+        priority: row.get(4)?,
+        correlation_id: uuid(row, 5)?,
+        parent_correlation_id: optional(row, 6, |text| Uuid::try_parse(text).ok())?,
+        idempotency_key: row.get(7)?,
+        trace: TaskTrace {
+            trace_id: parsed(row, 8, |text| u128::from_str_radix(text, 16).ok())?,
+            root_span_id: parsed(row, 9, span_id)?,
+            parent_span_id: optional(row, 10, span_id)?,
+            sampled: row.get(11)?,
+            root_recorded: row.get(12)?,
+        },
+        created_at: Micros(row.get(13)?),
+        run_at: row.get::<_, Option<i64>>(14)?.map(Micros),
+        completed_at: row.get::<_, Option<i64>>(15)?.map(Micros),
+        transitions: row.get(16)?,
+        context: None,
+    };
+    let steps = steps(connection, task_id, task.template.steps.len())?;
+    Ok(Graph::loaded(task, steps))
+}
+
+fn steps(connection: &Connection, task_id: i64, expected: usize) -> Result<Vec<Step>> {
+    let mut statement = connection.prepare_cached(STEPS)?;
+    let mut rows = statement.query([task_id])?;
+    let mut steps = Vec::with_capacity(expected);
+    while let Some(row) = rows.next()? {
+        steps.push(Step {
+            id: row.get(0)?,
+            step_uuid: uuid(row, 2)?,
+            state: parsed(row, 3, StepState::parse)?,
+            state_since: Micros(row.get(4)?),
+            attempts: row.get(5)?,
+            max_attempts: row.get(6)?,
+            due_at: row.get::<_, Option<i64>>(7)?.map(Micros),
+            worker_id: optional(row, 8, |text| Some(Arc::from(text)))?,
+            span_id: optional(row, 9, span_id)?,
+            transitions: row.get(10)?,
+            result: None,
+            error: None,
+            changed: false,
+        });
+    }
+    if steps.len() == expected {
+        Ok(steps)
+    } else {
+        Err(Error::Store(format!("task number {task_id} has {} steps, its template {expected}", steps.len())))
+    }
+}
+
+/// The template of that number, from the catalogue or the database.
+pub(super) fn template(connection: &Connection, catalogue: &Catalogue, id: i64) -> Result<Arc<Template>> {
+    if let Some(template) = catalogue.get(id) {
+        return Ok(template);
+    }
+    let mut statement = connection.prepare_cached("SELECT document FROM templates WHERE id = ?1")?;
+    let document: String = statement.query_row([id], |row| row.get(0))?;
+    let template = Arc::new(Template::from_json(&format!("stored template {id}"), &document)?);
+    catalogue.add(id, Arc::clone(&template));
+    Ok(template)
+}
+
+fn span_id(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok()
+}
+
+fn uuid(row: &Row<'_>, column: usize) -> Result<Uuid> {
+    parsed(row, column, |text| Uuid::try_parse(text).ok())
+}
+
+fn parsed<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    optional(row, column, parse)?.ok_or_else(|| unreadable(row, column))
+}
+
+fn optional<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        value => {
+            let text = value.as_str().map_err(|_| unreadable(row, column))?;
+            parse(text).map(Some).ok_or_else(|| unreadable(row, column))
+        }
+    }
+}
+
+fn unreadable(row: &Row<'_>, column: usize) -> Error {
+    let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
+    let value = row.get_ref(column).map(|value| format!("{value:?}")).unwrap_or_default();
+    Error::Store(format!("column {name} holds {value}, which this version does not understand"))
+}

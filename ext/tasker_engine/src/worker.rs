@@ -1,0 +1,21 @@
+//! Owns: the engine's one thread: it takes what has arrived (requests, completions, the passing of
+//! time), carries all of it in one transaction, and hands out what follows. Refuses: running
+//! handlers, talking to callers directly.
+//!
+//! # Group commit
+//! Whatever arrives while a transaction is in flight waits for the next one, which takes all of it.
+//! Idle, that is one step at the lowest latency; loaded, it is many steps per commit. No timer.
+
+mod claim;
+mod dispatch;
+mod engine;
+mod inbox;
+mod lease;
+mod settle;
+mod shared;
+mod trace;
+mod transact;
+
+pub(crate) use engine::EngineThread;
+pub(crate) use inbox::{Inbox, Reply, Work};
+pub(crate) use shared::{Shared, WorkerStatus};

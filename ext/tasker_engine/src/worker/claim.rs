@@ -1,0 +1,119 @@
+//! Owns: which steps are claimed, and how many.
+
+use crate::error::Result;
+use crate::plan::{self, Lease};
+use crate::state::StepState;
+use crate::store::{Candidate, Inputs};
+
+use super::transact::Working;
+
+/// A step that was claimed.
+pub(super) struct Claimed {
+    /// Which of the transaction's graphs.
+    pub(super) graph: usize,
+    /// Which step of it.
+    pub(super) position: usize,
+    /// What it works on.
+    pub(super) inputs: Inputs,
+}
+
+/// Claims up to `permits` steps, and says whether there may be more.
+///
+/// The order is priority, then age of the task: a step that became ready in this very transaction
+/// stands in the queue where it would stand anyway, and needs no second commit when its turn has come.
+pub(super) fn choose(
+    work: &mut Working<'_>,
+    permits: usize,
+    lease: &Lease,
+    namespaces: &[String],
+) -> Result<(Vec<Claimed>, bool)> {
+    if permits == 0 {
+        return Ok((Vec::new(), true));
+    }
+    let mut candidates = ready_here(work, namespaces);
+    let stored = work.transaction.enqueued(namespaces, permits)?;
+    let mut backlog = stored.len() >= permits;
+    candidates.extend(stored.into_iter().filter(|stored| !work.is_loaded(stored.task_id)).map(|stored| (stored, None)));
+    candidates.sort_by_key(|(candidate, at)| {
+        (std::cmp::Reverse(candidate.priority), age(candidate), *at, candidate.position)
+    });
+    backlog |= candidates.len() > permits;
+    candidates.truncate(permits);
+    let mut claimed = Vec::with_capacity(candidates.len());
+    for (candidate, at) in candidates {
+        let graph = match at {
+            Some(at) => at,
+            None => work.load(candidate.task_id)?,
+        };
+        let clock = work.clock;
+        plan::claim(work.graph(graph), candidate.position, lease, clock)?;
+        let inputs = work.inputs(graph, candidate.position)?;
+        claimed.push(Claimed { graph, position: candidate.position, inputs });
+    }
+    Ok((claimed, backlog))
+}
+
+/// Enqueued steps of the tasks this transaction has loaded anyway.
+fn ready_here(work: &Working<'_>, namespaces: &[String]) -> Vec<(Candidate, Option<usize>)> {
+    let mut ready = Vec::new();
+    for (at, graph) in work.graphs().enumerate() {
+        let served = namespaces.is_empty() || namespaces.iter().any(|name| **name == *graph.task.template.namespace);
+        if !served {
+            continue;
+        }
+        for (position, step) in graph.steps.iter().enumerate() {
+            if step.state == StepState::Enqueued {
+                let candidate = Candidate { priority: graph.task.priority, task_id: graph.task.id, position };
+                ready.push((candidate, Some(at)));
+            }
+        }
+    }
+    ready
+}
+
+/// A task that has no number yet is the youngest.
+fn age(candidate: &Candidate) -> i64 {
+    if candidate.task_id == 0 {
+        i64::MAX
+    } else {
+        candidate.task_id
+    }
+}
+
+/// How many claims a worker may hold beyond its handler threads.
+///
+/// While a transaction is in flight, handlers that finish have nothing to go on with unless the next
+/// steps are here already. So a worker claims ahead what its handlers will finish during one
+/// transaction, judged by the last one, and no more: with handlers that take longer than a commit
+/// that is nothing.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    handler_ms: f64,
+    steps: usize,
+}
+
+impl Ahead {
+    /// Takes note of a transaction: how long it took and how many completions came in meanwhile.
+    pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, concurrency: usize) {
+        let finished = if self.handler_ms > 0.0 {
+            concurrency as f64 * transaction_ms / self.handler_ms
+        } else {
+            f64::MAX
+        };
+        let judged = arrived.min(finished as usize).min(concurrency * 4);
+        // Quick to claim more, slow to claim less.
+        self.steps = judged.max(self.steps - self.steps.div_ceil(8));
+    }
+
+    /// Takes note of how long a handler ran.
+    pub(super) fn observe_handler(&mut self, execution_time_ms: f64) {
+        self.handler_ms += (execution_time_ms.max(0.001) - self.handler_ms) / 16.0;
+        if execution_time_ms > 20.0 * self.handler_ms.max(0.5) {
+            self.handler_ms = execution_time_ms;
+        }
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+}

@@ -1,0 +1,49 @@
+//! Owns: turning a claim into the event a handler thread gets.
+
+use std::sync::Arc;
+
+use super::claim::Claimed;
+use super::settle::InFlight;
+use crate::channel::StepEvent;
+use crate::clock::Micros;
+use crate::graph::Graph;
+use crate::ids;
+use crate::store::Held;
+use crate::telemetry::context::TraceContext;
+
+/// The event for a claimed step of `graph`, and what the worker remembers of it.
+pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros) -> (StepEvent, InFlight) {
+    let task = &graph.task;
+    let step = &graph.steps[claimed.position];
+    let template = &task.template.steps[claimed.position];
+    let span_id = step.span_id.unwrap_or_default();
+    let attempt = TraceContext { trace_id: task.trace.trace_id, span_id, sampled: task.trace.sampled };
+    let handler = TraceContext { span_id: ids::handler_span_id(span_id), ..attempt };
+    let event = StepEvent {
+        event_id: ids::uuid_v7(now),
+        task_uuid: task.task_uuid,
+        step_uuid: step.step_uuid,
+        correlation_id: task.correlation_id,
+        parent_correlation_id: task.parent_correlation_id,
+        namespace: Arc::clone(&task.template.namespace),
+        task_name: Arc::clone(&task.template.name),
+        step_name: Arc::clone(&template.name),
+        handler: Arc::clone(&template.handler),
+        attempt: step.attempts,
+        max_attempts: step.max_attempts,
+        timeout_seconds: template.timeout_seconds,
+        context: claimed.inputs.context,
+        dependency_results: claimed.inputs.dependency_results,
+        config: Arc::clone(&template.config),
+        trace_id: Some(attempt.trace_id_hex()),
+        span_id: Some(attempt.span_id_hex()),
+        traceparent: Some(handler.to_traceparent()),
+        dispatched_at: now,
+    };
+    let in_flight = InFlight {
+        held: Held { task_id: task.id, position: claimed.position, attempt: step.attempts },
+        timeout_seconds: template.timeout_seconds,
+        dispatched_at: now,
+    };
+    (event, in_flight)
+}

@@ -1,0 +1,214 @@
+//! Owns: which spans a committed transaction leaves, with which ids, parents, times and attributes.
+//! `docs/telemetry.md` is the contract. Refuses: inventing times: every one of them is a transition's
+//! or a completion's.
+//!
+//! A span is recorded when it is over, from ids that were fixed when it began and are in the store:
+//! so a process that finds an abandoned attempt can still close its span, and the root is recorded by
+//! whoever ends the task.
+
+use std::sync::Arc;
+
+use crate::clock::Micros;
+use crate::graph::{CompletionTrace, EndedAttempt, Graph, StepTransition, TaskTransition};
+use crate::ids;
+use crate::state::TaskState;
+use crate::telemetry::spans::{SpanEvent, SpanRecord, Value};
+
+/// Appends the spans of what happened to `graph` in one transaction.
+pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
+    if !graph.task.trace.sampled {
+        return;
+    }
+    for transition in &graph.task_transitions {
+        task_transition(graph, transition, spans);
+    }
+    for transition in &graph.step_transitions {
+        if let Some(ended) = &transition.ended {
+            attempt(graph, transition, ended, spans);
+        }
+    }
+    if graph.root_ended {
+        spans.push(root(graph));
+    }
+}
+
+fn span(graph: &Graph, name: &'static str, span_id: u64, parent: u64, start: Micros, end: Micros) -> SpanRecord {
+    let start = start.max(graph.task.created_at);
+    SpanRecord::new(name, graph.task.trace.trace_id, span_id, Some(parent), start, end.max(start))
+}
+
+fn root(graph: &Graph) -> SpanRecord {
+    let task = &graph.task;
+    let mut record = span(graph, "task.orchestration", task.trace.root_span_id, 0, task.created_at, task.state_since);
+    record.parent_span_id = task.trace.parent_span_id;
+    record.parent_is_remote = task.trace.parent_span_id.is_some();
+    record.attributes = vec![
+        ("correlation_id", Value::Uuid(task.correlation_id)),
+        ("task_uuid", Value::Uuid(task.task_uuid)),
+        ("namespace", Value::Shared(Arc::clone(&task.template.namespace))),
+        ("task_name", Value::Shared(Arc::clone(&task.template.name))),
+        ("task_version", Value::Shared(Arc::clone(&task.template.version))),
+        ("priority", Value::I64(task.priority.into())),
+        ("state", Value::Static(task.state.as_str())),
+        ("total_steps", Value::I64(graph.steps.len() as i64)),
+    ];
+    if let Some(parent) = task.parent_correlation_id {
+        record.attributes.push(("parent_correlation_id", Value::Uuid(parent)));
+    }
+    if task.state == TaskState::Error {
+        record.error = Some("a step failed for good".into());
+    }
+    record
+}
+
+fn task_transition(graph: &Graph, transition: &TaskTransition, spans: &mut Vec<SpanRecord>) {
+    let task = &graph.task;
+    let (start, end) = (transition.began, transition.at);
+    let id = ids::span_id();
+    let mut record = span(graph, "task.state_transition", id, task.trace.root_span_id, start, end);
+    record.attributes = vec![
+        ("correlation_id", Value::Uuid(task.correlation_id)),
+        ("task_uuid", Value::Uuid(task.task_uuid)),
+        ("namespace", Value::Shared(Arc::clone(&task.template.namespace))),
+        ("from_state", Value::Static(transition.from.as_str())),
+        ("to_state", Value::Static(transition.to.as_str())),
+        ("duration_ms", Value::F64(transition.duration_ms)),
+    ];
+    spans.push(record);
+    let work = match (transition.from, transition.to) {
+        (_, TaskState::EnqueuingSteps) => "step.discovery",
+        (TaskState::EnqueuingSteps, TaskState::StepsInProcess) => "step.enqueuing",
+        (_, TaskState::EvaluatingResults) => "result.evaluation",
+        _ => return,
+    };
+    let mut record = span(graph, work, ids::span_id(), id, start, end);
+    record.attributes = vec![
+        ("correlation_id", Value::Uuid(task.correlation_id)),
+        ("task_uuid", Value::Uuid(task.task_uuid)),
+        ("step_count", Value::I64(transition.steps as i64)),
+    ];
+    spans.push(record);
+}
+
+/// The attributes every span of a step carries.
+fn step_attributes(graph: &Graph, transition: &StepTransition) -> Vec<(&'static str, Value)> {
+    let template = &graph.task.template.steps[transition.position];
+    let mut attributes = Vec::with_capacity(12);
+    attributes.extend([
+        ("correlation_id", Value::Uuid(graph.task.correlation_id)),
+        ("task_uuid", Value::Uuid(graph.task.task_uuid)),
+        ("step_uuid", Value::Uuid(graph.steps[transition.position].step_uuid)),
+        ("step_name", Value::Shared(Arc::clone(&template.name))),
+        ("namespace", Value::Shared(Arc::clone(&graph.task.template.namespace))),
+    ]);
+    attributes
+}
+
+fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spans: &mut Vec<SpanRecord>) {
+    let Some(span_id) = ended.span_id else { return };
+    let (start, end) = (ended.claimed_at, transition.at);
+    let template = &graph.task.template.steps[transition.position];
+    let handler_name = || ("handler_name", Value::Shared(Arc::clone(&template.handler)));
+    let mut record = span(graph, "worker.step_execution", span_id, graph.task.trace.root_span_id, start, end);
+    record.attributes = step_attributes(graph, transition);
+    record.attributes.extend([
+        handler_name(),
+        ("attempt_number", Value::I64(transition.attempt.into())),
+        ("max_attempts", Value::I64(graph.steps[transition.position].max_attempts.into())),
+    ]);
+    if let Some(worker_id) = &transition.worker_id {
+        record.attributes.push(("worker_id", Value::Shared(Arc::clone(worker_id))));
+    }
+    record.events = vec![
+        SpanEvent::new("step.execution_started", start),
+        SpanEvent::new("step.execution_completed", end),
+    ];
+    record.error = match (&ended.error, transition.reason) {
+        (Some(error), _) => Some(format!("{}: {}", error.class_name, error.message)),
+        (None, Some("handed_back")) => Some("the worker stopped before the handler was done".into()),
+        (None, _) if ended.completion.is_none() => Some(format!("the step became {}", transition.to)),
+        (None, _) => None,
+    };
+    if let Some(error) = &ended.error {
+        record.attributes.push(("error.type", Value::Owned(error.class_name.clone())));
+    }
+    spans.push(record);
+    let dispatched_at = ended.completion.as_ref().map_or(start, |completion| completion.dispatched_at);
+    let mut claim = step_transition(graph, transition, span_id, start, dispatched_at.clamp(start, end));
+    claim.extend_states("enqueued", "in_progress");
+    spans.push(claim);
+    if let Some(completion) = &ended.completion {
+        handler(graph, transition, ended, completion, span_id, spans);
+    }
+    let received_at = ended.completion.as_ref().map_or(end, |completion| completion.received_at);
+    let mut settled = step_transition(graph, transition, span_id, received_at.clamp(start, end), end);
+    settled.extend_states(transition.from.as_str(), transition.to.as_str());
+    spans.push(settled);
+}
+
+fn step_transition(
+    graph: &Graph,
+    transition: &StepTransition,
+    attempt: u64,
+    start: Micros,
+    end: Micros,
+) -> SpanRecord {
+    let mut record = span(graph, "step.state_transition", ids::span_id(), attempt, start, end);
+    record.attributes = step_attributes(graph, transition);
+    record
+}
+
+fn handler(
+    graph: &Graph,
+    transition: &StepTransition,
+    ended: &EndedAttempt,
+    completion: &CompletionTrace,
+    span_id: u64,
+    spans: &mut Vec<SpanRecord>,
+) {
+    let (start, end) = (ended.claimed_at, transition.at);
+    let root = graph.task.trace.root_span_id;
+    let template = &graph.task.template.steps[transition.position];
+    let received_at = completion.received_at.clamp(start, end);
+    let success = ended.error.is_none();
+    let mut submitted_from = received_at;
+    if let Some((began, done)) = completion.handler {
+        // The handler thread reads the same clock in another place: keep it within the attempt.
+        let (began, done) = (began.clamp(start, end), done.clamp(start, end));
+        submitted_from = done;
+        let mut record = span(graph, "handler.execution", ids::handler_span_id(span_id), span_id, began, done);
+        record.attributes = step_attributes(graph, transition);
+        record.attributes.push(("handler_name", Value::Shared(Arc::clone(&template.handler))));
+        record.attributes.push(("attempt_number", Value::I64(transition.attempt.into())));
+        record.error = ended.error.as_ref().map(|error| format!("{}: {}", error.class_name, error.message));
+        spans.push(record);
+    }
+    let mut submission = span(graph, "result.submission", ids::span_id(), span_id, submitted_from, end);
+    submission.attributes = step_attributes(graph, transition);
+    submission.attributes.push(("success", Value::Bool(success)));
+    spans.push(submission);
+
+    let mut received = span(graph, "worker.step_completion_received", ids::span_id(), root, received_at, end);
+    received.attributes = step_attributes(graph, transition);
+    received.attributes.push(("event_id", Value::Uuid(completion.event_id)));
+    received.attributes.push(("success", Value::Bool(success)));
+    if let Some((trace_id, span_id)) = completion.handed_back {
+        received.attributes.push(("trace_id", Value::Owned(format!("{trace_id:032x}"))));
+        received.attributes.push(("span_id", Value::Owned(format!("{span_id:016x}"))));
+        received.links.push((trace_id, span_id));
+    }
+    let mut event = SpanEvent::new("step.ruby_execution_completed", received_at);
+    event.attributes.push(("success", Value::Bool(success)));
+    if let Some(duration_ms) = completion.execution_time_ms {
+        event.attributes.push(("duration_ms", Value::F64(duration_ms)));
+    }
+    received.events.push(event);
+    spans.push(received);
+}
+
+impl SpanRecord {
+    fn extend_states(&mut self, from: &'static str, to: &'static str) {
+        self.attributes.push(("from_state", Value::Static(from)));
+        self.attributes.push(("to_state", Value::Static(to)));
+    }
+}

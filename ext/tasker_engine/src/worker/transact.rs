@@ -1,0 +1,307 @@
+//! Owns: one transaction, from what arrived to what is durable: load, decide, claim, apply, commit.
+//! Refuses: side effects other than the store's: what follows from it (dispatch, replies, spans) is
+//! the caller's, after the commit.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::claim::{choose, Claimed};
+use super::inbox::{Reply, Work};
+use crate::clock::{Clock, Micros};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::plan::{self, Lease, NewTask, Settlement, Verdict};
+use crate::store::catalogue::Catalogue;
+use crate::store::{Held, Store, Transaction, WorkerProcess};
+
+/// How much of each kind one transaction looks at.
+const DUE_LIMIT: usize = 500;
+
+/// What one transaction carries.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Requests, in the order they came.
+    pub(super) work: Vec<Work>,
+    /// Ends of attempts, with the task's number.
+    pub(super) settlements: Vec<(i64, Settlement)>,
+    /// Claims to give back, and whether their handler started.
+    pub(super) hand_back: Vec<(Held, bool)>,
+    /// Claims to renew.
+    pub(super) renew: Vec<Held>,
+    /// A worker to make known.
+    pub(super) register: Option<WorkerProcess>,
+    /// Workers whose process is gone, or that stop.
+    pub(super) forget: Vec<String>,
+    /// Whether to look for what is due.
+    pub(super) look_due: bool,
+    /// Whose claims these are, and the namespaces served.
+    pub(super) worker: Option<(Lease, Vec<String>)>,
+    /// How many steps to claim; `None`: none, and do not look.
+    pub(super) claim: Option<usize>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.work.is_empty()
+            && self.settlements.is_empty()
+            && self.hand_back.is_empty()
+            && self.renew.is_empty()
+            && self.register.is_none()
+            && self.forget.is_empty()
+            && !self.look_due
+            && self.claim.is_none()
+    }
+}
+
+/// What the transaction made durable.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Every graph it touched, with its transitions.
+    pub(super) graphs: Vec<Graph>,
+    /// An answer for each piece of work.
+    pub(super) replies: Vec<Result<Reply>>,
+    /// Whether each settlement counted.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Steps claimed.
+    pub(super) claimed: Vec<Claimed>,
+    /// Claims that turned out to be somebody else's.
+    pub(super) lost: Vec<Held>,
+    /// Whether there may be more to claim.
+    pub(super) backlog: bool,
+    /// Whether there may be more that is due.
+    pub(super) more_due: bool,
+    /// When something is next due, when that was looked up.
+    pub(super) next_due: Option<Micros>,
+}
+
+/// Carries `batch` in one transaction.
+pub(super) fn transact(
+    store: &mut dyn Store,
+    catalogue: &Catalogue,
+    batch: &Batch,
+    clock: &Clock,
+) -> Result<Outcome> {
+    let mut transaction = store.begin()?;
+    let mut work = Working { transaction: transaction.as_mut(), loaded: Vec::new(), index: HashMap::new(), clock };
+    let mut outcome = Outcome::default();
+
+    if let Some(worker) = &batch.register {
+        work.transaction.register_worker(worker, clock.now())?;
+    }
+    for worker_id in &batch.forget {
+        work.transaction.forget_worker(worker_id)?;
+    }
+    if let (false, Some((lease, _))) = (batch.renew.is_empty(), &batch.worker) {
+        let until = clock.now().after(lease.duration);
+        outcome.lost = work.transaction.renew(&lease.worker_id, &batch.renew, until)?;
+    }
+    for (task_id, settlement) in &batch.settlements {
+        outcome.verdicts.push(work.settle(*task_id, settlement.clone())?);
+    }
+    for (held, started) in &batch.hand_back {
+        work.hand_back(*held, *started)?;
+    }
+    for request in &batch.work {
+        let reply = work.carry_out(request, catalogue);
+        match reply {
+            Err(error @ (Error::Store(_) | Error::Internal(_))) => return Err(error),
+            reply => outcome.replies.push(reply),
+        }
+    }
+    if batch.look_due {
+        outcome.more_due = work.due()?;
+    }
+    work.evaluate()?;
+    if let (Some(permits), Some((lease, namespaces))) = (batch.claim, &batch.worker) {
+        let (claimed, backlog) = choose(&mut work, permits, lease, namespaces)?;
+        outcome.claimed = claimed;
+        outcome.backlog = backlog;
+    }
+    let mut graphs: Vec<Graph> = work.loaded.into_iter().map(|loaded| loaded.graph).collect();
+    transaction.apply(&mut graphs)?;
+    if batch.look_due {
+        outcome.next_due = transaction.next_due()?;
+    }
+    transaction.commit()?;
+    outcome.graphs = graphs;
+    Ok(outcome)
+}
+
+/// A graph in the transaction, and what has settled in it.
+struct Loaded {
+    graph: Graph,
+    began: Micros,
+    settled: usize,
+}
+
+/// The graphs a transaction works on.
+pub(super) struct Working<'t> {
+    pub(super) transaction: &'t mut (dyn Transaction + 't),
+    loaded: Vec<Loaded>,
+    index: HashMap<i64, usize>,
+    pub(super) clock: &'t Clock,
+}
+
+impl Working<'_> {
+    /// Where the task is among the loaded graphs; loads it if need be.
+    pub(super) fn load(&mut self, task_id: i64) -> Result<usize> {
+        if let Some(&at) = self.index.get(&task_id) {
+            return Ok(at);
+        }
+        let graph = self.transaction.load(task_id)?;
+        self.index.insert(task_id, self.loaded.len());
+        Ok(self.add(graph))
+    }
+
+    pub(super) fn is_loaded(&self, task_id: i64) -> bool {
+        self.index.contains_key(&task_id)
+    }
+
+    fn add(&mut self, graph: Graph) -> usize {
+        self.loaded.push(Loaded { graph, began: self.clock.now(), settled: 0 });
+        self.loaded.len() - 1
+    }
+
+    pub(super) fn graph(&mut self, at: usize) -> &mut Graph {
+        &mut self.loaded[at].graph
+    }
+
+    pub(super) fn graphs(&self) -> impl Iterator<Item = &Graph> {
+        self.loaded.iter().map(|loaded| &loaded.graph)
+    }
+
+    pub(super) fn inputs(&mut self, at: usize, position: usize) -> Result<crate::store::Inputs> {
+        self.transaction.inputs(&self.loaded[at].graph, position)
+    }
+
+    fn settle(&mut self, task_id: i64, settlement: Settlement) -> Result<Verdict> {
+        let at = self.load(task_id)?;
+        let loaded = &mut self.loaded[at];
+        let verdict = plan::settle(&mut loaded.graph, settlement, self.clock)?;
+        loaded.settled += usize::from(verdict == Verdict::Applied);
+        Ok(verdict)
+    }
+
+    fn hand_back(&mut self, held: Held, started: bool) -> Result<()> {
+        let at = self.load(held.task_id)?;
+        let graph = &mut self.loaded[at].graph;
+        let current = graph.steps.get(held.position).is_some_and(|step| {
+            step.state == crate::state::StepState::InProgress && step.attempts == held.attempt
+        });
+        if current {
+            plan::hand_back(graph, held.position, started, self.clock)?;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<()> {
+        for loaded in self.loaded.iter_mut().filter(|loaded| loaded.settled > 0) {
+            plan::evaluate(&mut loaded.graph, loaded.began, loaded.settled, self.clock)?;
+        }
+        Ok(())
+    }
+
+    /// Deals with what is due. Gives whether there may be more of it.
+    fn due(&mut self) -> Result<bool> {
+        let now = self.clock.now();
+        let due = self.transaction.due(now, DUE_LIMIT)?;
+        for &task_id in &due.tasks {
+            let at = self.load(task_id)?;
+            if self.loaded[at].graph.task.state == crate::state::TaskState::Pending {
+                plan::initialize(&mut self.loaded[at].graph, self.clock)?;
+            }
+        }
+        let mut retries: HashMap<i64, Vec<usize>> = HashMap::new();
+        for &(task_id, position) in &due.retries {
+            retries.entry(task_id).or_default().push(position);
+        }
+        for (task_id, mut positions) in retries {
+            let at = self.load(task_id)?;
+            let graph = &mut self.loaded[at].graph;
+            positions.retain(|&position| graph.steps[position].state == crate::state::StepState::WaitingForRetry);
+            if !positions.is_empty() {
+                plan::wake(graph, &positions, self.clock)?;
+            }
+        }
+        for &(task_id, position) in &due.leases {
+            let at = self.load(task_id)?;
+            let loaded = &mut self.loaded[at];
+            let step = &loaded.graph.steps[position];
+            if step.state != crate::state::StepState::InProgress {
+                continue;
+            }
+            let holder = step.worker_id.clone();
+            let why = format!("{} died or did not renew its lease", holder.as_deref().unwrap_or("its worker"));
+            plan::expire(&mut loaded.graph, position, &why, self.clock)?;
+            if loaded.graph.steps[position].state == crate::state::StepState::Error {
+                loaded.settled += 1;
+            }
+        }
+        Ok(due.tasks.len() + due.retries.len() + due.leases.len() >= DUE_LIMIT)
+    }
+
+    fn carry_out(&mut self, work: &Work, catalogue: &Catalogue) -> Result<Reply> {
+        match work {
+            Work::Submit(tasks) => tasks.iter().map(|new| self.submit(new)).collect::<Result<_>>().map(Reply::Submitted),
+            Work::KeepTemplate(template) => {
+                let id = self.transaction.keep_template(template, self.clock.now())?;
+                catalogue.add(id, template.clone());
+                Ok(Reply::TemplateId(id))
+            }
+            Work::Cancel(task) => self.operate(*task, |graph, clock| plan::cancel(graph, clock)),
+            Work::RerunStep(task, step) => self.operate(*task, |graph, clock| {
+                let position = graph.position(step)?;
+                plan::rerun_step(graph, position, clock)
+            }),
+            Work::ResolveStep(task, step, result) => self.operate(*task, |graph, clock| {
+                let position = graph.position(step)?;
+                plan::resolve_step(graph, position, result.clone(), clock)
+            }),
+            Work::ResolveTask(task) => self.operate(*task, |graph, clock| plan::resolve_task(graph, clock)),
+            Work::StartWorker(_) | Work::Drain | Work::StopWorker => Ok(Reply::Done),
+        }
+    }
+
+    /// Does something to one task; a refusal leaves the task as it was.
+    fn operate(&mut self, task: Uuid, act: impl FnOnce(&mut Graph, &Clock) -> Result<()>) -> Result<Reply> {
+        let unknown = || Error::NotFound(format!("there is no task {task} in this database"));
+        let task_id = self.transaction.find(task)?.ok_or_else(unknown)?;
+        let at = self.load(task_id)?;
+        let before = self.loaded[at].graph.clone();
+        match act(&mut self.loaded[at].graph, self.clock) {
+            Ok(()) => Ok(Reply::State(self.loaded[at].graph.task.state)),
+            Err(error) => {
+                self.loaded[at].graph = before;
+                Err(error)
+            }
+        }
+    }
+
+    fn submit(&mut self, new: &NewTask) -> Result<(Uuid, Uuid, u128, bool)> {
+        if let Some(key) = &new.idempotency_key {
+            let template = &new.template;
+            let same = |graph: &&Graph| {
+                graph.task.idempotency_key.as_ref() == Some(key)
+                    && graph.task.template.name == template.name
+                    && graph.task.template.namespace == template.namespace
+            };
+            if let Some(task) = self.graphs().find(same).map(|graph| &graph.task) {
+                return Ok((task.task_uuid, task.correlation_id, task.trace.trace_id, false));
+            }
+            if let Some(task_id) = self.transaction.find_idempotent(&template.namespace, &template.name, key)? {
+                let at = self.load(task_id)?;
+                let task = &self.loaded[at].graph.task;
+                return Ok((task.task_uuid, task.correlation_id, task.trace.trace_id, false));
+            }
+        }
+        let mut graph = plan::submit(new.clone(), self.clock);
+        if new.run_at.is_none_or(|at| at <= graph.task.created_at) {
+            plan::initialize(&mut graph, self.clock)?;
+        }
+        let task = &graph.task;
+        let answer = (task.task_uuid, task.correlation_id, task.trace.trace_id, true);
+        self.add(graph);
+        Ok(answer)
+    }
+}
