@@ -23,13 +23,22 @@ fn json<T: Serialize>(value: &T) -> EngineResult<String> {
     serde_json::to_string(value).map_err(|error| EngineError::Internal(format!("cannot write JSON: {error}")))
 }
 
-/// Registers a template. `format` is `yaml` or `json`; `source` names the file, or `DSL`.
-fn register_template(ruby: &Ruby, source: String, text: String, format: String) -> Result<(), Error> {
+/// Checks a template, with no engine; returns its canonical JSON. `format` is `yaml` or `json`;
+/// `source` names the file, or what else the document is.
+fn check_template(ruby: &Ruby, source: String, text: String, format: String) -> Result<String, Error> {
     guard(ruby, || {
         let template = match format.as_str() {
             "yaml" => Template::from_yaml(&source, &text),
             _ => Template::from_json(&source, &text),
         }?;
+        Ok(template.to_json())
+    })
+}
+
+/// Gives the engine a template: its canonical JSON.
+fn register_template(ruby: &Ruby, source: String, document: String) -> Result<(), Error> {
+    guard(ruby, || {
+        let template = Template::from_json(&source, &document)?;
         ask(ruby, |engine| engine.register_template(template.clone()))
     })
 }
@@ -130,7 +139,8 @@ fn status(ruby: &Ruby) -> Result<String, Error> {
 
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
-    native.define_singleton_method("register_template", function!(register_template, 3))?;
+    native.define_singleton_method("check_template", function!(check_template, 3))?;
+    native.define_singleton_method("register_template", function!(register_template, 2))?;
     native.define_singleton_method("submit", function!(submit, 1))?;
     native.define_singleton_method("task", function!(task, 1))?;
     native.define_singleton_method("transitions", function!(transitions, 1))?;

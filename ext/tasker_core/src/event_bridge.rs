@@ -16,6 +16,9 @@ use crate::convert::{self, Keys};
 use crate::errors::{guard, Fault};
 use crate::{gvl, runtime};
 
+/// So that a deadline can always be computed.
+const LONGEST_POLL: Duration = Duration::from_secs(3600);
+
 static KEYS: OnceLock<Keys> = OnceLock::new();
 
 fn keys(ruby: &Ruby) -> &'static Keys {
@@ -23,7 +26,8 @@ fn keys(ruby: &Ruby) -> &'static Keys {
 }
 
 /// The next step event as a Hash; nil when none came within `timeout` seconds; false when the
-/// channel is closed and empty. The GVL is released only when there is nothing to take.
+/// channel is closed and empty. The GVL is released only when there is nothing to take, and the
+/// event is taken only with the GVL in hand: none is held by a thread that waits for its turn.
 fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
     guard(ruby, || {
         let engine = runtime::engine()?;
@@ -32,17 +36,20 @@ fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
         if let Some(event) = channel.try_poll() {
             return event_hash(ruby, &event);
         }
-        let until = Instant::now() + convert::seconds(timeout)?.min(Duration::from_secs(3600));
-        let polled = gvl::without(ruby, |interrupt| {
-            match channel.poll(until.saturating_duration_since(Instant::now()), interrupt) {
-                Err(EngineError::Interrupted) => None,
-                other => Some(other),
+        let until = Instant::now() + convert::seconds(timeout)?.min(LONGEST_POLL);
+        loop {
+            let came = gvl::without(ruby, |interrupt| {
+                match channel.wait(until.saturating_duration_since(Instant::now()), interrupt) {
+                    Err(EngineError::Interrupted) => None,
+                    other => Some(other),
+                }
+            })??;
+            match channel.try_poll() {
+                Some(event) => return event_hash(ruby, &event),
+                None if came => {} // another thread was faster
+                None if channel.is_closed() => return Ok(ruby.qfalse().as_value()),
+                None => return Ok(ruby.qnil().as_value()),
             }
-        })??;
-        match polled {
-            Some(event) => event_hash(ruby, &event),
-            None if channel.is_closed() => Ok(ruby.qfalse().as_value()),
-            None => Ok(ruby.qnil().as_value()),
         }
     })
 }
@@ -122,7 +129,8 @@ fn event_hash(ruby: &Ruby, event: &StepEvent) -> Result<Value, Fault> {
 fn complete_step_event(ruby: &Ruby, payload: RHash) -> Result<(), Error> {
     guard(ruby, || {
         let completion = completion(ruby, payload)?;
-        Ok(runtime::engine()?.channel().complete(completion)?)
+        runtime::engine()?.channel().complete(completion);
+        Ok(())
     })
 }
 

@@ -20,6 +20,7 @@ mod runtime;
 
 use magnus::{Error, Module, Ruby};
 
+/// What Ruby calls when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     tasker_engine::telemetry::init_console_only();
