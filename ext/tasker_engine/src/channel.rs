@@ -134,7 +134,6 @@ impl Bell {
 }
 
 struct Running {
-    started_at: Micros,
     deadline: Option<Micros>,
     cancelled: bool,
 }
@@ -146,6 +145,19 @@ struct State {
     completions: Vec<(StepCompletion, Micros)>,
     waiting: usize,
     closed: bool,
+}
+
+/// What is in a [`Channel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Events that no handler thread has taken up.
+    pub waiting: usize,
+    /// Attempts that run.
+    pub running: usize,
+    /// Attempts among them whose result is no longer wanted.
+    pub abandoned: usize,
+    /// Completions that the engine has not taken.
+    pub completions: usize,
 }
 
 /// The pair. Its bound is the engine's: it never holds more events than the engine has claims for,
@@ -172,7 +184,7 @@ impl Channel {
         if deadline.is_some() {
             self.bell.ring();
         }
-        state.running.insert(event.event_id, Running { started_at: now, deadline, cancelled: false });
+        state.running.insert(event.event_id, Running { deadline, cancelled: false });
         Some(event)
     }
 
@@ -234,10 +246,15 @@ impl Channel {
         lock(&self.state).closed
     }
 
-    /// Events that wait for a handler thread, and attempts that run.
-    pub fn depth(&self) -> (usize, usize) {
+    /// How full it is.
+    pub fn depth(&self) -> Depth {
         let state = lock(&self.state);
-        (state.queue.len(), state.running.len())
+        Depth {
+            waiting: state.queue.len(),
+            running: state.running.len(),
+            abandoned: state.running.values().filter(|running| running.cancelled).count(),
+            completions: state.completions.len(),
+        }
     }
 
     /// Puts events before the handler threads.
@@ -286,11 +303,11 @@ impl Channel {
         }
     }
 
-    /// Running attempts whose time is up, with the moment each started.
-    pub(crate) fn overdue(&self, now: Micros) -> Vec<(Uuid, Micros)> {
+    /// Running attempts whose time is up.
+    pub(crate) fn overdue(&self, now: Micros) -> Vec<Uuid> {
         let state = lock(&self.state);
         let overdue = state.running.iter().filter(|(_, running)| running.deadline.is_some_and(|at| at <= now));
-        overdue.map(|(event_id, running)| (*event_id, running.started_at)).collect()
+        overdue.map(|(event_id, _)| *event_id).collect()
     }
 
     /// When the next running attempt's time is up.

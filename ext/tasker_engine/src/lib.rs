@@ -1,6 +1,31 @@
 //! The engine of tasker_core: durable, traced workflows. Pure Rust, no Ruby.
+//!
+//! # Layout
+//! In the order in which a task moves through them:
+//!
+//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
+//! - [`submission`]: a request becomes a task that fits its template
+//! - [`plan`]: every decision, pure
+//! - [`store`]: every durable read and write
+//! - [`channel`]: step events out to handler threads, completions in
+//! - `worker`: the one thread that carries all of it, a transaction at a time
+//! - [`telemetry`]: the one room for logs, spans and their export
+//! - [`bootstrap`]: puts it together; [`bootstrap::Engine`] is the handle
 
+pub mod bootstrap;
+pub mod channel;
 pub mod clock;
+pub mod config;
 pub mod error;
+pub mod graph;
 pub mod ids;
+pub mod interrupt;
+pub mod plan;
+pub mod state;
+pub mod step;
+pub mod store;
+pub mod submission;
+pub mod task;
+pub mod telemetry;
 pub mod template;
+mod worker;

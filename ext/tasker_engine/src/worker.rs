@@ -11,6 +11,7 @@ mod dispatch;
 mod engine;
 mod inbox;
 mod lease;
+mod report;
 mod settle;
 mod shared;
 mod trace;

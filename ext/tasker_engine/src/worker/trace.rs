@@ -12,7 +12,7 @@ use crate::clock::Micros;
 use crate::graph::{CompletionTrace, EndedAttempt, Graph, StepTransition, TaskTransition};
 use crate::ids;
 use crate::state::TaskState;
-use crate::telemetry::spans::{SpanEvent, SpanRecord, Value};
+use crate::telemetry::spans::{SpanEvent, SpanKind, SpanRecord, Value};
 
 /// Appends the spans of what happened to `graph` in one transaction.
 pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
@@ -34,7 +34,24 @@ pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
 
 fn span(graph: &Graph, name: &'static str, span_id: u64, parent: u64, start: Micros, end: Micros) -> SpanRecord {
     let start = start.max(graph.task.created_at);
-    SpanRecord::new(name, graph.task.trace.trace_id, span_id, Some(parent), start, end.max(start))
+    SpanRecord {
+        name,
+        trace_id: graph.task.trace.trace_id,
+        span_id,
+        parent_span_id: Some(parent),
+        parent_is_remote: false,
+        kind: SpanKind::Internal,
+        start,
+        end: end.max(start),
+        attributes: Vec::new(),
+        events: Vec::new(),
+        links: Vec::new(),
+        error: None,
+    }
+}
+
+fn event(name: &'static str, at: Micros) -> SpanEvent {
+    SpanEvent { name, at, attributes: Vec::new() }
 }
 
 fn root(graph: &Graph) -> SpanRecord {
@@ -120,8 +137,8 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
         record.attributes.push(("worker_id", Value::Shared(Arc::clone(worker_id))));
     }
     record.events = vec![
-        SpanEvent::new("step.execution_started", start),
-        SpanEvent::new("step.execution_completed", end),
+        event("step.execution_started", start),
+        event("step.execution_completed", end),
     ];
     record.error = match (&ended.error, transition.reason) {
         (Some(error), _) => Some(format!("{}: {}", error.class_name, error.message)),
@@ -130,19 +147,19 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
         (None, _) => None,
     };
     if let Some(error) = &ended.error {
-        record.attributes.push(("error.type", Value::Owned(error.class_name.clone())));
+        record.attributes.push(("error.type", Value::String(error.class_name.clone())));
     }
     spans.push(record);
     let dispatched_at = ended.completion.as_ref().map_or(start, |completion| completion.dispatched_at);
     let mut claim = step_transition(graph, transition, span_id, start, dispatched_at.clamp(start, end));
-    claim.extend_states("enqueued", "in_progress");
+    states(&mut claim, "enqueued", "in_progress");
     spans.push(claim);
     if let Some(completion) = &ended.completion {
         handler(graph, transition, ended, completion, span_id, spans);
     }
     let received_at = ended.completion.as_ref().map_or(end, |completion| completion.received_at);
     let mut settled = step_transition(graph, transition, span_id, received_at.clamp(start, end), end);
-    settled.extend_states(transition.from.as_str(), transition.to.as_str());
+    states(&mut settled, transition.from.as_str(), transition.to.as_str());
     spans.push(settled);
 }
 
@@ -193,22 +210,20 @@ fn handler(
     received.attributes.push(("event_id", Value::Uuid(completion.event_id)));
     received.attributes.push(("success", Value::Bool(success)));
     if let Some((trace_id, span_id)) = completion.handed_back {
-        received.attributes.push(("trace_id", Value::Owned(format!("{trace_id:032x}"))));
-        received.attributes.push(("span_id", Value::Owned(format!("{span_id:016x}"))));
+        received.attributes.push(("trace_id", Value::String(format!("{trace_id:032x}"))));
+        received.attributes.push(("span_id", Value::String(format!("{span_id:016x}"))));
         received.links.push((trace_id, span_id));
     }
-    let mut event = SpanEvent::new("step.ruby_execution_completed", received_at);
-    event.attributes.push(("success", Value::Bool(success)));
+    let mut completed = event("step.ruby_execution_completed", received_at);
+    completed.attributes.push(("success", Value::Bool(success)));
     if let Some(duration_ms) = completion.execution_time_ms {
-        event.attributes.push(("duration_ms", Value::F64(duration_ms)));
+        completed.attributes.push(("duration_ms", Value::F64(duration_ms)));
     }
-    received.events.push(event);
+    received.events.push(completed);
     spans.push(received);
 }
 
-impl SpanRecord {
-    fn extend_states(&mut self, from: &'static str, to: &'static str) {
-        self.attributes.push(("from_state", Value::Static(from)));
-        self.attributes.push(("to_state", Value::Static(to)));
-    }
+fn states(record: &mut SpanRecord, from: &'static str, to: &'static str) {
+    record.attributes.push(("from_state", Value::Static(from)));
+    record.attributes.push(("to_state", Value::Static(to)));
 }

@@ -1,0 +1,273 @@
+//! Owns: putting the engine together, and the handle through which everything else uses it. The only
+//! place that names a concrete store.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::channel::{Bell, Channel};
+use crate::clock::Clock;
+use crate::config::{Config, WorkerConfig};
+use crate::error::{Error, Result};
+use crate::interrupt::{lock, time_left, Interrupt};
+use crate::state::TaskState;
+use crate::store::catalogue::Catalogue;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Reader, Store, TaskView, TransitionView};
+use crate::submission;
+use crate::task::{Submitted, TaskRequest};
+use crate::template::Template;
+use crate::worker::{EngineThread, Inbox, Reply, Shared, Work};
+
+/// Tasks one transaction takes from a batch of submissions.
+const SUBMIT_TOGETHER: usize = 200;
+/// How often a waiter looks for the end of a task that another process may carry out.
+const WAIT_LOOK: Duration = Duration::from_millis(20);
+
+/// The engine of one process: a store, one thread that writes to it, and the channel to the handlers.
+pub struct Engine {
+    inbox: Arc<Inbox>,
+    channel: Arc<Channel>,
+    shared: Arc<Shared>,
+    catalogue: Arc<Catalogue>,
+    reader: Arc<dyn Reader>,
+    clock: Clock,
+    location: String,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How a worker stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StopReport {
+    /// Whether every handler was done in time.
+    pub completed_in_time: bool,
+    /// Claims that were given back, for other workers to run.
+    pub handed_back: usize,
+}
+
+impl Engine {
+    /// Opens the store and starts the engine's thread. From here on tasks can be submitted.
+    pub fn open(config: &Config) -> Result<Arc<Engine>> {
+        Engine::open_with(config, Clock::System)
+    }
+
+    /// As [`Engine::open`], with a clock of the caller's.
+    pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
+        config.worker.check()?;
+        if config.database.starts_with("postgres") {
+            return Err(Error::Configuration(
+                "database: PostgreSQL is not supported by this version; name a SQLite file, or :memory:".into(),
+            ));
+        }
+        let catalogue = Arc::new(Catalogue::default());
+        let store = SqliteStore::open(config, Arc::clone(&catalogue))?;
+        let (reader, location) = (store.reader(), store.describe());
+        let bell = Arc::new(Bell::default());
+        let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
+        let channel = Channel::new(clock.clone(), bell);
+        let shared = Arc::new(Shared::default());
+        let thread = EngineThread::new(
+            Box::new(store),
+            Arc::clone(&catalogue),
+            clock.clone(),
+            Arc::clone(&inbox),
+            Arc::clone(&channel),
+            Arc::clone(&shared),
+        );
+        let thread = std::thread::Builder::new()
+            .name("tasker-engine".into())
+            .spawn(move || thread.run())
+            .map_err(|error| Error::Internal(format!("cannot start the engine's thread: {error}")))?;
+        let thread = Mutex::new(Some(thread));
+        Ok(Arc::new(Engine { inbox, channel, shared, catalogue, reader, clock, location, thread }))
+    }
+
+    /// Makes a template known. The one registered last is what its name means from here on.
+    pub fn register_template(&self, template: Template) -> Result<()> {
+        self.inbox.ask(Work::KeepTemplate(Arc::new(template))).map(drop)
+    }
+
+    /// Submits tasks and waits until they are durable. Each request has an answer of its own: one
+    /// that is refused does not keep the others back.
+    pub fn submit(&self, requests: Vec<TaskRequest>) -> Result<Vec<Result<Submitted>>> {
+        let mut answers: Vec<Result<Submitted>> = Vec::with_capacity(requests.len());
+        let mut requests = requests.into_iter().peekable();
+        while requests.peek().is_some() {
+            let mut good = Vec::with_capacity(SUBMIT_TOGETHER);
+            let mut slots = Vec::with_capacity(SUBMIT_TOGETHER);
+            for request in requests.by_ref().take(SUBMIT_TOGETHER) {
+                match submission::check(request, &self.catalogue, self.reader.as_ref(), &self.clock) {
+                    Ok(task) => {
+                        slots.push(answers.len());
+                        good.push(task);
+                        answers.push(Err(Error::Internal("not submitted".into())));
+                    }
+                    Err(error) => answers.push(Err(error)),
+                }
+            }
+            if good.is_empty() {
+                continue;
+            }
+            let Reply::Submitted(tasks) = self.inbox.ask(Work::Submit(good))? else { return Err(unexpected()) };
+            for (slot, (task_uuid, correlation_id, trace_id, created)) in slots.into_iter().zip(tasks) {
+                let trace_id = format!("{trace_id:032x}");
+                answers[slot] = Ok(Submitted { task_uuid, correlation_id, trace_id, created });
+            }
+        }
+        Ok(answers)
+    }
+
+    /// A task with its steps.
+    pub fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
+        self.reader.task(task_uuid)
+    }
+
+    /// A task's state.
+    pub fn state(&self, task_uuid: Uuid) -> Result<TaskState> {
+        self.reader.state(task_uuid)
+    }
+
+    /// Everything that moved, in order.
+    pub fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
+        self.reader.transitions(task_uuid)
+    }
+
+    /// How many tasks there are, by state.
+    pub fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
+        self.reader.count_tasks()
+    }
+
+    /// Waits for the task to end, whichever process carries it out. False: the time is up.
+    pub fn wait(&self, task_uuid: Uuid, timeout: Option<Duration>, interrupt: &Interrupt) -> Result<bool> {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        self.shared.expect(task_uuid, interrupt);
+        let ended = loop {
+            if interrupt.is_set() {
+                break Err(Error::Interrupted);
+            }
+            match self.reader.state(task_uuid) {
+                Ok(state) if state.is_final() => break Ok(true),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+            let Some(left) = time_left(deadline, WAIT_LOOK) else { break Ok(false) };
+            self.shared.wait_ended(task_uuid, left, interrupt);
+        };
+        self.shared.forget(task_uuid);
+        ended
+    }
+
+    /// Stops a task. Gives its state.
+    pub fn cancel(&self, task_uuid: Uuid) -> Result<TaskState> {
+        self.operate(Work::Cancel(task_uuid))
+    }
+
+    /// Runs a failed step again, with a fresh budget of attempts.
+    pub fn rerun_step(&self, task_uuid: Uuid, step_name: &str) -> Result<TaskState> {
+        self.operate(Work::RerunStep(task_uuid, step_name.to_owned()))
+    }
+
+    /// Declares a step done with `result`, a JSON value.
+    pub fn resolve_step(&self, task_uuid: Uuid, step_name: &str, result: &str) -> Result<TaskState> {
+        let parsed: std::result::Result<&serde_json::value::RawValue, _> = serde_json::from_str(result);
+        parsed.map_err(|error| Error::InvalidInput(format!("the result for {step_name} is not JSON: {error}")))?;
+        self.operate(Work::ResolveStep(task_uuid, step_name.to_owned(), Arc::from(result)))
+    }
+
+    /// Declares a failed task done.
+    pub fn resolve_task(&self, task_uuid: Uuid) -> Result<TaskState> {
+        self.operate(Work::ResolveTask(task_uuid))
+    }
+
+    fn operate(&self, work: Work) -> Result<TaskState> {
+        match self.inbox.ask(work)? {
+            Reply::State(state) => Ok(state),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Starts claiming steps for handler threads that poll [`Engine::channel`].
+    pub fn start_worker(&self, config: WorkerConfig) -> Result<()> {
+        config.check()?;
+        if self.shared.status().running {
+            return Err(Error::Configuration("a worker already runs in this process; stop it first".into()));
+        }
+        self.inbox.ask(Work::StartWorker(config)).map(drop)
+    }
+
+    /// Stops the worker: claims no more, gives handlers `timeout` to finish, gives back the rest.
+    /// Harmless when no worker runs. An interrupt ends the waiting, not the stop.
+    pub fn stop_worker(&self, timeout: Duration, interrupt: &Interrupt) -> Result<StopReport> {
+        if !self.shared.status().running {
+            self.channel.close();
+            return Ok(StopReport { completed_in_time: true, handed_back: 0 });
+        }
+        self.inbox.ask(Work::Drain)?;
+        let completed_in_time = self.shared.wait_idle(timeout, interrupt);
+        match self.inbox.ask(Work::StopWorker)? {
+            Reply::HandedBack(handed_back) => Ok(StopReport { completed_in_time, handed_back }),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Where handler threads get events and leave completions.
+    pub fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// How the engine is: for health checks and for a person.
+    pub fn status(&self) -> serde_json::Value {
+        use std::sync::atomic::Ordering::Relaxed;
+        let (worker, depth, counters) = (self.shared.status(), self.channel.depth(), &self.shared.counters);
+        json!({
+            "database": self.location,
+            "worker": {
+                "worker_id": worker.worker_id.as_deref(),
+                "running": worker.running,
+                "draining": worker.draining,
+                "concurrency": worker.concurrency,
+                "in_flight": worker.in_flight,
+            },
+            "channel": {
+                "waiting": depth.waiting,
+                "running": depth.running,
+                "abandoned": depth.abandoned,
+                "completions": depth.completions,
+            },
+            "totals": {
+                "tasks_submitted": counters.submitted.load(Relaxed),
+                "tasks_finalized": counters.finalized.load(Relaxed),
+                "steps_claimed": counters.claimed.load(Relaxed),
+                "steps_settled": counters.settled.load(Relaxed),
+                "stale_completions": counters.stale_completions.load(Relaxed),
+                "transactions": counters.transactions.load(Relaxed),
+                "store_errors": counters.store_errors.load(Relaxed),
+            },
+        })
+    }
+
+    /// Ends the engine's thread after the transaction in flight. Whatever asks it later is refused.
+    pub fn close(&self) {
+        self.inbox.close();
+        self.channel.close();
+        if let Some(thread) = lock(&self.thread).take() {
+            if thread.join().is_err() {
+                tracing::error!("The engine's thread had panicked; its claims run again when their leases run out");
+            }
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn unexpected() -> Error {
+    Error::Internal("the engine gave an answer to another question".into())
+}

@@ -1,0 +1,96 @@
+//! Owns: checking a request against its template and fixing everything about the task that must not
+//! depend on which process carries it out: ids, trace, time. Runs on the caller's thread.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, Micros};
+use crate::error::{Error, Result};
+use crate::ids;
+use crate::plan::NewTask;
+use crate::store::catalogue::{Catalogue, Stored};
+use crate::store::Reader;
+use crate::task::{TaskRequest, TaskTrace};
+use crate::telemetry::context::TraceContext;
+use crate::telemetry::sampling;
+
+/// The longest idempotency key, in bytes.
+const LONGEST_KEY: usize = 255;
+/// The last second of the year 9999.
+const LAST_SECOND: f64 = 253_402_300_799.0;
+
+/// The task the request asks for, or why it cannot be had.
+pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, clock: &Clock) -> Result<NewTask> {
+    let stored = template(&request, catalogue, reader)?;
+    let context = request.context.get();
+    if !context.starts_with('{') {
+        return Err(Error::InvalidInput(format!(
+            "the context of {}/{} must be a JSON object",
+            request.namespace, request.name
+        )));
+    }
+    if stored.template.input_schema.is_some() {
+        let value = serde_json::from_str(context)
+            .map_err(|error| Error::InvalidInput(format!("the context is not JSON: {error}")))?;
+        stored.template.validate_context(&value)?;
+    }
+    if request.idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
+        return Err(Error::InvalidInput(format!("idempotency_key must have 1 to {LONGEST_KEY} bytes")));
+    }
+    let now = clock.now();
+    Ok(NewTask {
+        task_uuid: ids::uuid_v7(now),
+        template: stored.template,
+        template_id: stored.id,
+        context: Arc::from(context),
+        priority: request.priority,
+        correlation_id: request.correlation_id.unwrap_or_else(|| ids::uuid_v7(now)),
+        parent_correlation_id: request.parent_correlation_id,
+        idempotency_key: request.idempotency_key,
+        trace: trace(request.traceparent.as_deref())?,
+        run_at: request.run_at.map(moment).transpose()?,
+    })
+}
+
+fn template(request: &TaskRequest, catalogue: &Catalogue, reader: &dyn Reader) -> Result<Stored> {
+    let TaskRequest { namespace, name, version, .. } = request;
+    let find = || catalogue.find(namespace, name, version.as_deref());
+    if let Some(stored) = find() {
+        return Ok(stored);
+    }
+    reader.read_templates(namespace, name, catalogue)?;
+    find().ok_or_else(|| {
+        let version = version.as_ref().map(|version| format!(" version {version}")).unwrap_or_default();
+        let known = catalogue.names();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Error::NotFound(format!(
+            "no template {namespace}/{name}{version} is registered; known here: {known}. \
+             Register it, or start a worker that does, before submitting"
+        ))
+    })
+}
+
+fn trace(traceparent: Option<&str>) -> Result<TaskTrace> {
+    let parent = match traceparent {
+        None => None,
+        Some(text) => Some(TraceContext::parse_traceparent(text).ok_or_else(|| {
+            Error::InvalidInput(format!(
+                "traceparent {text:?} is not W3C trace context; it looks like 00-<32 hex digits>-<16 hex digits>-01"
+            ))
+        })?),
+    };
+    let trace_id = parent.as_ref().map_or_else(ids::trace_id, |parent| parent.trace_id);
+    Ok(TaskTrace {
+        trace_id,
+        root_span_id: ids::span_id(),
+        parent_span_id: parent.as_ref().map(|parent| parent.span_id),
+        sampled: sampling::decide(parent.as_ref(), trace_id),
+        root_recorded: false,
+    })
+}
+
+fn moment(seconds: f64) -> Result<Micros> {
+    if !(0.0..=LAST_SECOND).contains(&seconds) {
+        return Err(Error::InvalidInput(format!("run_at must be a time in Unix seconds, not {seconds}")));
+    }
+    Ok(Micros((seconds * 1e6) as i64))
+}

@@ -1,0 +1,174 @@
+//! Owns: everything between the engine and whoever watches it. The only place that knows
+//! OpenTelemetry or installs a `tracing` subscriber.
+//! Refuses: to fail, stop or slow a worker, whatever the settings and the collector are.
+//!
+//! # Layout
+//!
+//! Two phases, because Ruby loads the extension before there is a runtime:
+//!
+//! - [`init_console_only`], **Phase 1**, in the extension's init hook: `console` installs the one global
+//!   subscriber. No thread, no runtime, no global of OpenTelemetry. The layers of `late` sleep in it.
+//! - [`init_tracing`], **Phase 2**, once the runtime exists: `otlp` builds the client (`transport`), the
+//!   span queue (`queue`, `encode`) and the log provider (`logs`), and wakes `late` by opening its `gate`s.
+//!
+//! `config` reads the environment; `sampling` decides once for each trace; `context` carries it across
+//! processes; [`spans`] is how the engine reports; `complaints` keeps the console calm about a
+//! collector that is not there.
+
+mod complaints;
+pub mod config;
+mod console;
+pub mod context;
+mod encode;
+mod gate;
+mod late;
+mod logs;
+mod otlp;
+mod queue;
+pub mod sampling;
+pub mod spans;
+mod transport;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
+
+pub use config::{Overrides, TelemetryConfig};
+
+/// No flush or shutdown takes longer than this, whatever it is asked.
+pub const MAX_SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// What Phase 1 read from the environment.
+static PHASE_1: OnceLock<TelemetryConfig> = OnceLock::new();
+static EXPORTING: ArcSwapOption<otlp::Exporting> = ArcSwapOption::const_empty();
+/// Somebody is in Phase 2 now. Not a lock: a forked child could inherit it locked.
+static ARMING: AtomicBool = AtomicBool::new(false);
+
+/// Phase 1: console logging, from this call to the end of the process. Idempotent, under 1 ms; starts no
+/// thread and needs no runtime.
+pub fn init_console_only() {
+    PHASE_1.get_or_init(|| {
+        let config = TelemetryConfig::from_env(&Overrides::default());
+        console::install(&config);
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        if config.enabled {
+            tracing::info!(
+                environment = %config.environment,
+                context = "ffi_initialization",
+                "Telemetry enabled - deferring logging init to runtime context"
+            );
+        } else {
+            tracing::info!(
+                environment = %config.environment,
+                opentelemetry_enabled = false,
+                context = "ffi_initialization",
+                "Console-only logging initialized (FFI-safe mode)"
+            );
+        }
+        config
+    });
+}
+
+/// Phase 2: with telemetry enabled, spans and logs are exported from now on; without, nothing changes.
+/// Idempotent. Never fails: what cannot be used is one log line, and the console stays.
+///
+/// `runtime` carries the connections; requests are spawned on it, so it needs a worker thread.
+pub fn init_tracing(runtime: &Handle, overrides: Overrides) {
+    init_console_only();
+    let running = EXPORTING.load_full();
+    if running.as_ref().is_some_and(|exporting| exporting.inherited()) {
+        drop_nothing(running);
+        forget_after_fork();
+    } else if running.is_some() {
+        return;
+    }
+    if ARMING.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    arm(runtime, &overrides);
+    ARMING.store(false, Ordering::SeqCst);
+}
+
+fn arm(runtime: &Handle, overrides: &Overrides) {
+    let config = TelemetryConfig::from_env(overrides);
+    let known = PHASE_1.get().map_or(&[][..], |phase_1| &phase_1.warnings);
+    for warning in config.warnings.iter().filter(|warning| !known.contains(warning)) {
+        tracing::warn!("{warning}");
+    }
+    if PHASE_1.get().is_some_and(|phase_1| phase_1.log_filter != config.log_filter) {
+        console::set_filter(&config.log_filter);
+    }
+    sampling::set(config.sampler);
+    if !config.enabled {
+        return;
+    }
+    match otlp::Exporting::start(&config, runtime.clone()) {
+        Ok(exporting) => {
+            EXPORTING.store(Some(Arc::new(exporting)));
+            tracing::info!(
+                environment = %config.environment,
+                opentelemetry_enabled = true,
+                traces_enabled = config.traces,
+                logs_enabled = config.logs,
+                otlp_endpoint = %config.endpoint,
+                service_name = %config.service_name,
+                "Console logging with OpenTelemetry initialized"
+            );
+        }
+        Err(error) => tracing::error!(
+            environment = %config.environment,
+            opentelemetry_enabled = false,
+            error = %error,
+            "OpenTelemetry is not exported; console logging goes on"
+        ),
+    }
+}
+
+/// Sends everything that waits, now. `true` when nothing waits any more and nothing was lost within
+/// `timeout` (at most [`MAX_SHUTDOWN`]); also when nothing is exported, and in a forked child.
+///
+/// Blocks: a Ruby thread must have let the GVL go.
+pub fn flush(timeout: Duration) -> bool {
+    match EXPORTING.load_full() {
+        Some(exporting) if exporting.inherited() => drop_nothing(Some(exporting)),
+        Some(exporting) => exporting.flush(timeout.min(MAX_SHUTDOWN)),
+        None => true,
+    }
+}
+
+/// Sends what waits, gives up at `timeout` (at most [`MAX_SHUTDOWN`]), and returns to Phase 1: the console
+/// goes on, and [`init_tracing`] may be called again. `true` when nothing was given up; does nothing
+/// in a forked child, or when nothing is exported.
+///
+/// Blocks: a Ruby thread must have let the GVL go.
+pub fn shutdown(timeout: Duration) -> bool {
+    let Some(exporting) = EXPORTING.load_full() else { return true };
+    if exporting.inherited() {
+        return drop_nothing(Some(exporting));
+    }
+    match EXPORTING.swap(None) {
+        Some(exporting) => exporting.shutdown(timeout.min(MAX_SHUTDOWN)),
+        None => true,
+    }
+}
+
+/// In a forked child: forgets what was inherited without touching it (its threads are not here, its
+/// locks may be shut for ever) and returns to Phase 1. Then [`init_tracing`] may be called with a runtime
+/// of the child's own.
+pub fn forget_after_fork() {
+    drop_nothing(EXPORTING.swap(None));
+    std::mem::forget(spans::disarm());
+    late::forget();
+    ARMING.store(false, Ordering::SeqCst);
+}
+
+// To drop an inherited exporter would shut it down, and wait for threads that are not in this process.
+fn drop_nothing(inherited: Option<Arc<otlp::Exporting>>) -> bool {
+    std::mem::forget(inherited);
+    true
+}

@@ -1,0 +1,123 @@
+//! Owns: W3C trace context, in and out. Refuses: anything that is not exactly the standard's shape
+//! (`from_hex` of the SDK would take "0").
+
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry::Context;
+
+use super::spans;
+
+/// Where a span stands: its trace, itself, and whether the trace is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceContext {
+    /// 16 bytes, never zero.
+    pub trace_id: u128,
+    /// 8 bytes, never zero.
+    pub span_id: u64,
+    /// The `sampled` flag: without it the children of a remote parent would vanish.
+    pub sampled: bool,
+}
+
+impl TraceContext {
+    /// Reads a `traceparent` header (`00-<32 hex>-<16 hex>-<2 hex>`, lower case). `None` for anything
+    /// the standard tells a receiver to ignore: then a new trace begins.
+    pub fn parse_traceparent(text: &str) -> Option<TraceContext> {
+        let mut parts = text.trim().split('-');
+        let (version, trace_id, span_id, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        // A version we do not know may carry more parts; version 00 may not.
+        if version == "ff" || (version == "00" && parts.next().is_some()) {
+            return None;
+        }
+        lower_hex(version, 2)?;
+        let (trace_id, span_id) = parse_ids(trace_id, span_id)?;
+        let flags = lower_hex(flags, 2)?;
+        Some(TraceContext { trace_id, span_id, sampled: flags & 1 == 1 })
+    }
+
+    /// The `traceparent` header for this context.
+    pub fn to_traceparent(&self) -> String {
+        format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+    }
+
+    /// The trace id as 32 hex digits.
+    pub fn trace_id_hex(&self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+
+    /// The span id as 16 hex digits.
+    pub fn span_id_hex(&self) -> String {
+        format!("{:016x}", self.span_id)
+    }
+
+    fn to_span_context(self) -> SpanContext {
+        let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+        let (trace_id, span_id) = (TraceId::from(self.trace_id), SpanId::from(self.span_id));
+        SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE)
+    }
+}
+
+/// Reads a trace id and a span id that Ruby handed back: 32 and 16 lower-case hex digits, not all zero.
+pub fn parse_ids(trace_id: &str, span_id: &str) -> Option<(u128, u64)> {
+    let trace_id = lower_hex(trace_id, 32).filter(|id| *id != 0)?;
+    let span_id = lower_hex(span_id, 16).filter(|id| *id != 0)?;
+    Some((trace_id, u64::try_from(span_id).ok()?))
+}
+
+fn lower_hex(text: &str, digits: usize) -> Option<u128> {
+    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != digits || !text.bytes().all(hex) {
+        return None;
+    }
+    u128::from_str_radix(text, 16).ok()
+}
+
+/// Runs `body` inside `context`: log records made in it carry its ids, and `tracing` spans opened in
+/// it become its children. Costs one atomic load while nothing is exported.
+pub fn with_context<T>(context: &TraceContext, body: impl FnOnce() -> T) -> T {
+    if !spans::armed() {
+        return body();
+    }
+    let _attached = Context::current().with_remote_span_context(context.to_span_context()).attach();
+    body()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_traceparent_comes_back_as_it_went() {
+        let context = TraceContext::parse_traceparent(GOOD).unwrap();
+        assert_eq!(context.trace_id_hex(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(context.span_id_hex(), "b7ad6b7169203331");
+        assert!(context.sampled);
+        assert_eq!(context.to_traceparent(), GOOD);
+        assert!(!TraceContext::parse_traceparent(&GOOD.replace("-01", "-00")).unwrap().sampled);
+    }
+
+    #[test]
+    fn what_the_standard_ignores_is_ignored() {
+        for bad in [
+            "",
+            "0",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c8031-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(TraceContext::parse_traceparent(bad), None, "{bad}");
+        }
+        assert!(TraceContext::parse_traceparent(&GOOD.replacen("00", "01", 1)).is_some(), "a later version");
+    }
+
+    #[test]
+    fn ids_must_be_whole() {
+        assert!(parse_ids("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331").is_some());
+        assert!(parse_ids("1", "2").is_none());
+    }
+}

@@ -1,0 +1,184 @@
+//! Owns: Phase 2: the client, the span queue, the SDK's providers, and their end.
+//! Refuses: to take longer than it is told, whatever the collector does.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use opentelemetry_sdk::trace::{IdGenerator, SdkTracer, SdkTracerProvider, Span, SpanData, SpanProcessor};
+use opentelemetry_sdk::Resource;
+use tokio::runtime::Handle;
+
+use super::config::TelemetryConfig;
+use super::encode::Encoder;
+use super::queue::{Item, SpanQueue};
+use super::transport::Transport;
+use super::{late, logs, spans};
+use crate::error::{Error, Result};
+
+/// The name of the instrumentation scope of every span.
+const SCOPE: &str = "tasker_core";
+
+/// Everything that exports in this process.
+pub(super) struct Exporting {
+    pid: u32,
+    queue: Option<Arc<SpanQueue>>,
+    tracer_provider: Option<SdkTracerProvider>,
+    logs: Option<(SdkLoggerProvider, Arc<AtomicBool>)>,
+}
+
+impl Exporting {
+    /// Builds it all and wakes what slept since Phase 1.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] for an endpoint that cannot be used; [`Error::Internal`] without threads.
+    pub(super) fn start(config: &TelemetryConfig, runtime: Handle) -> Result<Exporting> {
+        let transport = Arc::new(Transport::new(config, runtime)?);
+        let resource = resource(config);
+        let queue = if config.traces { Some(span_queue(config, &resource, transport.clone())?) } else { None };
+        let logs = config.logs.then(|| logs::provider(transport, resource.clone()));
+        let tracer_provider = config.traces.then(|| {
+            SdkTracerProvider::builder()
+                .with_resource(resource)
+                .with_sampler(config.sampler.for_sdk())
+                .with_id_generator(Ids)
+                .with_span_processor(ToQueue)
+                .build()
+        });
+        let tracer: Option<SdkTracer> = tracer_provider.as_ref().map(|provider| provider.tracer(SCOPE));
+        spans::arm(queue.clone());
+        late::wake(tracer, logs.as_ref().map(|(provider, _)| provider), &config.log_filter);
+        Ok(Exporting { pid: std::process::id(), queue, tracer_provider, logs })
+    }
+
+    /// A forked child has only the memory of it: no threads, perhaps locks that nobody will open.
+    pub(super) fn inherited(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
+    /// Sends all that waits. `true` when the collector took everything within `timeout`.
+    pub(super) fn flush(&self, timeout: Duration) -> bool {
+        let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
+        in_parallel(
+            timeout,
+            logs.map(|provider| move || provider.force_flush().is_ok()),
+            || self.queue.as_ref().is_none_or(|queue| queue.flush(timeout)),
+        )
+    }
+
+    /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up.
+    pub(super) fn shutdown(&self, timeout: Duration) -> bool {
+        late::sleep();
+        drop(spans::disarm());
+        let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
+        let complete = in_parallel(
+            timeout,
+            logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok()),
+            || self.queue.as_ref().is_none_or(|queue| queue.shutdown(timeout)),
+        );
+        if let Some((_, given_up)) = &self.logs {
+            given_up.store(true, Ordering::Relaxed);
+        }
+        if let Some(provider) = &self.tracer_provider {
+            // Our processor holds nothing: this only makes spans that are still open end quietly.
+            let _ = provider.shutdown();
+        }
+        complete
+    }
+}
+
+/// Logs on a thread of their own, spans on this one: together they take no longer than one.
+fn in_parallel<L>(timeout: Duration, logs: Option<L>, spans: impl FnOnce() -> bool) -> bool
+where
+    L: FnOnce() -> bool + Send + 'static,
+{
+    let (sender, answer) = channel();
+    let started = std::time::Instant::now();
+    let waits = match logs {
+        None => false,
+        // A thread that outlives the wait ends by itself: its work gives up too.
+        Some(work) => std::thread::Builder::new()
+            .name("tasker-logs-end".into())
+            .spawn(move || sender.send(work()))
+            .is_ok(),
+    };
+    let spans_complete = spans();
+    let left = timeout.saturating_sub(started.elapsed());
+    let logs_complete = !waits || answer.recv_timeout(left).unwrap_or(false);
+    spans_complete && logs_complete
+}
+
+fn span_queue(config: &TelemetryConfig, resource: &Resource, transport: Arc<Transport>) -> Result<Arc<SpanQueue>> {
+    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
+    let resource = ProtoResource { attributes, ..ProtoResource::default() };
+    let scope = InstrumentationScope {
+        name: SCOPE.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..InstrumentationScope::default()
+    };
+    let encoder = Encoder::new(&resource, &scope);
+    SpanQueue::start(config.batch.clone(), encoder, transport)
+        .map_err(|error| Error::Internal(format!("no thread for the export of spans: {error}")))
+}
+
+/// Who sends: the service, its version, where it is deployed, which process.
+fn resource(config: &TelemetryConfig) -> Resource {
+    let given = config.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+    Resource::builder_empty()
+        .with_detector(Box::new(TelemetryResourceDetector))
+        .with_attributes([
+            KeyValue::new("deployment.environment.name", config.environment.clone()),
+            KeyValue::new("process.pid", i64::from(std::process::id())),
+        ])
+        .with_attributes(given)
+        .with_attributes([
+            KeyValue::new("service.name", config.service_name.clone()),
+            KeyValue::new("service.version", config.service_version.clone()),
+        ])
+        .build()
+}
+
+/// The engine's own ids for the SDK's spans: reseeded in a forked child.
+#[derive(Debug)]
+struct Ids;
+
+impl IdGenerator for Ids {
+    fn new_trace_id(&self) -> TraceId {
+        TraceId::from(crate::ids::trace_id())
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        SpanId::from(crate::ids::span_id())
+    }
+}
+
+/// The SDK's spans take the engine's way out.
+#[derive(Debug)]
+struct ToQueue;
+
+impl SpanProcessor for ToQueue {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if span.span_context.is_sampled() {
+            spans::push(Item::Sdk(Box::new(span)));
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}

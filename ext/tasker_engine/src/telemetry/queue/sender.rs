@@ -1,0 +1,205 @@
+//! Owns: the thread that empties the queue. A request leaves when it is full, when its oldest span
+//! has waited long enough, and when somebody flushes. A few requests may be under way at once, so that a
+//! distant collector costs latency, not throughput. After a failure it pauses, and the queue fills.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::complaints;
+use super::super::encode::Encoder;
+use super::super::spans::{dropped, COUNTS};
+use super::super::transport::{Pending, Signal, Transport};
+use super::{Item, SpanQueue};
+
+/// How much longer than its bound a shutdown may take, for the thread to notice.
+pub(super) const MARGIN: Duration = Duration::from_millis(200);
+/// Collectors refuse messages over 4 MiB; stay well below.
+const MAX_REQUEST_BYTES: usize = 2 << 20;
+/// Requests under way at once.
+const MAX_IN_FLIGHT: usize = 4;
+
+pub(super) struct Sender {
+    queue: Arc<SpanQueue>,
+    encoder: Encoder,
+    transport: Arc<Transport>,
+    in_flight: VecDeque<(Pending, usize)>,
+    /// When the spans in the encoder must leave.
+    leave_by: Option<Instant>,
+    /// Until when nothing is sent, after a failure.
+    paused_until: Option<Instant>,
+    stop_by: Option<Instant>,
+    dropped_before: u64,
+}
+
+/// What the queue wants done now.
+struct Work {
+    items: VecDeque<Item>,
+    /// Send even a request that is not full, and wait for the answers: this flush is answered then.
+    flush: Option<u64>,
+    stop: bool,
+}
+
+impl Sender {
+    pub(super) fn new(queue: Arc<SpanQueue>, encoder: Encoder, transport: Arc<Transport>) -> Sender {
+        Sender {
+            queue,
+            encoder,
+            transport,
+            in_flight: VecDeque::new(),
+            leave_by: None,
+            paused_until: None,
+            stop_by: None,
+            dropped_before: dropped(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        // What this thread and its libraries log about exporting must not become telemetry.
+        let _quiet = opentelemetry::Context::enter_telemetry_suppressed_scope();
+        loop {
+            let work = self.next();
+            for item in work.items {
+                self.encode(item);
+            }
+            let due = self.leave_by.is_some_and(|by| by <= Instant::now());
+            if due || work.flush.is_some() || work.stop {
+                self.send();
+            }
+            let settle_all = work.flush.is_some() || work.stop;
+            while !self.in_flight.is_empty() && (settle_all || self.front_is_ready()) {
+                self.settle_front();
+            }
+            if dropped() > self.dropped_before {
+                self.dropped_before = dropped();
+                complaints::spans_dropped(&self.transport);
+            }
+            self.report(work.flush, work.stop);
+            if work.stop {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a full request, for the time to send one that is not, for a flush or for the end.
+    fn next(&mut self) -> Work {
+        let queue = self.queue.clone();
+        let mut state = queue.lock();
+        state.held = self.encoder.count();
+        loop {
+            self.stop_by = state.stop_by;
+            let stop = state.stop_by.is_some();
+            let flush = (state.flush_asked > state.flush_done).then_some(state.flush_asked);
+            let now = Instant::now();
+            let paused = self.paused_until.is_some_and(|until| until > now);
+            let full = state.waiting + state.held >= queue.config.max_batch;
+            if self.leave_by.is_none() {
+                self.leave_by = state.since.map(|since| since + queue.config.delay);
+            }
+            let due = self.leave_by.is_some_and(|by| by <= now);
+            if stop || flush.is_some() || (!paused && (full || due)) {
+                state.waiting = 0;
+                state.since = None;
+                return Work { items: std::mem::take(&mut state.items), flush, stop };
+            }
+            let until = if paused { self.paused_until } else { self.leave_by };
+            let wait = until.map_or(queue.config.delay, |until| until.saturating_duration_since(now));
+            let waited = queue.wake.wait_timeout(state, wait.max(Duration::from_millis(1)));
+            state = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+
+    fn encode(&mut self, item: Item) {
+        match item {
+            Item::Records(records) => {
+                for record in &records {
+                    self.encoder.push(record);
+                    self.send_if_full();
+                }
+            }
+            Item::Sdk(span) => {
+                self.encoder.push_sdk(*span);
+                self.send_if_full();
+            }
+        }
+    }
+
+    fn send_if_full(&mut self) {
+        if self.encoder.count() >= self.queue.config.max_batch || self.encoder.size() >= MAX_REQUEST_BYTES {
+            self.send();
+        } else if self.leave_by.is_none() {
+            self.leave_by = Some(Instant::now() + self.queue.config.delay);
+        }
+    }
+
+    fn send(&mut self) {
+        self.leave_by = None;
+        if self.encoder.count() == 0 {
+            return;
+        }
+        while self.in_flight.len() >= MAX_IN_FLIGHT {
+            self.settle_front();
+        }
+        let (request, count) = self.encoder.take();
+        if self.time_left() == Some(Duration::ZERO) {
+            COUNTS.drop_spans(count);
+            return;
+        }
+        self.in_flight.push_back((self.transport.send(Signal::Traces, request), count));
+    }
+
+    /// Until the bound of a shutdown; `None` while nobody stops.
+    fn time_left(&mut self) -> Option<Duration> {
+        if self.stop_by.is_none() {
+            self.stop_by = self.queue.lock().stop_by;
+        }
+        self.stop_by.map(|by| by.saturating_duration_since(Instant::now()))
+    }
+
+    fn front_is_ready(&mut self) -> bool {
+        self.in_flight.front_mut().is_some_and(|(pending, _)| pending.is_ready())
+    }
+
+    fn settle_front(&mut self) {
+        let Some((mut pending, count)) = self.in_flight.pop_front() else { return };
+        // In slices, so that a shutdown that begins meanwhile still keeps its bound.
+        let outcome = loop {
+            let slice = self.time_left().map_or(MARGIN, |left| left.min(MARGIN));
+            match pending.wait(slice) {
+                Some(outcome) => break outcome,
+                None if self.time_left() == Some(Duration::ZERO) => break Err("no answer before shutdown".into()),
+                None => {}
+            }
+        };
+        match outcome {
+            Ok(refused) => {
+                let refused = usize::try_from(refused).unwrap_or(count).min(count);
+                COUNTS.drop_spans(refused);
+                COUNTS.exported.fetch_add((count - refused) as u64, Ordering::Relaxed);
+            }
+            Err(reason) => {
+                COUNTS.drop_spans(count);
+                complaints::export_failed(&self.transport, Signal::Traces, &reason);
+                self.paused_until = Some(Instant::now() + self.queue.config.delay);
+            }
+        }
+    }
+
+    fn report(&mut self, flush: Option<u64>, stop: bool) {
+        let mut state = self.queue.lock();
+        if let Some(ticket) = flush {
+            state.flush_done = ticket;
+        }
+        if stop {
+            COUNTS.drop_spans(state.waiting);
+            state.items.clear();
+            state.waiting = 0;
+            state.flush_done = state.flush_asked;
+            state.stopped = true;
+        }
+        if flush.is_some() || stop {
+            self.queue.done.notify_all();
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Owns: spans recorded after the fact, with ids, start and end that the caller knows. This is how
+//! the engine reports: its spans outlive the process that began them.
+//! Refuses: to wait. A full queue drops, and counts what it dropped.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use uuid::Uuid;
+
+use super::queue::{Item, SpanQueue};
+use crate::clock::Micros;
+
+/// What a span is to its trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SpanKind {
+    /// Work inside this process.
+    #[default]
+    Internal,
+    /// Answers a request.
+    Server,
+    /// Makes a request.
+    Client,
+    /// Puts a message into a queue.
+    Producer,
+    /// Takes a message from a queue.
+    Consumer,
+}
+
+/// An attribute's value. Text that is shared or static is never copied on the recording thread.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Text known at compile time.
+    Static(&'static str),
+    /// Text that many spans share: a step's name, a namespace.
+    Shared(Arc<str>),
+    /// Text of this span's own.
+    String(String),
+    /// Written as 36 characters when it is exported, not before.
+    Uuid(Uuid),
+    /// A whole number.
+    I64(i64),
+    /// A fractional number.
+    F64(f64),
+    /// A truth.
+    Bool(bool),
+}
+
+/// Attributes of a span or of an event, in order.
+pub type Attributes = Vec<(&'static str, Value)>;
+
+/// Something that happened at one moment of a span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanEvent {
+    /// The event's name.
+    pub name: &'static str,
+    /// When it happened.
+    pub at: Micros,
+    /// What is known about it.
+    pub attributes: Attributes,
+}
+
+/// A finished span of a sampled trace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanRecord {
+    /// The span's name, from the table in `docs/telemetry.md`.
+    pub name: &'static str,
+    /// The trace it belongs to.
+    pub trace_id: u128,
+    /// Its own id.
+    pub span_id: u64,
+    /// The span it happened in; `None` for the root of a trace.
+    pub parent_span_id: Option<u64>,
+    /// The parent is another process's span: the trace came in with a `traceparent`.
+    pub parent_is_remote: bool,
+    /// What it is to its trace.
+    pub kind: SpanKind,
+    /// When it began.
+    pub start: Micros,
+    /// When it ended.
+    pub end: Micros,
+    /// What is known about it.
+    pub attributes: Attributes,
+    /// What happened in it.
+    pub events: Vec<SpanEvent>,
+    /// Other spans it is about: trace id and span id.
+    pub links: Vec<(u128, u64)>,
+    /// Why it failed; `None` when it did not.
+    pub error: Option<String>,
+}
+
+macro_rules! value_from {
+    ($($from:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$from> for Value {
+            fn from(value: $from) -> Value {
+                Value::$variant(value.into())
+            }
+        })*
+    };
+}
+
+value_from! {
+    &'static str => Static, Arc<str> => Shared, String => String, Uuid => Uuid,
+    i64 => I64, i32 => I64, u32 => I64, f64 => F64, bool => Bool,
+}
+
+static ARMED: AtomicBool = AtomicBool::new(false);
+static RECORDING: AtomicBool = AtomicBool::new(false);
+static QUEUE: ArcSwapOption<SpanQueue> = ArcSwapOption::const_empty();
+
+/// What became of spans in this process; read by [`dropped`], [`exported`] and [`export_failures`].
+pub(super) static COUNTS: Counts = Counts::new();
+
+/// Totals since the process began.
+pub(super) struct Counts {
+    pub(super) dropped: AtomicU64,
+    pub(super) exported: AtomicU64,
+    pub(super) failures: AtomicU64,
+}
+
+impl Counts {
+    const fn new() -> Counts {
+        Counts { dropped: AtomicU64::new(0), exported: AtomicU64::new(0), failures: AtomicU64::new(0) }
+    }
+
+    pub(super) fn drop_spans(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Whether recording is worth the work: Phase 2 is done and traces are exported.
+pub fn enabled() -> bool {
+    RECORDING.load(Ordering::Relaxed)
+}
+
+/// Records one finished span.
+pub fn record(span: SpanRecord) {
+    record_all(vec![span]);
+}
+
+/// Records finished spans: one lock for all of them, and nothing is copied. Never waits.
+pub fn record_all(spans: Vec<SpanRecord>) {
+    if enabled() && !spans.is_empty() {
+        push(Item::Records(spans));
+    }
+}
+
+/// Spans lost since the process began: the queue was full, or the collector did not take them.
+pub fn dropped() -> u64 {
+    COUNTS.dropped.load(Ordering::Relaxed)
+}
+
+/// Spans the collector has taken since the process began.
+pub fn exported() -> u64 {
+    COUNTS.exported.load(Ordering::Relaxed)
+}
+
+/// Requests of any signal that the collector did not take, since the process began.
+pub fn export_failures() -> u64 {
+    COUNTS.failures.load(Ordering::Relaxed)
+}
+
+/// Anything at all is exported, spans or logs.
+pub(super) fn armed() -> bool {
+    ARMED.load(Ordering::Relaxed)
+}
+
+pub(super) fn push(item: Item) {
+    if let Some(queue) = QUEUE.load().as_deref() {
+        queue.push(item);
+    }
+}
+
+/// Phase 2: spans go to `queue` from now on (`None`: only logs are exported).
+pub(super) fn arm(queue: Option<Arc<SpanQueue>>) {
+    RECORDING.store(queue.is_some(), Ordering::Relaxed);
+    QUEUE.store(queue);
+    ARMED.store(true, Ordering::Relaxed);
+}
+
+/// Back to Phase 1. The queue is handed back, for a forked child must not drop it.
+pub(super) fn disarm() -> Option<Arc<SpanQueue>> {
+    ARMED.store(false, Ordering::Relaxed);
+    RECORDING.store(false, Ordering::Relaxed);
+    QUEUE.swap(None)
+}

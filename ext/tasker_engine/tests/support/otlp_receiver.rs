@@ -1,0 +1,311 @@
+//! A collector for tests: takes OTLP over gRPC or HTTP on a port of its own, on a thread of its own,
+//! and shows what arrived. Waiting is on a condition, never on the clock alone.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use serde_json::Value;
+use tonic::{Request, Response, Status};
+
+pub type Attributes = BTreeMap<String, Value>;
+
+/// A span as it arrived. Times are nanoseconds since the epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceivedSpan {
+    pub name: String,
+    pub trace_id: u128,
+    pub span_id: u64,
+    pub parent_span_id: Option<u64>,
+    pub flags: u32,
+    pub kind: i32,
+    pub start_nanos: u64,
+    pub end_nanos: u64,
+    pub attributes: Attributes,
+    pub events: Vec<(String, u64, Attributes)>,
+    pub links: Vec<(u128, u64)>,
+    /// Code (2 is an error) and message; `None` when unset.
+    pub status: Option<(i32, String)>,
+}
+
+/// A log record as it arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceivedLog {
+    pub body: String,
+    pub severity: String,
+    pub target: String,
+    pub trace_id: Option<u128>,
+    pub span_id: Option<u64>,
+    pub attributes: Attributes,
+}
+
+#[derive(Default)]
+struct Arrived {
+    spans: Vec<ReceivedSpan>,
+    logs: Vec<ReceivedLog>,
+    resource: Attributes,
+    headers: BTreeMap<String, String>,
+    requests: usize,
+}
+
+#[derive(Default)]
+struct Shared {
+    arrived: Mutex<Arrived>,
+    changed: Condvar,
+}
+
+/// The collector. Ends with the process.
+pub struct Receiver {
+    endpoint: String,
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    /// Takes gRPC.
+    pub fn start() -> Receiver {
+        Receiver::spawn(|listener, shared| async move {
+            let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+            let traces = TraceServiceServer::from_arc(shared.clone()).max_decoding_message_size(64 << 20);
+            tonic::transport::Server::builder()
+                .add_service(traces)
+                .add_service(LogsServiceServer::from_arc(shared))
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        })
+    }
+
+    /// Takes protobuf over HTTP/1.1.
+    pub fn start_http() -> Receiver {
+        Receiver::spawn(|listener, shared| async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let shared = shared.clone();
+                let service = hyper::service::service_fn(move |request| serve_http(request, shared.clone()));
+                let io = hyper_util::rt::TokioIo::new(stream);
+                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+            }
+        })
+    }
+
+    fn spawn<F>(serve: impl FnOnce(tokio::net::TcpListener, Arc<Shared>) -> F + Send + 'static) -> Receiver
+    where
+        F: std::future::Future<Output = ()>,
+    {
+        let shared = Arc::new(Shared::default());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let for_thread = shared.clone();
+        std::thread::spawn(move || {
+            // Its own events must not become telemetry of the process it watches.
+            tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async move {
+                    listener.set_nonblocking(true).unwrap();
+                    serve(tokio::net::TcpListener::from_std(listener).unwrap(), for_thread).await;
+                });
+            });
+        });
+        Receiver { endpoint, shared }
+    }
+
+    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// All spans so far, in order of arrival.
+    pub fn spans(&self) -> Vec<ReceivedSpan> {
+        self.shared.arrived.lock().unwrap().spans.clone()
+    }
+
+    /// All log records so far.
+    pub fn logs(&self) -> Vec<ReceivedLog> {
+        self.shared.arrived.lock().unwrap().logs.clone()
+    }
+
+    /// The resource of the last request.
+    pub fn resource(&self) -> Attributes {
+        self.shared.arrived.lock().unwrap().resource.clone()
+    }
+
+    /// The headers of the last request.
+    pub fn headers(&self) -> BTreeMap<String, String> {
+        self.shared.arrived.lock().unwrap().headers.clone()
+    }
+
+    /// Requests so far, of any signal.
+    pub fn requests(&self) -> usize {
+        self.shared.arrived.lock().unwrap().requests
+    }
+
+    /// Forgets what arrived.
+    pub fn clear(&self) {
+        *self.shared.arrived.lock().unwrap() = Arrived::default();
+    }
+
+    /// Waits until the spans fulfil `condition`; `false` at `timeout`.
+    pub fn wait_for(&self, condition: impl Fn(&[ReceivedSpan]) -> bool, timeout: Duration) -> bool {
+        self.wait(|arrived| condition(&arrived.spans), timeout)
+    }
+
+    /// Waits until the log records fulfil `condition`; `false` at `timeout`.
+    pub fn wait_for_logs(&self, condition: impl Fn(&[ReceivedLog]) -> bool, timeout: Duration) -> bool {
+        self.wait(|arrived| condition(&arrived.logs), timeout)
+    }
+
+    fn wait(&self, condition: impl Fn(&Arrived) -> bool, timeout: Duration) -> bool {
+        let arrived = self.shared.arrived.lock().unwrap();
+        let (_arrived, waited) =
+            self.shared.changed.wait_timeout_while(arrived, timeout, |arrived| !condition(arrived)).unwrap();
+        !waited.timed_out()
+    }
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut Arrived)) {
+        let mut arrived = self.arrived.lock().unwrap();
+        arrived.requests += 1;
+        change(&mut arrived);
+        self.changed.notify_all();
+    }
+
+    fn take_spans(&self, request: ExportTraceServiceRequest, headers: BTreeMap<String, String>) {
+        self.change(|arrived| {
+            arrived.headers = headers;
+            for group in request.resource_spans {
+                arrived.resource = attributes(group.resource.unwrap_or_default().attributes);
+                let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
+                arrived.spans.extend(spans.map(received));
+            }
+        });
+    }
+
+    fn take_logs(&self, request: ExportLogsServiceRequest, headers: BTreeMap<String, String>) {
+        self.change(|arrived| {
+            arrived.headers = headers;
+            for group in request.resource_logs {
+                arrived.resource = attributes(group.resource.unwrap_or_default().attributes);
+                for scope in group.scope_logs {
+                    let target = scope.scope.unwrap_or_default().name;
+                    arrived.logs.extend(scope.log_records.into_iter().map(|log| ReceivedLog {
+                        body: text(log.body),
+                        severity: log.severity_text,
+                        target: target.clone(),
+                        trace_id: log.trace_id.try_into().ok().map(u128::from_be_bytes),
+                        span_id: log.span_id.try_into().ok().map(u64::from_be_bytes),
+                        attributes: attributes(log.attributes),
+                    }));
+                }
+            }
+        });
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Shared {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let headers = header_map(&request.metadata().clone().into_headers());
+        self.take_spans(request.into_inner(), headers);
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Shared {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let headers = header_map(&request.metadata().clone().into_headers());
+        self.take_logs(request.into_inner(), headers);
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
+async fn serve_http(
+    request: hyper::Request<hyper::body::Incoming>,
+    shared: Arc<Shared>,
+) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let headers = header_map(&head.headers);
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    match head.uri.path() {
+        "/v1/traces" => shared.take_spans(ExportTraceServiceRequest::decode(body).unwrap(), headers),
+        "/v1/logs" => shared.take_logs(ExportLogsServiceRequest::decode(body).unwrap(), headers),
+        other => panic!("unknown path {other}"),
+    }
+    Ok(hyper::Response::new(Full::default()))
+}
+
+fn header_map(headers: &hyper::HeaderMap) -> BTreeMap<String, String> {
+    let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+}
+
+fn received(span: Span) -> ReceivedSpan {
+    ReceivedSpan {
+        name: span.name,
+        trace_id: u128::from_be_bytes(span.trace_id.try_into().unwrap()),
+        span_id: u64::from_be_bytes(span.span_id.try_into().unwrap()),
+        parent_span_id: span.parent_span_id.try_into().ok().map(u64::from_be_bytes),
+        flags: span.flags,
+        kind: span.kind,
+        start_nanos: span.start_time_unix_nano,
+        end_nanos: span.end_time_unix_nano,
+        attributes: attributes(span.attributes),
+        events: span
+            .events
+            .into_iter()
+            .map(|event| (event.name, event.time_unix_nano, attributes(event.attributes)))
+            .collect(),
+        links: span
+            .links
+            .into_iter()
+            .map(|link| {
+                let trace_id = u128::from_be_bytes(link.trace_id.try_into().unwrap());
+                (trace_id, u64::from_be_bytes(link.span_id.try_into().unwrap()))
+            })
+            .collect(),
+        status: span.status.filter(|status| status.code != 0).map(|status| (status.code, status.message)),
+    }
+}
+
+fn attributes(pairs: Vec<KeyValue>) -> Attributes {
+    pairs.into_iter().map(|pair| (pair.key, json(pair.value))).collect()
+}
+
+fn json(value: Option<AnyValue>) -> Value {
+    match value.and_then(|value| value.value) {
+        Some(Any::StringValue(text)) => text.into(),
+        Some(Any::IntValue(number)) => number.into(),
+        Some(Any::DoubleValue(number)) => number.into(),
+        Some(Any::BoolValue(truth)) => truth.into(),
+        None => Value::Null,
+        Some(other) => format!("{other:?}").into(),
+    }
+}
+
+fn text(value: Option<AnyValue>) -> String {
+    match json(value) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
