@@ -73,8 +73,8 @@ impl Default for WorkerConfig {
 impl Config {
     /// Reads a JSON object; unknown keys and impossible values are refused by name.
     pub fn from_json(json: &str) -> Result<Config> {
-        let config: Config = serde_json::from_str(json)
-            .map_err(|error| Error::Configuration(format!("configuration: {error}")))?;
+        let config: Config =
+            serde_json::from_str(json).map_err(|error| Error::Configuration(format!("configuration: {error}")))?;
         config.worker.check()?;
         Ok(config)
     }

@@ -128,14 +128,7 @@ impl Graph {
         }
         let at = at.max(self.task.state_since);
         let duration_ms = at.millis_since(self.task.state_since);
-        self.task_transitions.push(TaskTransition {
-            from,
-            to,
-            began: began.min(at),
-            at,
-            duration_ms,
-            steps,
-        });
+        self.task_transitions.push(TaskTransition { from, to, began: began.min(at), at, duration_ms, steps });
         self.task.state = to;
         self.task.state_since = at;
         self.task.completed_at = to.is_final().then_some(at);

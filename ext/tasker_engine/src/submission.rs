@@ -46,7 +46,7 @@ pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, c
         correlation_id: request.correlation_id.unwrap_or_else(|| ids::uuid_v7(now)),
         parent_correlation_id: request.parent_correlation_id,
         idempotency_key: request.idempotency_key,
-        trace: trace(request.traceparent.as_deref())?,
+        trace: trace(request.traceparent.as_deref()),
         run_at: request.run_at.map(moment).transpose()?,
     })
 }
@@ -69,23 +69,21 @@ fn template(request: &TaskRequest, catalogue: &Catalogue, reader: &dyn Reader) -
     })
 }
 
-fn trace(traceparent: Option<&str>) -> Result<TaskTrace> {
-    let parent = match traceparent {
-        None => None,
-        Some(text) => Some(TraceContext::parse_traceparent(text).ok_or_else(|| {
-            Error::InvalidInput(format!(
-                "traceparent {text:?} is not W3C trace context; it looks like 00-<32 hex digits>-<16 hex digits>-01"
-            ))
-        })?),
-    };
+/// The task's place in a trace. A `traceparent` that is not well formed starts a new trace, as W3C
+/// Trace Context asks: a caller's broken header is no reason to lose its task.
+fn trace(traceparent: Option<&str>) -> TaskTrace {
+    let parent = traceparent.and_then(TraceContext::parse_traceparent);
+    if let (Some(text), None) = (traceparent, &parent) {
+        tracing::warn!(traceparent = text, "Not W3C trace context; the task starts a trace of its own");
+    }
     let trace_id = parent.as_ref().map_or_else(ids::trace_id, |parent| parent.trace_id);
-    Ok(TaskTrace {
+    TaskTrace {
         trace_id,
         root_span_id: ids::span_id(),
         parent_span_id: parent.as_ref().map(|parent| parent.span_id),
         sampled: sampling::decide(parent.as_ref(), trace_id),
         root_recorded: false,
-    })
+    }
 }
 
 fn moment(seconds: f64) -> Result<Micros> {

@@ -19,4 +19,4 @@ mod transact;
 
 pub(crate) use engine::EngineThread;
 pub(crate) use inbox::{Inbox, Reply, Work};
-pub(crate) use shared::{Shared, WorkerStatus};
+pub(crate) use shared::Shared;

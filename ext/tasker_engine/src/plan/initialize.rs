@@ -42,7 +42,8 @@ pub struct NewTask {
 /// A pending task with pending steps.
 pub fn submit(new: NewTask, clock: &Clock) -> Graph {
     let now = clock.now();
-    let steps: Vec<Step> = new.template.steps.iter().map(|template| pending(template.retry.max_attempts, now)).collect();
+    let steps: Vec<Step> =
+        new.template.steps.iter().map(|template| pending(template.retry.max_attempts, now)).collect();
     let task = Task {
         id: 0,
         task_uuid: new.task_uuid,

@@ -37,9 +37,6 @@ impl TaskState {
     /// Whether the task is over as far as the engine is concerned. `error` is final until an
     /// operator steps in.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            TaskState::Complete | TaskState::Error | TaskState::Cancelled | TaskState::ResolvedManually
-        )
+        matches!(self, TaskState::Complete | TaskState::Error | TaskState::Cancelled | TaskState::ResolvedManually)
     }
 }

@@ -98,14 +98,12 @@ fn strip(error: &Error) -> String {
 fn make_folder(location: &str) -> Result<()> {
     let folder = Path::new(location).parent().filter(|folder| !folder.as_os_str().is_empty());
     let Some(folder) = folder else { return Ok(()) };
-    std::fs::create_dir_all(folder).map_err(|error| {
-        Error::Store(format!("cannot make the folder {} for the database: {error}", folder.display()))
-    })
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Error::Store(format!("cannot make the folder {} for the database: {error}", folder.display())))
 }
 
 fn connect(location: &str, config: &Config) -> Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(location, flags)?;
     let patience = Duration::try_from_secs_f64(config.busy_timeout)
         .map_err(|_| Error::Configuration("busy_timeout must be a number of seconds".into()))?;

@@ -95,11 +95,8 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Takes note of a transaction: how long it took and how many completions came in meanwhile.
     pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, concurrency: usize) {
-        let finished = if self.handler_ms > 0.0 {
-            concurrency as f64 * transaction_ms / self.handler_ms
-        } else {
-            f64::MAX
-        };
+        let finished =
+            if self.handler_ms > 0.0 { concurrency as f64 * transaction_ms / self.handler_ms } else { f64::MAX };
         let judged = arrived.min(finished as usize).min(concurrency * 4);
         // Quick to claim more, slow to claim less.
         self.steps = judged.max(self.steps - self.steps.div_ceil(8));

@@ -226,7 +226,7 @@ impl EngineThread {
         }
         self.revoke_ended(&outcome);
         self.dispatch(&mut outcome, now);
-        self.answer(gathered.requests, outcome.replies, gathered.batch.hand_back.len());
+        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), gathered.batch.hand_back.len());
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if gathered.batch.look_due {
             self.next_due = outcome.next_due;
@@ -276,6 +276,9 @@ impl EngineThread {
 
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, handed_back: usize) {
         for (request, reply) in requests.into_iter().zip(replies) {
+            if let Ok(Reply::Submitted(tasks)) = &reply {
+                Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
+            }
             let reply = match (&request.work, reply) {
                 (Work::StopWorker, Ok(_)) => {
                     self.worker = None;

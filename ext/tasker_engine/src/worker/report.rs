@@ -30,11 +30,7 @@ pub(super) fn report(graphs: &[Graph], counters: &Counters) {
 
 fn context(graph: &Graph, span_id: Option<u64>) -> TraceContext {
     let trace = &graph.task.trace;
-    TraceContext {
-        trace_id: trace.trace_id,
-        span_id: span_id.unwrap_or(trace.root_span_id),
-        sampled: trace.sampled,
-    }
+    TraceContext { trace_id: trace.trace_id, span_id: span_id.unwrap_or(trace.root_span_id), sampled: trace.sampled }
 }
 
 fn log_task(graph: &Graph) {
@@ -68,8 +64,7 @@ fn log_step(graph: &Graph, transition: &StepTransition) {
     let context = context(graph, ended.span_id);
     match &ended.error {
         Some(error) => with_context(&context, || {
-            let next_attempt_in_ms =
-                graph.steps[transition.position].due_at.map(|due| due.millis_since(transition.at));
+            let next_attempt_in_ms = graph.steps[transition.position].due_at.map(|due| due.millis_since(transition.at));
             tracing::warn!(
                 task_uuid = %task.task_uuid, correlation_id = %task.correlation_id, step_name = %step_name,
                 namespace = %task.template.namespace, attempt = transition.attempt, state = %transition.to,

@@ -136,10 +136,7 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
     if let Some(worker_id) = &transition.worker_id {
         record.attributes.push(("worker_id", Value::Shared(Arc::clone(worker_id))));
     }
-    record.events = vec![
-        event("step.execution_started", start),
-        event("step.execution_completed", end),
-    ];
+    record.events = vec![event("step.execution_started", start), event("step.execution_completed", end)];
     record.error = match (&ended.error, transition.reason) {
         (Some(error), _) => Some(format!("{}: {}", error.class_name, error.message)),
         (None, Some("handed_back")) => Some("the worker stopped before the handler was done".into()),
@@ -163,13 +160,7 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
     spans.push(settled);
 }
 
-fn step_transition(
-    graph: &Graph,
-    transition: &StepTransition,
-    attempt: u64,
-    start: Micros,
-    end: Micros,
-) -> SpanRecord {
+fn step_transition(graph: &Graph, transition: &StepTransition, attempt: u64, start: Micros, end: Micros) -> SpanRecord {
     let mut record = span(graph, "step.state_transition", ids::span_id(), attempt, start, end);
     record.attributes = step_attributes(graph, transition);
     record

@@ -76,12 +76,7 @@ pub(super) struct Outcome {
 }
 
 /// Carries `batch` in one transaction.
-pub(super) fn transact(
-    store: &mut dyn Store,
-    catalogue: &Catalogue,
-    batch: &Batch,
-    clock: &Clock,
-) -> Result<Outcome> {
+pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Batch, clock: &Clock) -> Result<Outcome> {
     let mut transaction = store.begin()?;
     let mut work = Working { transaction: transaction.as_mut(), loaded: Vec::new(), index: HashMap::new(), clock };
     let mut outcome = Outcome::default();
@@ -186,9 +181,10 @@ impl Working<'_> {
     fn hand_back(&mut self, held: Held, started: bool) -> Result<()> {
         let at = self.load(held.task_id)?;
         let graph = &mut self.loaded[at].graph;
-        let current = graph.steps.get(held.position).is_some_and(|step| {
-            step.state == crate::state::StepState::InProgress && step.attempts == held.attempt
-        });
+        let current = graph
+            .steps
+            .get(held.position)
+            .is_some_and(|step| step.state == crate::state::StepState::InProgress && step.attempts == held.attempt);
         if current {
             plan::hand_back(graph, held.position, started, self.clock)?;
         }
@@ -243,13 +239,15 @@ impl Working<'_> {
 
     fn carry_out(&mut self, work: &Work, catalogue: &Catalogue) -> Result<Reply> {
         match work {
-            Work::Submit(tasks) => tasks.iter().map(|new| self.submit(new)).collect::<Result<_>>().map(Reply::Submitted),
+            Work::Submit(tasks) => {
+                tasks.iter().map(|new| self.submit(new)).collect::<Result<_>>().map(Reply::Submitted)
+            }
             Work::KeepTemplate(template) => {
                 let id = self.transaction.keep_template(template, self.clock.now())?;
                 catalogue.add(id, template.clone());
-                Ok(Reply::TemplateId(id))
+                Ok(Reply::Done)
             }
-            Work::Cancel(task) => self.operate(*task, |graph, clock| plan::cancel(graph, clock)),
+            Work::Cancel(task) => self.operate(*task, plan::cancel),
             Work::RerunStep(task, step) => self.operate(*task, |graph, clock| {
                 let position = graph.position(step)?;
                 plan::rerun_step(graph, position, clock)
@@ -258,7 +256,7 @@ impl Working<'_> {
                 let position = graph.position(step)?;
                 plan::resolve_step(graph, position, result.clone(), clock)
             }),
-            Work::ResolveTask(task) => self.operate(*task, |graph, clock| plan::resolve_task(graph, clock)),
+            Work::ResolveTask(task) => self.operate(*task, plan::resolve_task),
             Work::StartWorker(_) | Work::Drain | Work::StopWorker => Ok(Reply::Done),
         }
     }

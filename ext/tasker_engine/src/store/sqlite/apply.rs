@@ -23,10 +23,12 @@ const INSERT_STEP: &str = "INSERT INTO steps (task_id, position, step_uuid, name
     state_since, attempts, max_attempts, due_at, worker_id, span_id, transitions) VALUES \
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
-const MOVE_STEP: &str = "UPDATE steps SET state = ?2, state_since = ?3, attempts = ?4, max_attempts = ?5, due_at = ?6, \
+const MOVE_STEP: &str =
+    "UPDATE steps SET state = ?2, state_since = ?3, attempts = ?4, max_attempts = ?5, due_at = ?6, \
     worker_id = ?7, span_id = ?8, transitions = ?9 WHERE id = ?1";
 
-const SETTLE_STEP: &str = "UPDATE steps SET state = ?2, state_since = ?3, attempts = ?4, max_attempts = ?5, due_at = ?6, \
+const SETTLE_STEP: &str =
+    "UPDATE steps SET state = ?2, state_since = ?3, attempts = ?4, max_attempts = ?5, due_at = ?6, \
     worker_id = ?7, span_id = ?8, transitions = ?9, error = ?10, result = ?11 WHERE id = ?1";
 
 const INSERT_TASK_TRANSITION: &str = "INSERT INTO task_transitions \
@@ -59,7 +61,7 @@ pub(super) fn graph(connection: &Connection, graph: &mut Graph) -> Result<()> {
 fn insert_task(connection: &Connection, graph: &mut Graph) -> Result<()> {
     let task = &graph.task;
     let (mut uuid, mut correlation, mut parent) = (buffer(), buffer(), buffer());
-    let parent_correlation_id = task.parent_correlation_id.map(|id| &*text(id, &mut parent));
+    let parent_correlation_id = task.parent_correlation_id.map(|id| text(id, &mut parent));
     let context = task.context.as_deref().ok_or_else(|| Error::Internal("a new task has no context".into()))?;
     connection.prepare_cached(INSERT_TASK)?.execute(params![
         text(task.task_uuid, &mut uuid),
@@ -183,11 +185,8 @@ fn write_transitions(connection: &Connection, graph: &Graph, counted: u32, step_
     let mut statement = connection.prepare_cached(INSERT_TASK_TRANSITION)?;
     for (sort_key, transition) in (counted + 1..).zip(&graph.task_transitions) {
         metadata.clear();
-        let _ = write!(
-            metadata,
-            r#"{{"correlation_id":"{correlation_id}","duration_ms":{:.3}}}"#,
-            transition.duration_ms
-        );
+        let _ =
+            write!(metadata, r#"{{"correlation_id":"{correlation_id}","duration_ms":{:.3}}}"#, transition.duration_ms);
         statement.execute(params![
             graph.task.id,
             sort_key,
@@ -215,11 +214,7 @@ fn write_transitions(connection: &Connection, graph: &Graph, counted: u32, step_
 }
 
 fn describe(transition: &StepTransition, correlation_id: &str, metadata: &mut String) -> Result<()> {
-    let _ = write!(
-        metadata,
-        r#"{{"correlation_id":"{correlation_id}","duration_ms":{:.3}"#,
-        transition.duration_ms
-    );
+    let _ = write!(metadata, r#"{{"correlation_id":"{correlation_id}","duration_ms":{:.3}"#, transition.duration_ms);
     if transition.attempt > 0 {
         let _ = write!(metadata, r#","attempt":{}"#, transition.attempt);
     }

@@ -185,17 +185,18 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn forget_worker(&mut self, worker_id: &str) -> Result<()> {
-        self.connection
-            .execute("UPDATE steps SET due_at = 0 WHERE state IN ('in_progress', 'waiting_for_retry') \
-                      AND state = 'in_progress' AND worker_id = ?1", [worker_id])?;
+        self.connection.execute(
+            "UPDATE steps SET due_at = 0 WHERE state IN ('in_progress', 'waiting_for_retry') \
+                      AND state = 'in_progress' AND worker_id = ?1",
+            [worker_id],
+        )?;
         self.connection.execute("DELETE FROM workers WHERE worker_id = ?1", [worker_id])?;
         Ok(())
     }
 
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT worker_id, pid, process_started FROM workers WHERE host = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT worker_id, pid, process_started FROM workers WHERE host = ?1")?;
         let workers = statement.query_map([host], |row| {
             Ok(WorkerProcess {
                 worker_id: Arc::from(row.get_ref(0)?.as_str()?),

@@ -1,0 +1,96 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "json"
+require "tmpdir"
+require "tasker_core"
+
+# The stand every benchmark runs on: a SQLite file with synchronous=FULL in a folder of its own on the
+# checkout's disk, a linear no-op template, a worker. A benchmark is a process of its own and prints its
+# figures as one line of JSON.
+module Stand
+  CONCURRENCY = 10
+  FOLDER = File.expand_path("../tmp/bench", __dir__)
+
+  class NoOp < TaskerCore::StepHandler
+    # An Array, because `<<` is one step where `+= 1` is three and threads may switch between them.
+    DONE = [] # rubocop:disable Style/MutableConstant
+
+    def call(_step)
+      DONE << true
+      nil
+    end
+  end
+
+  class << self
+    # Gives the block a fresh database, and prints what it returns.
+    def measure
+      FileUtils.mkdir_p(FOLDER)
+      Dir.mktmpdir("run", FOLDER) do |folder|
+        configure(folder)
+        figures = yield
+        TaskerCore.shutdown
+        puts JSON.generate(figures)
+      end
+    end
+
+    def linear(steps, handler: NoOp)
+      TaskerCore.template("linear#{steps}", namespace: "bench") do
+        steps.times do |index|
+          step "step_#{index}", handler: handler, depends_on: index.zero? ? [] : "step_#{index - 1}"
+        end
+      end
+    end
+
+    # Submits many tasks in batches; returns them.
+    def fill(tasks, name)
+      Array.new(tasks) { |number| { name: name, namespace: "bench", context: { number: number } } }
+           .each_slice(1000).flat_map { |batch| TaskerCore.submit_all(batch) }
+    end
+
+    # Seconds from the start of a worker to the last task's end. The handlers count; the wait is for what
+    # they cannot know, the last commits.
+    def drain(tasks, steps, worker: -> { TaskerCore::Worker.start(concurrency: CONCURRENCY) })
+      began = now
+      goal = NoOp::DONE.size + steps
+      worker.call
+      sleep 0.002 until NoOp::DONE.size >= goal
+      tasks.last(2 * CONCURRENCY).each { |task| task.wait(timeout: 60) }
+      took = now - began
+      unfinished = tasks.reject(&:complete?)
+      abort "bench: #{unfinished.size} tasks are not complete, e.g. #{unfinished.first.inspect}" if unfinished.any?
+      took
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+
+    # The value below which `share` (0..1) of the sample is.
+    def percentile(sample, share)
+      sorted = sample.sort
+      sorted.fetch([(sorted.size * share).ceil - 1, 0].max)
+    end
+
+    def median(sample)
+      percentile(sample, 0.5)
+    end
+
+    # Resident memory of this process in MB (Linux; 0.0 elsewhere).
+    def resident_mb
+      status = "/proc/self/status"
+      File.exist?(status) ? File.read(status)[/^VmRSS:\s+(\d+)/, 1].to_i / 1024.0 : 0.0
+    end
+
+    private
+
+    def configure(folder)
+      TaskerCore.configure do |config|
+        config.database = File.join(folder, "tasker.sqlite3")
+        config.synchronous = :full
+        config.concurrency = CONCURRENCY
+        config.template_paths = []
+      end
+    end
+  end
+end

@@ -1,0 +1,22 @@
+# frozen_string_literal: true
+
+require "json"
+require "monitor"
+
+require_relative "tasker_core/version"
+require_relative "tasker_core/errors"
+require_relative "tasker_core/native"
+require_relative "tasker_core/json_hash"
+require_relative "tasker_core/json_text"
+require_relative "tasker_core/configuration"
+require_relative "tasker_core/template_dsl"
+require_relative "tasker_core/templates"
+require_relative "tasker_core/engine"
+require_relative "tasker_core/process_fork"
+require_relative "tasker_core/task"
+require_relative "tasker_core/client"
+require_relative "tasker_core/step_context"
+require_relative "tasker_core/step_handler"
+require_relative "tasker_core/handler_registry"
+require_relative "tasker_core/worker"
+require_relative "tasker_core/api"
