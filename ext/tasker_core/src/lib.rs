@@ -7,6 +7,7 @@
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
 //! * `logging` - log lines from Ruby
+//! * `spans` - the spans this process recorded lately
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
 
 mod bootstrap;
@@ -17,6 +18,7 @@ mod event_bridge;
 mod gvl;
 mod logging;
 mod runtime;
+mod spans;
 
 use magnus::{Error, Module, Ruby};
 
@@ -29,5 +31,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
-    logging::init(native)
+    logging::init(native)?;
+    spans::init(native)
 }
