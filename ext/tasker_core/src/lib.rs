@@ -9,6 +9,9 @@
 //! * `logging` - log lines from Ruby
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
 
+// The one public item is what `magnus::init` exports to Ruby.
+#![allow(missing_docs)]
+
 mod bootstrap;
 mod client;
 mod convert;
@@ -20,7 +23,7 @@ mod runtime;
 
 use magnus::{Error, Module, Ruby};
 
-/// What Ruby calls when it loads the library: Phase 1 of telemetry, then the functions.
+// Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     tasker_engine::telemetry::init_console_only();
