@@ -2,6 +2,7 @@
 
 require "json"
 require "monitor"
+require "time"
 
 require_relative "tasker_core/version"
 require_relative "tasker_core/errors"

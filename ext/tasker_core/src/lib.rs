@@ -10,6 +10,9 @@
 //! * `spans` - the spans this process recorded lately
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
 
+// The one public item is what `magnus::init` exports to Ruby.
+#![allow(missing_docs)]
+
 mod bootstrap;
 mod client;
 mod convert;
@@ -22,7 +25,7 @@ mod spans;
 
 use magnus::{Error, Module, Ruby};
 
-/// What Ruby calls when it loads the library: Phase 1 of telemetry, then the functions.
+// Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     tasker_engine::telemetry::init_console_only();
