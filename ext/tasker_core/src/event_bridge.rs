@@ -37,10 +37,13 @@ fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
             return event_hash(ruby, &event);
         }
         let until = Instant::now() + convert::seconds(timeout)?.min(LONGEST_POLL);
+        let stretch = gvl::stretch(ruby);
         loop {
             let came = gvl::without(ruby, |interrupt| {
-                match channel.wait(until.saturating_duration_since(Instant::now()), interrupt) {
+                let left = until.saturating_duration_since(Instant::now());
+                match channel.wait(left.min(stretch), interrupt) {
                     Err(EngineError::Interrupted) => None,
+                    Ok(false) if left > stretch && !channel.is_closed() => None,
                     other => Some(other),
                 }
             })??;
