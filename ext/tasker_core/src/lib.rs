@@ -1,3 +1,39 @@
-use magnus::Error;
+//! The skin between Ruby and `tasker_engine`: the only crate that knows Ruby. It makes no decision.
+//!
+//! # Layout
+//!
+//! * `runtime` - what belongs to this process (engine, Tokio runtime), the pid stamp, the fork rules
+//! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
+//! * `client` - submit, look, wait, cancel, and what an operator does
+//! * `event_bridge` - step events out, completions in
+//! * `logging` - log lines from Ruby
+//! * `spans` - the spans this process recorded lately
+//! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
+
+// The one public item is what `magnus::init` exports to Ruby.
+#![allow(missing_docs)]
+
+mod bootstrap;
+mod client;
+mod convert;
+mod errors;
+mod event_bridge;
+mod gvl;
+mod logging;
+mod runtime;
+mod spans;
+
+use magnus::{Error, Module, Ruby};
+
+// Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
-fn init(_ruby: &magnus::Ruby) -> Result<(), Error> { Ok(()) }
+fn init(ruby: &Ruby) -> Result<(), Error> {
+    tasker_engine::telemetry::init_console_only();
+    let native = ruby.define_module("TaskerCore")?.define_module("Native")?;
+    runtime::init(native)?;
+    bootstrap::init(native)?;
+    client::init(native)?;
+    event_bridge::init(ruby, native)?;
+    logging::init(native)?;
+    spans::init(native)
+}

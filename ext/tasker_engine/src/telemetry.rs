@@ -12,7 +12,7 @@
 //!   span queue (`queue`, `encode`) and the log provider (`logs`), and wakes `late` by opening its `gate`s.
 //!
 //! `config` reads the environment; `sampling` decides once for each trace; `context` carries it across
-//! processes; [`spans`] is how the engine reports; `complaints` keeps the console calm about a
+//! processes; [`spans`] is how the engine reports, [`tap`] a look at what it reported; `complaints` keeps the console calm about a
 //! collector that is not there.
 
 mod complaints;
@@ -27,6 +27,7 @@ mod otlp;
 mod queue;
 pub mod sampling;
 pub mod spans;
+pub mod tap;
 mod transport;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +91,10 @@ pub fn init_tracing(runtime: &Handle, overrides: Overrides) {
     if ARMING.swap(true, Ordering::SeqCst) {
         return;
     }
-    arm(runtime, &overrides);
+    // Whoever was in Phase 2 between the look and the swap has left it done.
+    if EXPORTING.load().is_none() {
+        arm(runtime, &overrides);
+    }
     ARMING.store(false, Ordering::SeqCst);
 }
 

@@ -50,7 +50,7 @@ fn live_through(endpoint: String) -> Duration {
     let started = Instant::now();
     assert!(!telemetry::shutdown(Duration::from_secs(60)), "something was given up");
     let took = started.elapsed();
-    assert!(took < MAX_SHUTDOWN + Duration::from_millis(500), "{took:?}");
+    assert!(took < MAX_SHUTDOWN + Duration::from_millis(200), "{took:?}");
     assert_eq!((spans::dropped(), spans::exported()), (300_000, 0));
     assert!(telemetry::shutdown(Duration::from_secs(1)), "a second time there is nothing left to do");
     took

@@ -156,6 +156,7 @@ impl TelemetryConfig {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -81,6 +81,7 @@ pub fn with_context<T>(context: &TraceContext, body: impl FnOnce() -> T) -> T {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

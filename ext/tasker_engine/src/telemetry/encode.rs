@@ -204,4 +204,5 @@ fn put_any_value(buf: &mut Vec<u8>, value: &Value) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Refuses: spans that were opened before: their children begin traces of their own.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -23,6 +24,8 @@ type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
 static TRACER: ArcSwapOption<SdkTracer> = ArcSwapOption::const_empty();
 static BRIDGE: ArcSwapOption<Bridge> = ArcSwapOption::const_empty();
+/// The process that [`BRIDGE`] belongs to.
+static BRIDGE_PID: AtomicU32 = AtomicU32::new(0);
 static SPANS_FILTER: Slot = Slot::const_empty();
 static LOGS_FILTER: Slot = Slot::const_empty();
 
@@ -60,6 +63,7 @@ pub(super) fn wake(tracer: Option<SdkTracer>, logs: Option<&SdkLoggerProvider>, 
         gate::set(&[&SPANS_FILTER], Some("info"));
     }
     if let Some(provider) = logs {
+        BRIDGE_PID.store(std::process::id(), Ordering::Relaxed);
         BRIDGE.store(Some(Arc::new(Bridge::new(provider))));
         gate::set(&[&LOGS_FILTER], Some(log_filter));
     }
@@ -161,6 +165,10 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_event(&self, event: &Event<'_>, cx: LayerContext<'_, S>) {
+        // The channel behind an inherited bridge may have been locked when the process forked.
+        if BRIDGE_PID.load(Ordering::Relaxed) != std::process::id() {
+            return;
+        }
         if let Some(bridge) = BRIDGE.load().as_deref() {
             bridge.on_event(event, cx);
         }

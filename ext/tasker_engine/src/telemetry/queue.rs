@@ -139,11 +139,11 @@ impl SpanQueue {
         }
         let lost = super::spans::dropped();
         let mut state = self.lock();
-        state.stop_by.get_or_insert_with(|| Instant::now() + timeout);
+        state.stop_by.get_or_insert_with(|| Instant::now() + timeout.saturating_sub(sender::MARGIN));
         self.wake.notify_one();
         let (state, waited) = self
             .done
-            .wait_timeout_while(state, timeout + sender::MARGIN, |state| !state.stopped)
+            .wait_timeout_while(state, timeout, |state| !state.stopped)
             .unwrap_or_else(PoisonError::into_inner);
         drop(state);
         !waited.timed_out() && super::spans::dropped() == lost

@@ -87,8 +87,8 @@ fn in_ratio(ratio: f64, trace_id: u128) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::{SamplingDecision, SpanKind, TraceId};
-    use opentelemetry_sdk::trace::ShouldSample;
+    use opentelemetry::trace::{SpanKind, TraceId};
+    use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample};
 
     use super::*;
 

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 use super::queue::{Item, SpanQueue};
+use super::tap;
 use crate::clock::Micros;
 
 /// What a span is to its trace.
@@ -128,9 +129,9 @@ impl Counts {
     }
 }
 
-/// Whether recording is worth the work: Phase 2 is done and traces are exported.
+/// Whether recording is worth the work: Phase 2 is done and traces are exported, or the tap is on.
 pub fn enabled() -> bool {
-    RECORDING.load(Ordering::Relaxed)
+    RECORDING.load(Ordering::Relaxed) || tap::is_open()
 }
 
 /// Records one finished span.
@@ -140,7 +141,13 @@ pub fn record(span: SpanRecord) {
 
 /// Records finished spans: one lock for all of them, and nothing is copied. Never waits.
 pub fn record_all(spans: Vec<SpanRecord>) {
-    if enabled() && !spans.is_empty() {
+    if spans.is_empty() {
+        return;
+    }
+    if tap::is_open() {
+        tap::keep(&spans);
+    }
+    if RECORDING.load(Ordering::Relaxed) {
         push(Item::Records(spans));
     }
 }

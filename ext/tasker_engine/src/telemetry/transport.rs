@@ -5,8 +5,10 @@
 mod answer;
 
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_TYPE, TE};
@@ -55,7 +57,7 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// The client. Its connections live on the runtime it was built with.
 pub(super) struct Transport {
-    client: HttpClient,
+    connections: Arc<Connections>,
     runtime: Handle,
     protocol: Protocol,
     endpoint: String,
@@ -63,6 +65,13 @@ pub(super) struct Transport {
     logs: Uri,
     headers: HeaderMap,
     timeout: Duration,
+}
+
+/// The connections of now. A request without an answer may mean a connection that died silently, which
+/// HTTP/2 would keep for many minutes: then the next request gets a new one.
+struct Connections {
+    client: ArcSwap<HttpClient>,
+    renew: Box<dyn Fn() -> HttpClient + Send + Sync>,
 }
 
 /// A request under way. Dropping it does not stop it.
@@ -101,12 +110,14 @@ impl Transport {
     /// header that HTTP does not allow, and for `https://` on a machine without root certificates.
     pub(super) fn new(config: &TelemetryConfig, runtime: Handle) -> Result<Transport> {
         let (traces, logs) = (uri(config, Signal::Traces)?, uri(config, Signal::Logs)?);
-        let tls = traces.scheme_str() == Some("https");
+        let connector = connector(config, traces.scheme_str() == Some("https"))?;
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
         builder.http2_only(config.protocol == Protocol::Grpc);
+        let renew = move || builder.build(connector.clone());
+        let client = ArcSwap::from_pointee(renew());
         Ok(Transport {
-            client: builder.build(connector(config, tls)?),
+            connections: Arc::new(Connections { client, renew: Box::new(renew) }),
             runtime,
             protocol: config.protocol,
             endpoint: config.endpoint.clone(),
@@ -134,9 +145,10 @@ impl Transport {
             Signal::Traces => self.traces.clone(),
             Signal::Logs => self.logs.clone(),
         };
-        let (client, headers) = (self.client.clone(), self.headers.clone());
+        let (connections, headers) = (self.connections.clone(), self.headers.clone());
         let (protocol, timeout) = (self.protocol, self.timeout);
         self.runtime.spawn(async move {
+            let client = connections.client.load_full();
             let tries = try_twice(&client, protocol, signal, || {
                 let mut request = Request::new(Full::new(body.clone()));
                 *request.method_mut() = Method::POST;
@@ -146,7 +158,10 @@ impl Transport {
             });
             let answer = match tokio::time::timeout(timeout, tries).await {
                 Ok(answer) => answer,
-                Err(_) => Err(format!("no answer within {} ms", timeout.as_millis())),
+                Err(_) => {
+                    connections.client.store(Arc::new((connections.renew)()));
+                    Err(format!("no answer within {} ms", timeout.as_millis()))
+                }
             };
             // Whoever asked may have given up waiting.
             let _ = sender.send(answer);

@@ -35,7 +35,6 @@ pub(crate) enum Work {
 pub(crate) enum Reply {
     /// A task for each `NewTask`: its UUID, correlation id, trace id, and whether it was created.
     Submitted(Vec<(Uuid, Uuid, u128, bool)>),
-    TemplateId(i64),
     State(TaskState),
     /// How many claims were given back.
     HandedBack(usize),

@@ -44,10 +44,6 @@ impl InFlights {
         self.claims.insert(event_id, claim);
     }
 
-    pub(super) fn get(&self, event_id: &Uuid) -> Option<&InFlight> {
-        self.claims.get(event_id)
-    }
-
     pub(super) fn remove(&mut self, event_id: &Uuid) -> Option<InFlight> {
         self.claims.remove(event_id)
     }

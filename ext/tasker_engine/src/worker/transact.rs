@@ -245,9 +245,9 @@ impl Working<'_> {
             Work::KeepTemplate(template) => {
                 let id = self.transaction.keep_template(template, self.clock.now())?;
                 catalogue.add(id, template.clone());
-                Ok(Reply::TemplateId(id))
+                Ok(Reply::Done)
             }
-            Work::Cancel(task) => self.operate(*task, |graph, clock| plan::cancel(graph, clock)),
+            Work::Cancel(task) => self.operate(*task, plan::cancel),
             Work::RerunStep(task, step) => self.operate(*task, |graph, clock| {
                 let position = graph.position(step)?;
                 plan::rerun_step(graph, position, clock)
@@ -256,7 +256,7 @@ impl Working<'_> {
                 let position = graph.position(step)?;
                 plan::resolve_step(graph, position, result.clone(), clock)
             }),
-            Work::ResolveTask(task) => self.operate(*task, |graph, clock| plan::resolve_task(graph, clock)),
+            Work::ResolveTask(task) => self.operate(*task, plan::resolve_task),
             Work::StartWorker(_) | Work::Drain | Work::StopWorker => Ok(Reply::Done),
         }
     }

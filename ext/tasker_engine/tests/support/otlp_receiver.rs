@@ -2,6 +2,9 @@
 //! and shows what arrived. Waiting is on a condition, never on the clock alone.
 #![allow(dead_code)]
 
+#[path = "received.rs"]
+mod received;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,43 +16,10 @@ use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsS
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use serde_json::Value;
 use tonic::{Request, Response, Status};
 
-pub type Attributes = BTreeMap<String, Value>;
-
-/// A span as it arrived. Times are nanoseconds since the epoch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReceivedSpan {
-    pub name: String,
-    pub trace_id: u128,
-    pub span_id: u64,
-    pub parent_span_id: Option<u64>,
-    pub flags: u32,
-    pub kind: i32,
-    pub start_nanos: u64,
-    pub end_nanos: u64,
-    pub attributes: Attributes,
-    pub events: Vec<(String, u64, Attributes)>,
-    pub links: Vec<(u128, u64)>,
-    /// Code (2 is an error) and message; `None` when unset.
-    pub status: Option<(i32, String)>,
-}
-
-/// A log record as it arrived.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReceivedLog {
-    pub body: String,
-    pub severity: String,
-    pub target: String,
-    pub trace_id: Option<u128>,
-    pub span_id: Option<u64>,
-    pub attributes: Attributes,
-}
+pub use received::{Attributes, ReceivedLog, ReceivedSpan};
 
 #[derive(Default)]
 struct Arrived {
@@ -84,6 +54,25 @@ impl Receiver {
                 .serve_with_incoming(incoming)
                 .await
                 .unwrap();
+        })
+    }
+
+    /// Takes gRPC, and keeps nothing: for measuring what the sender costs.
+    pub fn start_sink() -> Receiver {
+        Receiver::spawn(|listener, _| async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let service = hyper::service::service_fn(|request: hyper::Request<hyper::body::Incoming>| async {
+                    let mut body = request.into_body();
+                    while body.frame().await.is_some() {}
+                    let answer = hyper::Response::builder().header("content-type", "application/grpc");
+                    Ok::<_, Infallible>(answer.header("grpc-status", "0").body(Full::<Bytes>::default()).unwrap())
+                });
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let executor = hyper_util::rt::TokioExecutor::new();
+                tokio::spawn(hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service));
+            }
         })
     }
 
@@ -187,9 +176,9 @@ impl Shared {
         self.change(|arrived| {
             arrived.headers = headers;
             for group in request.resource_spans {
-                arrived.resource = attributes(group.resource.unwrap_or_default().attributes);
+                arrived.resource = received::attributes(group.resource.unwrap_or_default().attributes);
                 let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
-                arrived.spans.extend(spans.map(received));
+                arrived.spans.extend(spans.map(ReceivedSpan::new));
             }
         });
     }
@@ -198,17 +187,11 @@ impl Shared {
         self.change(|arrived| {
             arrived.headers = headers;
             for group in request.resource_logs {
-                arrived.resource = attributes(group.resource.unwrap_or_default().attributes);
+                arrived.resource = received::attributes(group.resource.unwrap_or_default().attributes);
                 for scope in group.scope_logs {
                     let target = scope.scope.unwrap_or_default().name;
-                    arrived.logs.extend(scope.log_records.into_iter().map(|log| ReceivedLog {
-                        body: text(log.body),
-                        severity: log.severity_text,
-                        target: target.clone(),
-                        trace_id: log.trace_id.try_into().ok().map(u128::from_be_bytes),
-                        span_id: log.span_id.try_into().ok().map(u64::from_be_bytes),
-                        attributes: attributes(log.attributes),
-                    }));
+                    let logs = scope.log_records.into_iter();
+                    arrived.logs.extend(logs.map(|log| ReceivedLog::new(log, &target)));
                 }
             }
         });
@@ -258,54 +241,4 @@ async fn serve_http(
 fn header_map(headers: &hyper::HeaderMap) -> BTreeMap<String, String> {
     let text = |value: &hyper::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
-}
-
-fn received(span: Span) -> ReceivedSpan {
-    ReceivedSpan {
-        name: span.name,
-        trace_id: u128::from_be_bytes(span.trace_id.try_into().unwrap()),
-        span_id: u64::from_be_bytes(span.span_id.try_into().unwrap()),
-        parent_span_id: span.parent_span_id.try_into().ok().map(u64::from_be_bytes),
-        flags: span.flags,
-        kind: span.kind,
-        start_nanos: span.start_time_unix_nano,
-        end_nanos: span.end_time_unix_nano,
-        attributes: attributes(span.attributes),
-        events: span
-            .events
-            .into_iter()
-            .map(|event| (event.name, event.time_unix_nano, attributes(event.attributes)))
-            .collect(),
-        links: span
-            .links
-            .into_iter()
-            .map(|link| {
-                let trace_id = u128::from_be_bytes(link.trace_id.try_into().unwrap());
-                (trace_id, u64::from_be_bytes(link.span_id.try_into().unwrap()))
-            })
-            .collect(),
-        status: span.status.filter(|status| status.code != 0).map(|status| (status.code, status.message)),
-    }
-}
-
-fn attributes(pairs: Vec<KeyValue>) -> Attributes {
-    pairs.into_iter().map(|pair| (pair.key, json(pair.value))).collect()
-}
-
-fn json(value: Option<AnyValue>) -> Value {
-    match value.and_then(|value| value.value) {
-        Some(Any::StringValue(text)) => text.into(),
-        Some(Any::IntValue(number)) => number.into(),
-        Some(Any::DoubleValue(number)) => number.into(),
-        Some(Any::BoolValue(truth)) => truth.into(),
-        None => Value::Null,
-        Some(other) => format!("{other:?}").into(),
-    }
-}
-
-fn text(value: Option<AnyValue>) -> String {
-    match json(value) {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
 }

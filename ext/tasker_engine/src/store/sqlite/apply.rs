@@ -61,7 +61,7 @@ pub(super) fn graph(connection: &Connection, graph: &mut Graph) -> Result<()> {
 fn insert_task(connection: &Connection, graph: &mut Graph) -> Result<()> {
     let task = &graph.task;
     let (mut uuid, mut correlation, mut parent) = (buffer(), buffer(), buffer());
-    let parent_correlation_id = task.parent_correlation_id.map(|id| &*text(id, &mut parent));
+    let parent_correlation_id = task.parent_correlation_id.map(|id| text(id, &mut parent));
     let context = task.context.as_deref().ok_or_else(|| Error::Internal("a new task has no context".into()))?;
     connection.prepare_cached(INSERT_TASK)?.execute(params![
         text(task.task_uuid, &mut uuid),

@@ -34,12 +34,8 @@ fn raw(text: String) -> Result<Box<RawValue>> {
 impl Reader for SqliteReader {
     fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
         let mut connection = lock(&self.connection);
-        // A transaction, so that the task and its steps are of one moment. The in-memory database is
-        // shared with the writer and always of one moment.
-        let transaction = if connection.is_autocommit() { Some(connection.savepoint()?) } else { None };
-        let Some(connection) = transaction.as_deref() else {
-            return Err(Error::Internal("the reading connection is in a transaction".into()));
-        };
+        // Of one moment: the task and its steps.
+        let connection = &*connection.savepoint()?;
         let (id, template_id, mut view) = read_task(connection, task_uuid)?.ok_or_else(|| unknown(task_uuid))?;
         let template = super::rows::template(connection, &self.catalogue, template_id)?;
         let mut statement = connection.prepare_cached(

@@ -13,7 +13,7 @@ use super::super::spans::{dropped, COUNTS};
 use super::super::transport::{Pending, Signal, Transport};
 use super::{Item, SpanQueue};
 
-/// How much longer than its bound a shutdown may take, for the thread to notice.
+/// The thread gives up so long before the bound of a shutdown, to be seen to have ended within it.
 pub(super) const MARGIN: Duration = Duration::from_millis(200);
 /// Collectors refuse messages over 4 MiB; stay well below.
 const MAX_REQUEST_BYTES: usize = 2 << 20;

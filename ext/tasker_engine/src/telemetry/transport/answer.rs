@@ -38,7 +38,8 @@ pub(super) async fn read(
         return Err(Failure { reason: format!("HTTP status {}", head.status), passing });
     }
     let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
-    let body = body.map_err(|error| Failure { reason: chain(&*error), passing: true })?;
+    // Not again: the collector may have taken it, and a span must not arrive twice.
+    let body = body.map_err(|error| Failure { reason: chain(&*error), passing: false })?;
     match protocol {
         Protocol::HttpProtobuf => Ok(refused(signal, body.to_bytes())),
         Protocol::Grpc => {

@@ -1,0 +1,100 @@
+//! Owns: opening the engine, starting and stopping the worker, closing everything. Refuses: handler
+//! threads, which are Ruby's.
+
+use std::time::Duration;
+
+use magnus::{function, Error, Object, RModule, Ruby};
+use tasker_engine::bootstrap::Engine;
+use tasker_engine::config::Config;
+use tasker_engine::error::Error as EngineError;
+use tasker_engine::telemetry::{self, Overrides};
+
+use crate::errors::{guard, Fault};
+use crate::{convert, gvl, runtime};
+
+/// Opens the engine of this process, if it is not open yet: enough to submit and to look. No
+/// Tokio runtime, no worker. `config` is the engine's configuration as JSON.
+fn open(ruby: &Ruby, config: String) -> Result<(), Error> {
+    guard(ruby, || open_engine(ruby, Config::from_json(&config)?))
+}
+
+fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
+    if !runtime::is_open() {
+        let engine = gvl::without(ruby, |_| Some(Engine::open(&config)))??;
+        runtime::keep(engine);
+    }
+    Ok(())
+}
+
+/// Starts the worker: Tokio runtime, Phase 2 of telemetry, engine, claims. `overrides` are the
+/// telemetry settings that win over the environment, as JSON.
+fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<(), Error> {
+    guard(ruby, || {
+        let config = Config::from_json(&config)?;
+        let overrides: Overrides = serde_json::from_str(&overrides)
+            .map_err(|error| EngineError::Configuration(format!("telemetry: {error}")))?;
+        let handle = runtime::tokio()?;
+        gvl::without(ruby, |_| {
+            telemetry::init_tracing(&handle, overrides.clone());
+            Some(())
+        })?;
+        let worker = config.worker.clone();
+        open_engine(ruby, config)?;
+        let engine = runtime::engine()?;
+        gvl::without(ruby, |_| Some(engine.start_worker(worker.clone())))??;
+        Ok(())
+    })
+}
+
+/// Stops claiming, lets handlers finish for `timeout` seconds, hands the rest back. Returns
+/// `[whether all finished in time, how many claims were handed back]`. Nothing to stop is fine. What
+/// interrupts the calling thread ends the waiting for handlers.
+fn stop_worker(ruby: &Ruby, timeout: f64) -> Result<(bool, usize), Error> {
+    guard(ruby, || {
+        let timeout = convert::seconds(timeout)?;
+        if !runtime::is_open() {
+            return Ok((true, 0));
+        }
+        let engine = runtime::engine()?;
+        let report = gvl::without(ruby, |interrupt| Some(engine.stop_worker(timeout, interrupt)))??;
+        Ok((report.completed_in_time, report.handed_back))
+    })
+}
+
+/// Exports what telemetry holds, for at most `timeout` seconds. False: not all of it.
+fn flush_telemetry(ruby: &Ruby, timeout: f64) -> Result<bool, Error> {
+    guard(ruby, || {
+        let timeout = convert::seconds(timeout)?;
+        gvl::without(ruby, |_| Some(telemetry::flush(timeout)))
+    })
+}
+
+/// Closes the engine and shuts telemetry and the Tokio runtime down, the latter two for at most
+/// `timeout` seconds. The next use opens a new engine. Nothing open is fine.
+fn close(ruby: &Ruby, timeout: f64) -> Result<(), Error> {
+    guard(ruby, || {
+        let timeout = convert::seconds(timeout)?;
+        let mut owned = Some(runtime::take());
+        gvl::without(ruby, |_| {
+            if let Some((engine, tokio)) = owned.take() {
+                if let Some(engine) = engine {
+                    engine.close();
+                }
+                if let Some(tokio) = tokio {
+                    telemetry::shutdown(timeout);
+                    runtime::close(tokio, Duration::from_millis(200));
+                }
+            }
+            Some(())
+        })
+    })
+}
+
+/// Defines the module's functions.
+pub fn init(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("open", function!(open, 1))?;
+    native.define_singleton_method("bootstrap_worker", function!(bootstrap_worker, 2))?;
+    native.define_singleton_method("stop_worker", function!(stop_worker, 1))?;
+    native.define_singleton_method("flush_telemetry", function!(flush_telemetry, 1))?;
+    native.define_singleton_method("close", function!(close, 1))
+}

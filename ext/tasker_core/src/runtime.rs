@@ -1,0 +1,118 @@
+//! Owns: what belongs to this process and to no other: the engine and the Tokio runtime, stamped
+//! with the process id. Refuses: creating anything when the library is loaded.
+//!
+//! Fork rules. After a fork the child has the memory of an engine and a runtime whose threads stayed
+//! in the parent. Dropping them would wait for those threads for ever, so they are forgotten, never
+//! dropped, and made afresh on first use. `Process._fork` calls `after_fork_child`; every entry
+//! compares the stamp too, for forks that do not pass there.
+//!
+//! The lock is only ever held under the GVL and for moments: no other thread can hold it in a fork.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use magnus::{function, Error, Object, RModule, Ruby};
+use tasker_engine::bootstrap::Engine;
+use tasker_engine::error::Error as EngineError;
+use tasker_engine::telemetry;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::errors::{guard, Fault};
+
+/// Threads for exporting telemetry; steps never run on them.
+const RUNTIME_THREADS: usize = 2;
+
+#[derive(Default)]
+struct Owned {
+    pid: u32,
+    engine: Option<Arc<Engine>>,
+    runtime: Option<Runtime>,
+}
+
+static OWNED: Mutex<Owned> = Mutex::new(Owned { pid: 0, engine: None, runtime: None });
+
+/// This process's own; what was inherited from a parent is forgotten first.
+fn owned() -> MutexGuard<'static, Owned> {
+    let mut owned = OWNED.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = std::process::id();
+    if owned.pid != pid {
+        let inherited = std::mem::take(&mut *owned);
+        if inherited.pid != 0 {
+            telemetry::forget_after_fork();
+        }
+        std::mem::forget(inherited);
+        owned.pid = pid;
+    }
+    owned
+}
+
+/// The open engine.
+pub fn engine() -> Result<Arc<Engine>, Fault> {
+    owned().engine.clone().ok_or_else(|| {
+        EngineError::Stopped("the engine is not open in this process; call TaskerCore.submit or start a worker".into())
+            .into()
+    })
+}
+
+/// Whether the engine is open in this process.
+pub fn is_open() -> bool {
+    owned().engine.is_some()
+}
+
+/// Keeps a newly opened engine, unless another thread was faster: then that one is kept.
+pub fn keep(engine: Arc<Engine>) {
+    let late = {
+        let mut owned = owned();
+        if owned.engine.is_none() {
+            owned.engine = Some(engine);
+            return;
+        }
+        engine
+    };
+    late.close();
+}
+
+/// The Tokio runtime, created on first use.
+pub fn tokio() -> Result<Handle, Fault> {
+    let mut owned = owned();
+    if let Some(runtime) = &owned.runtime {
+        return Ok(runtime.handle().clone());
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(RUNTIME_THREADS)
+        .thread_name("tasker-tokio")
+        .enable_all()
+        .build()
+        .map_err(|error| EngineError::Internal(format!("cannot start the Tokio runtime: {error}")))?;
+    let handle = runtime.handle().clone();
+    owned.runtime = Some(runtime);
+    Ok(handle)
+}
+
+/// Takes the engine and the runtime out, to be closed.
+pub fn take() -> (Option<Arc<Engine>>, Option<Runtime>) {
+    let mut owned = owned();
+    (owned.engine.take(), owned.runtime.take())
+}
+
+/// Lets go of a runtime without waiting longer than `timeout` for what runs on it.
+pub fn close(runtime: Runtime, timeout: Duration) {
+    runtime.shutdown_timeout(timeout);
+}
+
+fn after_fork_child(ruby: &Ruby) -> Result<(), Error> {
+    guard(ruby, || {
+        drop(owned());
+        Ok(())
+    })
+}
+
+fn open_in_this_process(ruby: &Ruby) -> Result<bool, Error> {
+    guard(ruby, || Ok(is_open()))
+}
+
+/// Defines the module's functions.
+pub fn init(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("after_fork_child", function!(after_fork_child, 0))?;
+    native.define_singleton_method("open?", function!(open_in_this_process, 0))
+}

@@ -1,0 +1,39 @@
+//! Owns: a look at the latest spans inside the process, for a demo, a console or a spec.
+//! Refuses: to grow: it keeps the last [`KEPT`] spans, and none until it is turned on.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::spans::SpanRecord;
+
+/// How many spans are kept.
+pub const KEPT: usize = 10_000;
+
+static OPEN: AtomicBool = AtomicBool::new(false);
+static LATEST: Mutex<VecDeque<SpanRecord>> = Mutex::new(VecDeque::new());
+
+/// Turns the tap on or off. Off, it forgets what it has.
+pub fn capture(on: bool) {
+    OPEN.store(on, Ordering::Relaxed);
+    if !on {
+        LATEST.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Whether the tap is on.
+pub(super) fn is_open() -> bool {
+    OPEN.load(Ordering::Relaxed)
+}
+
+/// The kept spans, in the order they were recorded.
+pub fn captured() -> Vec<SpanRecord> {
+    LATEST.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+pub(super) fn keep(spans: &[SpanRecord]) {
+    let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
+    let excess = (latest.len() + spans.len()).saturating_sub(KEPT).min(latest.len());
+    latest.drain(..excess);
+    latest.extend(spans.iter().take(KEPT).cloned());
+}

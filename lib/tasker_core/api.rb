@@ -1,0 +1,87 @@
+# frozen_string_literal: true
+
+# The public API at a glance. What is described here is done in client.rb, task.rb, templates.rb, worker.rb.
+module TaskerCore
+  class << self
+    # Changes the settings; before the engine is used.
+    # @yieldparam configuration [Configuration]
+    # @return [Configuration]
+    # @raise [ConfigurationError] the engine is open already
+    def configure
+      yield configuration if block_given?
+      configuration
+    end
+
+    # @return [Configuration]
+    def configuration
+      engine.configuration
+    end
+
+    # Submits a task; it is in the store when this returns.
+    #
+    # @param name [String, Symbol] the template
+    # @param context [Hash] what every step reads as `step.input`; anything JSON can say
+    # @param options [Hash] `namespace:` (default "default"), `version:` of the template, `priority:` (higher
+    #   first, default 0), `idempotency_key:` (a second submission finds the first's task), `correlation_id:`,
+    #   `parent_correlation_id:` (UUIDs), `traceparent:` (W3C; the task joins that trace), `run_at:` (Time, or
+    #   seconds since the epoch)
+    # @return [Task]
+    # @raise [NotFoundError] no such template
+    # @raise [SchemaViolationError] the context does not fit the template's input_schema
+    # @raise [InvalidInputError] anything else is wrong with the request
+    def submit(name, context = {}, **options)
+      client.submit(name, context, **options)
+    end
+
+    # Submits many tasks in as few transactions as possible.
+    # @param requests [Array<Hash>] each with `name:`, `context:` and the options of {submit}
+    # @return [Array<Task>] in the same order
+    # @raise [BatchError] some were refused; it says which, and has the tasks of the others
+    def submit_all(requests)
+      client.submit_all(requests)
+    end
+
+    # @param task_uuid [String]
+    # @return [Task]
+    # @raise [NotFoundError] no such task
+    def task(task_uuid)
+      Task.new(task_uuid).tap(&:state)
+    end
+
+    # Describes a template in Ruby; see {TemplateDsl}.
+    # @param name [String, Symbol]
+    # @param namespace [String, Symbol]
+    # @raise [TemplateError]
+    def template(name, namespace: "default", &block)
+      document = TemplateDsl.document(name, namespace: namespace, &block)
+      engine.add_template("template #{document[:name]}", JsonText.generate(document, "template"), "json")
+    rescue JsonText::Unwritable => e
+      raise TemplateError, e.message
+    end
+
+    # Adds a YAML template.
+    # @param path [String] the file
+    # @raise [TemplateError]
+    def load_template(path)
+      engine.add_template(path.to_s, File.read(path, encoding: "UTF-8"), "yaml")
+    end
+
+    # @return [JsonHash] what the engine says about itself
+    def status
+      engine.open
+      JsonText.parse(Native.status)
+    end
+
+    # Stops the worker if there is one and closes the engine. The next use opens a new one.
+    def shutdown
+      Worker.stop
+      engine.close
+    end
+
+    private
+
+    def client
+      @client ||= Client.new(engine)
+    end
+  end
+end

@@ -1,0 +1,73 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  # Owns: turning what an application asks for into requests, and their answers into {Task}s.
+  class Client
+    OPTIONS = %i[
+      namespace version priority idempotency_key correlation_id parent_correlation_id traceparent run_at
+    ].freeze
+
+    def initialize(engine)
+      @engine = engine
+    end
+
+    # @see TaskerCore.submit
+    def submit(name, context, **options)
+      answer = send_requests([request(name, context, options)]).first
+      raise answer if answer.is_a?(Exception)
+
+      answer
+    end
+
+    # @see TaskerCore.submit_all
+    def submit_all(requests)
+      requests = requests.map do |request|
+        request = request.transform_keys(&:to_sym)
+        request(request.delete(:name), request.delete(:context) || {}, request)
+      end
+      return [] if requests.empty?
+
+      answers = send_requests(requests)
+      refused = answers.grep(Exception)
+      return answers if refused.empty?
+
+      raise BatchError.new("#{refused.size} of #{answers.size} requests were refused, the others are submitted; " \
+                           "the first: #{refused.first.message}", results: answers)
+    end
+
+    private
+
+    def send_requests(requests)
+      @engine.open
+      Native.submit("[#{requests.join(',')}]").map do |answer|
+        next answer if answer.is_a?(Exception)
+
+        submitted = JsonText.parse(answer)
+        Task.new(submitted[:task_uuid], submitted)
+      end
+    end
+
+    def request(name, context, options)
+      unknown = options.keys - OPTIONS
+      unless unknown.empty?
+        raise InvalidInputError, "submit: unknown option #{unknown.join(', ')}; there are #{OPTIONS.join(', ')}"
+      end
+      raise InvalidInputError, "submit: the context must be a Hash, not #{context.class}" unless context.is_a?(Hash)
+
+      head = { name: name.to_s, **options.compact }
+      head[:namespace] = head[:namespace].to_s if head.key?(:namespace)
+      head[:run_at] = moment(head[:run_at]) if head.key?(:run_at)
+      %(#{JsonText.generate(head, 'submit').chop},"context":#{JsonText.generate(context, 'context')}})
+    rescue JsonText::Unwritable => e
+      raise InvalidInputError, e.message
+    end
+
+    def moment(run_at)
+      run_at = run_at.to_time if run_at.respond_to?(:to_time)
+      case run_at
+      when Time, Numeric then run_at.to_f
+      else raise InvalidInputError, "submit: run_at is a Time or seconds since the epoch, not #{run_at.class}"
+      end
+    end
+  end
+end

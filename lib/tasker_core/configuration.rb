@@ -1,0 +1,98 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  # The settings of this process. They are read when the engine opens (the first submission, or the start
+  # of a worker); after that a change would be half a change, and raises.
+  #
+  #     TaskerCore.configure do |config|
+  #       config.database = "storage/tasker.sqlite3"
+  #       config.concurrency = 5
+  #       config.handlers = { "charge_card" => ChargeCard }
+  #     end
+  class Configuration
+    SETTINGS = %i[
+      database synchronous busy_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
+      template_paths handlers max_result_bytes telemetry
+    ].freeze
+    WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval].freeze
+
+    # 8 MiB: a result is kept in the database and travels to every step that depends on it.
+    MAX_RESULT_BYTES = 8 * 1024 * 1024
+
+    # @!attribute [rw] database
+    #   @return [String] a SQLite file or ":memory:". Default: TASKER_DATABASE, else DATABASE_URL when it
+    #     is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
+    # @!attribute [rw] synchronous
+    #   @return [String, Symbol] :full survives power loss, :normal only a crash of the process
+    # @!attribute [rw] busy_timeout
+    #   @return [Float] seconds to wait for another process that writes
+    # @!attribute [rw] concurrency
+    #   @return [Integer] handler threads
+    # @!attribute [rw] namespaces
+    #   @return [Array<String>] whose steps the worker takes; empty for all
+    # @!attribute [rw] lease_seconds
+    #   @return [Float] how long a claim lasts unless renewed
+    # @!attribute [rw] shutdown_timeout
+    #   @return [Float] seconds a stop waits for handlers
+    # @!attribute [rw] poll_interval
+    #   @return [Float] seconds between looks for what other processes wrote
+    # @!attribute [rw] template_paths
+    #   @return [Array<String>] files, folders or globs of YAML templates
+    # @!attribute [rw] handlers
+    #   @return [Hash{String => Class, #call, String}] handlers by the name the templates use
+    # @!attribute [rw] max_result_bytes
+    #   @return [Integer] the largest result a step may return, as JSON
+    # @!attribute [rw] telemetry
+    #   @return [Hash] settings that win over the OTEL_… environment variables
+    SETTINGS.each do |name|
+      define_method(name) { @settings.fetch(name) }
+      define_method(:"#{name}=") do |value|
+        if @in_use
+          raise ConfigurationError, "#{name} cannot change while the engine is open: call TaskerCore.configure " \
+                                    "before the first submission, or TaskerCore.shutdown first"
+        end
+        @settings[name] = value
+      end
+    end
+
+    # @param env [#[]] where the database is looked up
+    def initialize(env = ENV)
+      @in_use = false
+      @settings = {
+        database: default_database(env), synchronous: "full", busy_timeout: 10.0, concurrency: 10, namespaces: [],
+        lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01,
+        template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
+        telemetry: {}
+      }
+    end
+
+    # @return [Boolean] whether the engine reads these settings now
+    def in_use?
+      @in_use
+    end
+
+    # @api private
+    attr_writer :in_use
+
+    # The engine's configuration document.
+    # @param overrides [Hash] worker settings that win over these
+    # @return [String] JSON
+    def to_engine_json(**overrides)
+      unknown = overrides.keys - WORKER_SETTINGS
+      unless unknown.empty?
+        raise ConfigurationError, "unknown worker settings: #{unknown.join(', ')}; there are #{WORKER_SETTINGS.join(', ')}"
+      end
+
+      worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
+      worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
+      JSON.generate(database: database.to_s, synchronous: synchronous.to_s, busy_timeout: busy_timeout, worker: worker)
+    end
+
+    private
+
+    def default_database(env)
+      url = env["DATABASE_URL"].to_s
+      env["TASKER_DATABASE"] || (url if url.start_with?("postgres", "sqlite:")) || "storage/tasker.sqlite3"
+    end
+  end
+end

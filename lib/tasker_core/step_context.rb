@@ -1,0 +1,133 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  # What a handler knows about the step it runs. Contexts, results and configs are {JsonHash}es: Symbol
+  # keys, readable with Strings too. They are parsed on first use and the same object for the whole attempt.
+  class StepContext
+    # @param event [Hash] a step event as it came from the engine
+    def initialize(event)
+      @event = event
+      @step = event[:task_sequence_step]
+    end
+
+    # @return [JsonHash] the task's context, as it was submitted
+    def input
+      @input ||= JsonText.parse(@step[:context])
+    end
+
+    # @param name [String, Symbol] a step this one depends on
+    # @return [JsonHash, Array, String, Numeric, true, false, nil] what that step returned
+    # @raise [UnknownDependencyError] this step does not depend on it
+    def dependency(name)
+      results = dependencies
+      name = name.to_sym
+      results.fetch(name) do
+        known = results.empty? ? "none" : results.keys.join(", ")
+        raise UnknownDependencyError, "step #{step_name} does not depend on #{name}; its dependencies: #{known}"
+      end
+    end
+
+    # @return [JsonHash] the results of the steps this one depends on, by step name
+    def dependencies
+      @dependencies ||= (@step[:dependency_results] || {}).each_with_object(JsonHash.new) do |(name, text), results|
+        results[name.to_sym] = JsonText.parse(text)
+      end
+    end
+
+    # @return [JsonHash] the step's config from its template
+    def config
+      @config ||= JsonText.parse(@step[:config])
+    end
+
+    # @return [Integer] this attempt; the first is 1
+    def attempt
+      @step[:attempt]
+    end
+
+    # @return [Integer] the attempt after which the step fails for good
+    def max_attempts
+      @step[:max_attempts]
+    end
+
+    # @return [Boolean]
+    def last_attempt?
+      attempt >= max_attempts
+    end
+
+    # @return [Float, nil] seconds the attempt may take
+    def timeout_seconds
+      @step[:timeout_seconds]
+    end
+
+    # @return [Boolean] whether nobody waits for this attempt any more: the task was cancelled, the attempt
+    #   timed out, or was handed back in a stop. A long handler asks now and then, and returns.
+    def cancelled?
+      Native.step_cancelled?(@event[:event_id])
+    end
+
+    # @return [String] the template's names
+    def namespace
+      @step[:namespace]
+    end
+
+    # @return [String]
+    def task_name
+      @step[:task_name]
+    end
+
+    # @return [String]
+    def step_name
+      @step[:step_name]
+    end
+
+    # @return [String] the handler's name in the template
+    def handler
+      @step[:handler]
+    end
+
+    # @return [String] the same in every attempt of every step of the task
+    def task_uuid
+      @event[:task_uuid]
+    end
+
+    # @return [String] the same in every attempt of the step: what a payment gateway wants for an
+    #   idempotency key
+    def step_uuid
+      @event[:step_uuid]
+    end
+
+    # @return [String] this attempt
+    def event_id
+      @event[:event_id]
+    end
+
+    # @return [String]
+    def correlation_id
+      @event[:correlation_id]
+    end
+
+    # @return [String, nil] the correlation id of the workflow that started this one
+    def parent_correlation_id
+      @event[:parent_correlation_id]
+    end
+
+    # @return [String, nil] opaque; the trace of this task
+    def trace_id
+      @event[:trace_id]
+    end
+
+    # @return [String, nil] opaque; the attempt's worker.step_execution span
+    def span_id
+      @event[:span_id]
+    end
+
+    # @return [String, nil] W3C traceparent for calls to other services
+    def traceparent
+      @event[:traceparent]
+    end
+
+    def inspect
+      "#<#{self.class} #{namespace}/#{task_name} #{step_name} attempt=#{attempt}/#{max_attempts} task=#{task_uuid}>"
+    end
+  end
+end

@@ -1,0 +1,263 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  # A submitted task. Every reader asks the store until the task is final; what a final task said is kept
+  # until {#reload}.
+  class Task
+    FINAL_STATES = %w[complete error cancelled resolved_manually].freeze
+
+    # One step of a task, as it was when it was read.
+    class Step
+      # @return [String]
+      attr_reader :step_uuid, :name, :handler, :state
+      # @return [Integer]
+      attr_reader :attempts, :max_attempts
+      # @return [Object] what the handler returned, as JSON says it
+      attr_reader :result
+      # @return [JsonHash, nil] class, message, code, field, backtrace, attempt, retryable, retry_after
+      attr_reader :error
+      # @return [Time, nil] when the next attempt is due
+      attr_reader :due_at
+
+      def initialize(view)
+        @step_uuid, @name, @handler, @state = view.values_at(:step_uuid, :name, :handler, :state)
+        @attempts, @max_attempts, @result, @error = view.values_at(:attempts, :max_attempts, :result, :error)
+        @due_at = Task.time(view[:due_at])
+      end
+
+      def inspect
+        "#<#{self.class} #{name} #{state} attempts=#{attempts}/#{max_attempts}>"
+      end
+    end
+
+    # One line of a task's history.
+    class Transition
+      # @return [Time]
+      attr_reader :created_at
+      # @return [String, nil]
+      attr_reader :from_state, :to_state
+      # @return [String, nil] the step's name; nil for the task itself
+      attr_reader :step
+      # @return [JsonHash]
+      attr_reader :metadata
+
+      def initialize(view)
+        @created_at = Task.time(view[:created_at])
+        @from_state, @to_state, @step, @metadata = view.values_at(:from_state, :to_state, :step, :metadata)
+      end
+
+      def inspect
+        "#<#{self.class} #{step || 'task'}: #{from_state} -> #{to_state}>"
+      end
+    end
+
+    # Times cross the boundary as microseconds since the epoch.
+    # @api private
+    def self.time(micros)
+      micros && Time.at(0, micros, :microsecond)
+    end
+
+    # @return [String]
+    attr_reader :task_uuid
+
+    # @param task_uuid [String]
+    # @param submitted [Hash] what the submission answered
+    def initialize(task_uuid, submitted = {})
+      @task_uuid = task_uuid
+      @submitted = submitted
+      @view = nil
+    end
+
+    # @return [String] set once, when the task was made or given; joins logs, spans and events
+    def correlation_id
+      @submitted[:correlation_id] || view[:correlation_id]
+    end
+
+    # @return [String, nil] 32 hex digits: the one trace of this task
+    def trace_id
+      @submitted[:trace_id] || view[:trace_id]
+    end
+
+    # @return [Boolean] false when the submission's idempotency key found this task already there
+    def created?
+      @submitted.fetch(:created, true)
+    end
+
+    # @return [String] pending, initializing, enqueuing_steps, steps_in_process, evaluating_results,
+    #   waiting_for_dependencies, waiting_for_retry, blocked_by_failures, complete, error, cancelled or
+    #   resolved_manually
+    def state
+      view[:state]
+    end
+
+    # @return [Boolean] complete, error, cancelled or resolved_manually
+    def final?
+      FINAL_STATES.include?(state)
+    end
+
+    # @return [Boolean]
+    def complete?
+      state == "complete"
+    end
+
+    # @return [String]
+    def namespace
+      view[:namespace]
+    end
+
+    # @return [String] the template's name
+    def name
+      view[:name]
+    end
+
+    # @return [String] the template's version
+    def version
+      view[:version]
+    end
+
+    # @return [Integer]
+    def priority
+      view[:priority]
+    end
+
+    # @return [JsonHash]
+    def context
+      view[:context]
+    end
+
+    # @return [String, nil]
+    def parent_correlation_id
+      view[:parent_correlation_id]
+    end
+
+    # @return [Time]
+    def created_at
+      Task.time(view[:created_at])
+    end
+
+    # @return [Time, nil]
+    def completed_at
+      Task.time(view[:completed_at])
+    end
+
+    # @return [Array<Step>] in the template's order
+    def steps
+      view[:steps].map { |step| Step.new(step) }
+    end
+
+    # @param name [String, Symbol]
+    # @return [Step]
+    def step(name)
+      steps.find { |step| step.name == name.to_s } or
+        raise NotFoundError, "task #{task_uuid} has no step #{name}; it has #{steps.map(&:name).join(', ')}"
+    end
+
+    # @return [JsonHash] results of the steps that are done, by step name
+    def result
+      done = view[:steps].select { |step| %w[complete resolved_manually].include?(step[:state]) }
+      done.each_with_object(JsonHash.new) { |step, results| results[step[:name].to_sym] = step[:result] }
+    end
+
+    # @return [JsonHash, nil] the error of the first step that failed for good, with the step's name under :step
+    def error
+      failed = view[:steps].find { |step| step[:state] == "error" } or return
+      JsonHash.new.merge!({ step: failed[:name] }, failed[:error] || {})
+    end
+
+    # Waits until the task is final. Ctrl-C, Thread#kill and Timeout interrupt it.
+    # @param timeout [Numeric, nil] seconds; nil waits for ever
+    # @return [self]
+    # @raise [TimeoutError] it was not final in time
+    def wait(timeout: nil)
+      engine.open
+      unless Native.wait(task_uuid, timeout&.to_f)
+        raise TimeoutError, "task #{task_uuid} was still #{state} after #{timeout} s; is a worker running?"
+      end
+
+      reload
+    end
+
+    # Stops the task: what has not begun never runs; handlers that run see `step.cancelled?`.
+    # @return [String] the state it is in now
+    def cancel
+      change { Native.cancel(task_uuid) }
+    end
+
+    # Runs a failed step again, with all its attempts.
+    # @param step [String, Symbol, Step]
+    # @return [self]
+    def rerun(step)
+      change { Native.rerun_step(task_uuid, step_name(step)) }
+      self
+    end
+
+    # Declares a failed step done, with the result that the steps after it see; without a step, the task.
+    # @param step [String, Symbol, Step, nil]
+    # @param result [Object] anything JSON can say
+    # @return [self]
+    def resolve(step = nil, result: nil)
+      change do
+        if step
+          Native.resolve_step(task_uuid, step_name(step), JsonText.generate(result))
+        else
+          Native.resolve_task(task_uuid)
+        end
+      end
+      self
+    rescue JsonText::Unwritable => e
+      raise InvalidInputError, e.message
+    end
+
+    # @return [Array<Transition>] every change of state of the task and its steps, oldest first
+    def transitions
+      engine.open
+      JsonText.parse(Native.transitions(task_uuid)).map { |view| Transition.new(view) }
+    end
+
+    # Forgets what was read.
+    # @return [self]
+    def reload
+      @view = nil
+      self
+    end
+
+    def ==(other)
+      other.is_a?(Task) && other.task_uuid == task_uuid
+    end
+    alias eql? ==
+
+    def hash
+      task_uuid.hash
+    end
+
+    def inspect
+      "#<#{self.class} #{task_uuid}#{" #{@view[:state]}" if @view}>"
+    end
+
+    private
+
+    def view
+      @view || begin
+        engine.open
+        view = JsonText.parse(Native.task(task_uuid))
+        @view = view if FINAL_STATES.include?(view[:state])
+        view
+      end
+    end
+
+    def change
+      engine.open
+      yield
+    ensure
+      @view = nil
+    end
+
+    def step_name(step)
+      step.is_a?(Step) ? step.name : step.to_s
+    end
+
+    def engine
+      TaskerCore.engine
+    end
+  end
+end

@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  # Owns: the templates this process knows, as documents, so that an engine opened now or later (after a
+  # fork, say) can be given all of them. Checking them is the engine's.
+  class Templates
+    def initialize
+      @documents = {}
+      @lock = Mutex.new
+    end
+
+    # Checks a document and keeps it; one of the same namespace, name and version replaces it.
+    # @param source [String] the file, or what else names the document in an error
+    # @param text [String]
+    # @param format [String] "yaml" or "json"
+    # @return [String] the document in its canonical form, as JSON
+    # @raise [TemplateError]
+    def add(source, text, format)
+      canonical = Native.check_template(source, text, format)
+      key = JSON.parse(canonical).values_at("namespace", "name", "version")
+      @lock.synchronize { @documents[key] = [source, canonical].freeze }
+      canonical
+    end
+
+    # Adds the YAML files at the paths: files, folders, or globs. A glob may match nothing; a path without
+    # a wildcard must exist.
+    # @param paths [Array<String>]
+    # @return [Array<String>] the files
+    def load_paths(paths)
+      files = Array(paths).flat_map { |path| expand(path.to_s) }.uniq
+      files.each { |file| add(file, File.read(file, encoding: "UTF-8"), "yaml") }
+    end
+
+    # @yieldparam source [String]
+    # @yieldparam document [String] canonical JSON
+    def each(&block)
+      @lock.synchronize { @documents.values }.each { |source, document| block.call(source, document) }
+    end
+
+    private
+
+    def expand(path)
+      return [path] if File.file?(path)
+      return Dir.glob(File.join(path, "**/*.{yml,yaml}")).sort if File.directory?(path)
+      return Dir.glob(path).select { |file| File.file?(file) }.sort if path.match?(/[*?\[{]/)
+
+      raise ConfigurationError, "template_paths: there is no file or folder #{path}"
+    end
+  end
+end

@@ -1,0 +1,113 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Worker
+    # One worker's life: start, stop. What it starts, in order: the engine with its templates; the Tokio runtime,
+    # Phase 2 of telemetry and the claims (in the extension); the handler threads; the signals. A stop goes the
+    # other way round.
+    class Bootstrap
+      # Seconds for handler threads that have nothing more to do.
+      THREAD_GRACE = 2.0
+
+      # @return [Integer] the process it belongs to
+      attr_reader :pid
+
+      # @param engine [Engine]
+      # @param settings [Hash] worker settings that win over the configuration's
+      def initialize(engine, settings = {})
+        @engine = engine
+        @settings = settings
+        @pid = Process.pid
+        @state = :new
+        @lock = Mutex.new
+        @stopped = ConditionVariable.new
+      end
+
+      # @param signals [Boolean, :exit] :exit leaves ending the process to the caller
+      # @return [self]
+      def start(signals: false)
+        configuration = @engine.configuration
+        document = configuration.to_engine_json(**@settings)
+        @engine.open
+        Native.bootstrap_worker(document, JSON.generate(configuration.telemetry))
+        @poller = EventPoller.new(concurrency: setting(:concurrency), subscriber: subscriber(configuration)).start
+        @state = :running
+        @signals = install_signals(signals) if signals
+        self
+      end
+
+      # @param timeout [Numeric, nil] seconds
+      # @return [Boolean] whether every handler finished in time
+      def stop(timeout: nil)
+        first = @lock.synchronize { @state == :running && (@state = :stopping) }
+        return wait_stopped unless first
+
+        begin
+          @in_time = stop_worker(timeout || setting(:shutdown_timeout))
+        ensure
+          @lock.synchronize do
+            @state = :stopped
+            @stopped.broadcast
+          end
+        end
+        @in_time
+      rescue ThreadError => e
+        raise unless e.message.include?("trap context")
+
+        Thread.new { stop(timeout: timeout) } # whoever called this from a trap cannot wait
+        false
+      end
+
+      # @return [Boolean]
+      def running?
+        @state == :running || @state == :stopping
+      end
+
+      # @param timeout [Numeric, nil] seconds
+      # @return [Boolean] whether it has stopped
+      def join(timeout = nil)
+        deadline = timeout && (Process.clock_gettime(Process::CLOCK_MONOTONIC) + timeout)
+        @lock.synchronize do
+          while running?
+            left = deadline && (deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC))
+            return false if left && left <= 0
+
+            @stopped.wait(@lock, left)
+          end
+        end
+        true
+      end
+
+      private
+
+      def setting(name)
+        @settings.fetch(name) { @engine.configuration.public_send(name) }
+      end
+
+      def subscriber(configuration)
+        Subscriber.new(registry: HandlerRegistry.new(configuration.handlers),
+                       max_result_bytes: configuration.max_result_bytes)
+      end
+
+      def stop_worker(timeout)
+        in_time, = Native.stop_worker(timeout.to_f)
+        # What still runs was handed back; its threads end with their handlers' ensure blocks.
+        @poller.stop(in_time ? THREAD_GRACE : 0)
+        Native.flush_telemetry(Engine::TELEMETRY_TIMEOUT)
+        @signals&.remove
+        in_time
+      end
+
+      def wait_stopped
+        join
+        @in_time != false
+      end
+
+      def install_signals(signals)
+        Signals.new(ends_process: signals != :exit) do |now|
+          now ? Native.stop_worker(0.0) : stop
+        end.install
+      end
+    end
+  end
+end

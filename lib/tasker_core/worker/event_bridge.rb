@@ -1,0 +1,37 @@
+# frozen_string_literal: true
+
+require "singleton"
+
+module TaskerCore
+  module Worker
+    # Owns: the shape of what crosses the boundary. An event comes as a Hash:
+    #
+    #     event_id, task_uuid, step_uuid, correlation_id, parent_correlation_id (if any),
+    #     trace_id, span_id, traceparent (if any),
+    #     task_sequence_step: { namespace, task_name, step_name, handler, attempt, max_attempts,
+    #                           timeout_seconds, context, dependency_results, config }   (the last three JSON text)
+    #
+    # and a completion goes back as one:
+    #
+    #     event_id, task_uuid, step_uuid, success, result (JSON text),
+    #     error: { class, message, code, field, backtrace, retryable, retry_after },
+    #     metadata: { started_at_us, execution_time_ms }, trace_id, span_id (if the event had them)
+    #
+    # trace_id and span_id are opaque here: passed through, never read, never needed.
+    class EventBridge
+      include Singleton
+
+      # @param event_data [Hash] as polled
+      # @return [Hash] the same, with a {StepContext} for its :task_sequence_step
+      def wrap_step_execution_event(event_data)
+        event_data[:task_sequence_step] = StepContext.new(event_data)
+        event_data
+      end
+
+      # @param payload [Hash] a completion
+      def publish_step_completion(payload)
+        Native.complete_step_event(payload)
+      end
+    end
+  end
+end

@@ -1,0 +1,89 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Worker
+    # Owns: the handler threads. Each polls for itself, because it already holds the GVL when its handler
+    # returns; a poller thread of its own would wait for the GVL behind every handler that computes. A thread
+    # that a handler killed is replaced.
+    class EventPoller
+      # Interrupts reach a thread while it waits for an event, and (see Subscriber) inside a handler, but never
+      # between the two, where one would lose an event that was polled and not yet answered.
+      WHILE_WAITING = { Object => :on_blocking }.freeze
+
+      # Seconds; only bounds how long a thread sleeps without a look around, an event wakes it at once.
+      POLL_SECONDS = 30.0
+
+      # @param concurrency [Integer] threads
+      # @param subscriber [#call] gets each event
+      # @param bridge [EventBridge]
+      def initialize(concurrency:, subscriber:, bridge: EventBridge.instance)
+        @concurrency = concurrency
+        @subscriber = subscriber
+        @bridge = bridge
+        @lock = Mutex.new
+        @threads = []
+        @stopping = false
+      end
+
+      # @return [self]
+      def start
+        @lock.synchronize { @concurrency.times { |index| @threads[index] = spawn(index) } }
+        self
+      end
+
+      # Waits for threads that leave by themselves once the channel is closed, then kills what is left.
+      # @param grace [Numeric] seconds to wait before the kill, and after it
+      # @return [Boolean] whether no thread had to be killed
+      def stop(grace)
+        @lock.synchronize { @stopping = true }
+        return true if join(grace)
+
+        alive.each(&:kill)
+        join(grace)
+        false
+      end
+
+      # @return [Array<Thread>]
+      def alive
+        @lock.synchronize { @threads.select(&:alive?) }
+      end
+
+      private
+
+      def join(seconds)
+        deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
+        alive.all? do |thread|
+          thread == Thread.current || thread.join([deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC), 0].max)
+        end
+      end
+
+      def spawn(index)
+        Thread.new do
+          Thread.current.name = "tasker-handler-#{index}"
+          Thread.current.report_on_exception = false
+          finished = false
+          begin
+            Thread.handle_interrupt(WHILE_WAITING) { poll }
+            finished = true
+          rescue Exception => e # rubocop:disable Lint/RescueException -- raised into the thread from elsewhere
+            Native.log("error", "handler thread died: #{Failure.text(e.message, 1024)}", "{}")
+          ensure
+            replace(index) unless finished
+          end
+        end
+      end
+
+      def poll
+        while (event = Native.poll_step_event(POLL_SECONDS)) != false
+          @subscriber.call(@bridge.wrap_step_execution_event(event)) if event
+        end
+      rescue StoppedError
+        nil # the engine was closed under a worker that was not stopped
+      end
+
+      def replace(index)
+        @lock.synchronize { @threads[index] = spawn(index) unless @stopping }
+      end
+    end
+  end
+end

@@ -1,0 +1,76 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Worker
+    # Owns: what is kept of an exception: bounded, valid UTF-8, whatever the exception's own methods do.
+    #
+    # Another attempt is made after any exception except {PermanentError} and its kind (ValidationError,
+    # results that JSON cannot say or that are too large, unknown dependencies). That includes SystemExit, an
+    # uncaught throw and a killed thread: the next attempt may be luckier, and max_attempts bounds it.
+    module Failure
+      MAX_MESSAGE_BYTES = 10 * 1024
+      MAX_BACKTRACE_LINES = 50
+      MAX_LINE_BYTES = 1024
+
+      class << self
+        # @param exception [Exception]
+        # @return [Hash] the completion's :error
+        def describe(exception)
+          {
+            class: text(exception.class.name || "anonymous exception class", MAX_LINE_BYTES),
+            message: message(exception),
+            code: label(exception, :code),
+            field: label(exception, :field),
+            backtrace: backtrace(exception),
+            retryable: !exception.is_a?(PermanentError),
+            retry_after: retry_after(exception)
+          }
+        end
+
+        # @return [String] valid UTF-8, at most `limit` bytes and a mark of what was cut
+        def text(string, limit)
+          string = string.to_s
+          string = string.encoding == Encoding::BINARY ? string.dup.force_encoding("UTF-8") : string
+          string = string.encode("UTF-8", invalid: :replace, undef: :replace) unless string.encoding == Encoding::UTF_8
+          return string.scrub if string.bytesize <= limit
+
+          "#{string.byteslice(0, limit).scrub('')}… (#{string.bytesize} bytes)"
+        end
+
+        private
+
+        def message(exception)
+          kind = case exception
+                 when SystemExit then "the handler called exit or abort (status #{exception.status}): "
+                 when UncaughtThrowError then "the handler threw: "
+                 end
+          text("#{kind}#{exception.message}", MAX_MESSAGE_BYTES)
+        rescue Exception => e # rubocop:disable Lint/RescueException -- a message method of the application's own
+          "the exception's own message raised #{e.class}"
+        end
+
+        def label(exception, name)
+          value = exception.public_send(name) if exception.respond_to?(name)
+          case value
+          when String, Symbol, Integer then text(value, MAX_LINE_BYTES)
+          end
+        rescue StandardError
+          nil
+        end
+
+        def backtrace(exception)
+          (exception.backtrace || []).first(MAX_BACKTRACE_LINES).map { |line| text(line, MAX_LINE_BYTES) }
+        rescue StandardError
+          []
+        end
+
+        def retry_after(exception)
+          return unless exception.is_a?(RetryableError) && exception.retry_after
+
+          seconds = Float(exception.retry_after, exception: false)
+          seconds if seconds&.finite? && seconds >= 0
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,109 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Worker
+    # Runs the handler of one event and publishes what became of it: always exactly one completion, whatever
+    # the handler does, except when the process itself dies.
+    class Subscriber
+      # The poller keeps asynchronous interrupts (Thread#kill, Thread#raise, Timeout) away from its own code;
+      # a handler may be interrupted anywhere.
+      INTERRUPTIBLE = { Object => :immediate }.freeze
+
+      # @param registry [HandlerRegistry]
+      # @param max_result_bytes [Integer]
+      # @param bridge [EventBridge]
+      def initialize(registry:, max_result_bytes: Configuration::MAX_RESULT_BYTES, bridge: EventBridge.instance)
+        @registry = registry
+        @max_result_bytes = max_result_bytes
+        @bridge = bridge
+      end
+
+      # @param event [Hash] as {EventBridge#wrap_step_execution_event} returns it
+      def call(event)
+        step = event[:task_sequence_step]
+        result = failure = nil
+        started_at = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
+        started = finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+        begin
+          handler = @registry.resolve(step.handler)
+          started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+          value = run(handler, step)
+          finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+          result = result_text(value)
+        rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not take the worker down
+          failure = e
+        ensure
+          # Neither: the thread is being killed, or the handler jumped out.
+          failure ||= killed(step) unless result
+          finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond) if finished == started
+          settle(event, result, failure, started_at, finished - started)
+        end
+      end
+
+      # @param event_data [Hash] the event
+      # @param success [Boolean]
+      # @param result [String, nil] JSON text
+      # @param error_message [String, nil] when there is no more to say than that
+      # @param metadata [Hash, nil] started_at_us, execution_time_ms
+      # @param error [Hash, nil] as {Failure.describe} returns it
+      def publish_step_completion(event_data:, success:, result: nil, error_message: nil, metadata: nil, error: nil)
+        payload = {
+          event_id: event_data[:event_id],
+          task_uuid: event_data[:task_uuid],
+          step_uuid: event_data[:step_uuid],
+          success: success,
+          result: result,
+          error: error || (error_message && { message: error_message }),
+          metadata: metadata
+        }
+        trace_id = event_data[:trace_id]
+        span_id = event_data[:span_id]
+        payload[:trace_id] = trace_id if trace_id
+        payload[:span_id] = span_id if span_id
+        @bridge.publish_step_completion(payload)
+      end
+
+      private
+
+      def run(handler, step)
+        Thread.handle_interrupt(INTERRUPTIBLE) { handler.call(step) }
+      end
+
+      def result_text(value)
+        text = JsonText.generate(value)
+        return text if text.bytesize <= @max_result_bytes
+
+        raise ResultTooLargeError, "the result is #{text.bytesize} bytes of JSON; the limit is #{@max_result_bytes}. " \
+                                   "Store it elsewhere and return where, or raise max_result_bytes"
+      rescue JsonText::Unwritable => e
+        raise UnserializableResultError, e.message
+      end
+
+      def settle(event, result, failure, started_at, milliseconds)
+        error = Failure.describe(failure) if failure
+        log_failure(event, error) if error
+        publish_step_completion(
+          event_data: event, success: failure.nil?, result: result, error: error,
+          metadata: { started_at_us: started_at, execution_time_ms: milliseconds }
+        )
+      rescue StandardError => e
+        # The lease of the step runs out, and it is claimed again.
+        Native.log("error", "step completion refused", JSON.generate(reason: Failure.text(e.message, 1024)))
+      end
+
+      def killed(step)
+        HandlerKilledError.new("the thread of step #{step.step_name}'s handler ended before the handler returned " \
+                               "(Thread.exit, Thread#kill, or a jump out of it)")
+      end
+
+      def log_failure(event, error)
+        step = event[:task_sequence_step]
+        Native.log("warn", "step handler failed: #{error[:class]}: #{error[:message]}", JSON.generate(
+          task_uuid: step.task_uuid, step_uuid: step.step_uuid, correlation_id: step.correlation_id,
+          namespace: step.namespace, step_name: step.step_name, attempt: step.attempt,
+          max_attempts: step.max_attempts, retryable: error[:retryable], trace_id: step.trace_id
+        ))
+      end
+    end
+  end
+end

@@ -1,0 +1,26 @@
+# frozen_string_literal: true
+
+RSpec.describe "lib/tasker_core/native.rb" do
+  it "says what to do when there is no extension" do
+    in_folder do |folder|
+      FileUtils.mkdir_p("#{folder}/lib/tasker_core")
+      FileUtils.cp(File.expand_path("../../../lib/tasker_core/native.rb", __dir__), "#{folder}/lib/tasker_core")
+      _, errors, status = ruby("require #{"#{folder}/lib/tasker_core/native".dump}",
+                               prelude: "require 'rbconfig'; $LOAD_PATH.clear\n")
+      expect(status).not_to be_success
+      expect(errors).to include("cannot load its extension", "bin/setup")
+    end
+  end
+
+  it "finds it at lib/tasker_core.so too, where old RubyGems put it" do
+    in_folder do |folder|
+      lib = File.expand_path("../../../lib", __dir__)
+      FileUtils.cp_r(lib, folder)
+      extension = RbConfig::CONFIG["DLEXT"]
+      FileUtils.mv("#{folder}/lib/tasker_core/tasker_core.#{extension}", "#{folder}/lib/tasker_core.#{extension}")
+      output, errors, = ruby("$LOAD_PATH.unshift #{"#{folder}/lib".dump}; require 'tasker_core'; print TaskerCore::Native",
+                             prelude: "")
+      expect([output, errors]).to eq(["TaskerCore::Native", ""])
+    end
+  end
+end

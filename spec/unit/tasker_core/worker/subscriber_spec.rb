@@ -1,0 +1,99 @@
+# frozen_string_literal: true
+
+RSpec.describe TaskerCore::Worker::Subscriber do
+  let(:bridge) { EventSupport::RecordingBridge.new }
+
+  def handle(event = step_event, limit: 1000, &handler)
+    registry = TaskerCore::HandlerRegistry.new("charge" => handler)
+    subscriber = described_class.new(registry: registry, max_result_bytes: limit, bridge: bridge)
+    subscriber.call(TaskerCore::Worker::EventBridge.instance.wrap_step_execution_event(event))
+  end
+
+  def completion
+    expect(bridge.published.size).to eq(1)
+    bridge.published.first
+  end
+
+  it "publishes the result as JSON, with the event's ids" do
+    event = step_event
+    handle(event) { |step| { order: step.input[:order_id] } }
+    expect(completion).to include(success: true, result: '{"order":1}', error: nil,
+                                  **event.slice(:event_id, :task_uuid, :step_uuid, :trace_id, :span_id))
+  end
+
+  it "measures the handler alone" do
+    before = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
+    handle { nil }
+    expect(completion[:metadata][:started_at_us]).to be_between(before, before + 5_000_000)
+    expect(completion[:metadata][:execution_time_ms]).to be_between(0, 1000)
+  end
+
+  it "passes on whatever strings the trace ids are, and goes without" do
+    handle(step_event(trace_id: "any thing", span_id: nil)) { nil }
+    expect(completion).to include(trace_id: "any thing")
+    expect(completion).not_to have_key(:span_id)
+  end
+
+  it "publishes exactly one failure, whatever the handler does" do
+    {
+      -> { raise "boom" } => ["RuntimeError", /boom/, true],
+      -> { raise TaskerCore::PermanentError, "no" } => ["TaskerCore::PermanentError", /no/, false],
+      -> { raise NoMemoryError } => ["NoMemoryError", /NoMemory/, true],
+      -> { raise SecurityError, "x" } => ["SecurityError", /x/, true],
+      -> { raise NotImplementedError } => ["NotImplementedError", /NotImpl/, true],
+      -> { exit(1) } => ["SystemExit", /called exit/, true],
+      -> { throw :done } => ["UncaughtThrowError", /threw/, true],
+      -> { { total: Float::NAN } } => ["TaskerCore::UnserializableResultError", /result\[:total\] is NaN/, false],
+      -> { Object.new } => ["TaskerCore::UnserializableResultError", /instance of Object/, false],
+      -> { "\xFF" } => ["TaskerCore::UnserializableResultError", /UTF-8/, false],
+      -> { "x" * 2000 } => ["TaskerCore::ResultTooLargeError", /2002 bytes.*the limit is 1000/, false],
+      -> { def self.deep = deep; deep } => ["SystemStackError", /stack level/, true] # rubocop:disable Style/Semicolon
+    }.each do |handler, (error_class, message, retryable)|
+      bridge.published.clear
+      handle { handler.call }
+      expect(completion).to include(success: false, result: nil)
+      expect(completion[:error]).to include(class: error_class, message: message, retryable: retryable)
+    end
+  end
+
+  it "publishes a failure when the handler's thread is killed under it" do
+    [-> { Thread.exit }, -> { Thread.current.kill }].each do |handler|
+      bridge.published.clear
+      Thread.new { handle { handler.call } }.join
+      expect(completion[:error]).to include(class: "TaskerCore::HandlerKilledError", retryable: true)
+    end
+  end
+
+  it "lets Timeout and Thread#raise into the handler, and nowhere else" do
+    started = Queue.new
+    thread = Thread.new do
+      Thread.handle_interrupt(TaskerCore::Worker::EventPoller::WHILE_WAITING) do
+        handle do
+          started << true
+          Queue.new.pop
+        end
+      end
+    end
+    started.pop
+    thread.raise(IOError, "cut off")
+    thread.join
+    expect(completion[:error]).to include(class: "IOError", message: "cut off")
+  end
+
+  it "fails the step when there is no such handler" do
+    handle(step_event(handler: "Nowhere")) { nil }
+    expect(completion[:error]).to include(class: "TaskerCore::HandlerNotFoundError", message: /Nowhere/)
+  end
+
+  it "goes on when the engine refuses the completion" do
+    allow(bridge).to receive(:publish_step_completion).and_raise(TaskerCore::StoppedError, "closed")
+    expect { handle { 1 } }.not_to raise_error
+  end
+
+  it "publishes a completion as the reference documents call for it" do
+    event = step_event
+    subscriber = described_class.new(registry: TaskerCore::HandlerRegistry.new, bridge: bridge)
+    subscriber.publish_step_completion(event_data: event, success: false, error_message: "no")
+    expect(completion).to include(success: false, error: { message: "no" }, trace_id: event[:trace_id])
+  end
+end
