@@ -2,6 +2,7 @@
 
 require "json"
 require "monitor"
+require "time"
 
 require_relative "tasker_core/version"
 require_relative "tasker_core/errors"
@@ -19,4 +20,5 @@ require_relative "tasker_core/step_context"
 require_relative "tasker_core/step_handler"
 require_relative "tasker_core/handler_registry"
 require_relative "tasker_core/worker"
+require_relative "tasker_core/telemetry"
 require_relative "tasker_core/api"

@@ -67,8 +67,7 @@ module TaskerCore
           when String, Symbol, Numeric, true, false, nil then nil
           else refuse(path, "has a key that is an instance of #{key.class}; use Strings or Symbols")
           end
-          key = text(key.to_s, "a key of #{path}")
-          [key, normalize(item, "#{path}[#{key.inspect}]", depth + 1)]
+          [text(key.to_s, "a key of #{path}"), normalize(item, "#{path}[#{key.inspect}]", depth + 1)]
         end
       end
 

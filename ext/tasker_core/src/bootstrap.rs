@@ -20,8 +20,7 @@ fn open(ruby: &Ruby, config: String) -> Result<(), Error> {
 
 fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
     if !runtime::is_open() {
-        let mut config = Some(config);
-        let engine = gvl::without(ruby, |_| config.take().map(Engine::open))??;
+        let engine = gvl::without(ruby, |_| Some(Engine::open(&config)))??;
         runtime::keep(engine);
     }
     Ok(())
@@ -48,7 +47,8 @@ fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<()
 }
 
 /// Stops claiming, lets handlers finish for `timeout` seconds, hands the rest back. Returns
-/// `[whether all finished in time, how many claims were handed back]`. Nothing to stop is fine.
+/// `[whether all finished in time, how many claims were handed back]`. Nothing to stop is fine. What
+/// interrupts the calling thread ends the waiting for handlers.
 fn stop_worker(ruby: &Ruby, timeout: f64) -> Result<(bool, usize), Error> {
     guard(ruby, || {
         let timeout = convert::seconds(timeout)?;
@@ -56,10 +56,7 @@ fn stop_worker(ruby: &Ruby, timeout: f64) -> Result<(bool, usize), Error> {
             return Ok((true, 0));
         }
         let engine = runtime::engine()?;
-        let report = gvl::without(ruby, |interrupt| match engine.stop_worker(timeout, interrupt) {
-            Err(EngineError::Interrupted) => None,
-            other => Some(other),
-        })??;
+        let report = gvl::without(ruby, |interrupt| Some(engine.stop_worker(timeout, interrupt)))??;
         Ok((report.completed_in_time, report.handed_back))
     })
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use magnus::prelude::*;
 use magnus::{function, Error, RArray, RModule, RString, Ruby};
 use serde::Serialize;
-use tasker_engine::bootstrap::{Engine, TaskRequest};
+use tasker_engine::bootstrap::Engine;
 use tasker_engine::error::{Error as EngineError, Result as EngineResult};
+use tasker_engine::task::TaskRequest;
 use tasker_engine::template::Template;
 
 use crate::errors::{exception, guard, Fault};
@@ -112,7 +113,7 @@ fn cancel(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
 fn rerun_step(ruby: &Ruby, uuid: RString, step: String) -> Result<(), Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| engine.rerun_step(uuid, &step))
+        ask(ruby, |engine| engine.rerun_step(uuid, &step).map(drop))
     })
 }
 
@@ -120,7 +121,7 @@ fn rerun_step(ruby: &Ruby, uuid: RString, step: String) -> Result<(), Error> {
 fn resolve_step(ruby: &Ruby, uuid: RString, step: String, result: String) -> Result<(), Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| engine.resolve_step(uuid, &step, &result))
+        ask(ruby, |engine| engine.resolve_step(uuid, &step, &result).map(drop))
     })
 }
 
@@ -128,7 +129,7 @@ fn resolve_step(ruby: &Ruby, uuid: RString, step: String, result: String) -> Res
 fn resolve_task(ruby: &Ruby, uuid: RString) -> Result<(), Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| engine.resolve_task(uuid))
+        ask(ruby, |engine| engine.resolve_task(uuid).map(drop))
     })
 }
 

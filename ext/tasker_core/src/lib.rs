@@ -7,7 +7,11 @@
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
 //! * `logging` - log lines from Ruby
+//! * `spans` - the spans this process recorded lately
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
+
+// The one public item is what `magnus::init` exports to Ruby.
+#![allow(missing_docs)]
 
 mod bootstrap;
 mod client;
@@ -17,10 +21,11 @@ mod event_bridge;
 mod gvl;
 mod logging;
 mod runtime;
+mod spans;
 
 use magnus::{Error, Module, Ruby};
 
-/// What Ruby calls when it loads the library: Phase 1 of telemetry, then the functions.
+// Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
     tasker_engine::telemetry::init_console_only();
@@ -29,5 +34,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
-    logging::init(native)
+    logging::init(native)?;
+    spans::init(native)
 }

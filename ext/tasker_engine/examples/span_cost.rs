@@ -65,6 +65,13 @@ fn process_cpu() -> u64 {
     tasks.map(|task| on_cpu(&task.unwrap().path().join("schedstat"))).sum()
 }
 
+/// Threads, and resident memory in MB.
+fn size() -> (usize, f64) {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let resident: f64 = pages.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (std::fs::read_dir("/proc/self/task").unwrap().count(), resident * 4096.0 / 1e6)
+}
+
 fn thread_cpu() -> u64 {
     on_cpu(std::path::Path::new("/proc/thread-self/schedstat"))
 }
@@ -127,10 +134,13 @@ fn main() {
     println!("phase 1: {:.3} ms", started.elapsed().as_secs_f64() * 1e3);
     let (mut child, endpoint) = collector();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (threads, resident) = size();
     let overrides = Overrides { enabled: Some(true), endpoint: Some(endpoint), ..Overrides::default() };
     let started = Instant::now();
     telemetry::init_tracing(runtime.handle(), overrides);
-    println!("phase 2: {:.3} ms", started.elapsed().as_secs_f64() * 1e3);
+    let took = started.elapsed().as_secs_f64() * 1e3;
+    let (threads, resident) = (size().0 - threads, size().1 - resident);
+    println!("phase 2: {took:.3} ms, {threads} threads, {resident:+.1} MB");
 
     measure("paced", Some(per_second), per_second * seconds / TRANSACTION);
     measure("as fast as it goes", None, 2_000);

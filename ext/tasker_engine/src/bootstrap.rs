@@ -60,7 +60,9 @@ impl Engine {
         config.worker.check()?;
         if config.database.starts_with("postgres") {
             return Err(Error::Configuration(
-                "database: PostgreSQL is not supported by this version; name a SQLite file, or :memory:".into(),
+                "database: PostgreSQL is not supported by this version. Set TASKER_DATABASE (or config.database) to a \
+                 SQLite file; it wins over DATABASE_URL"
+                    .into(),
             ));
         }
         let catalogue = Arc::new(Catalogue::default());

@@ -55,7 +55,8 @@ module TaskerCore
       end
 
       def watch
-        first = NAMES.find { |name| name.start_with?(@reader.readpartial(1)) }
+        initial = @reader.readpartial(1)
+        first = NAMES.find { |name| name.start_with?(initial) }
         untrapped = %w[DEFAULT SYSTEM_DEFAULT].include?(@previous.fetch(first))
         stopping = Thread.new { @stop.call(false) }
         @stop.call(true) if second?(stopping)

@@ -25,7 +25,7 @@ RSpec.describe TaskerCore::Task do
   it "has a history that explains itself" do
     task = run_task(one_step { 1 })
     steps = task.transitions.select { |transition| transition.step == "only" }.map(&:to_state)
-    expect(steps).to eq(%w[pending enqueued in_progress complete])
+    expect(steps).to eq(%w[enqueued in_progress complete])
     expect(task.transitions.reject(&:step).last.to_state).to eq("complete")
     expect(task.transitions.map(&:created_at)).to eq(task.transitions.map(&:created_at).sort)
   end

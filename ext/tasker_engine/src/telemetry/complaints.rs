@@ -17,6 +17,11 @@ const EVERY_MILLIS: u64 = 60_000;
 /// A request was not taken.
 pub(super) fn export_failed(transport: &Transport, signal: Signal, reason: &str) {
     COUNTS.failures.fetch_add(1, Ordering::Relaxed);
+    // One request opens the connection, others wait for it. When it fails, only the first knows why; the
+    // minute's line belongs to that one.
+    if reason.ends_with("request was canceled") {
+        return;
+    }
     tracing::warn!(
         target: TARGET,
         otlp_endpoint = %transport.endpoint(),

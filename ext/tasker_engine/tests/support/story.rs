@@ -25,6 +25,7 @@ pub fn alone(test: &str, vars: &[(&str, &str)], story: impl FnOnce()) -> Option<
     let output = child.envs(vars.iter().copied()).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{test} failed alone:\n{stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "{test} is not the test's name:\n{stdout}");
     Some(output)
 }
 

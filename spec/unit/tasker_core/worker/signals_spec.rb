@@ -2,13 +2,14 @@
 
 RSpec.describe TaskerCore::Worker::Signals do
   around do |example|
+    @caught = []
     previous = described_class::NAMES.to_h { |name| [name, Signal.trap(name) { caught << name }] }
     example.run
   ensure
     previous.each { |name, handler| Signal.trap(name, handler) }
   end
 
-  let(:caught) { [] }
+  attr_reader :caught
   let(:stops) { Queue.new }
 
   it "stops on the first signal, and calls the trap that was there" do
@@ -45,12 +46,15 @@ RSpec.describe TaskerCore::Worker::Signals do
     reader, writer = IO.pipe
     pid = fork do
       writer.puts("ready")
-      Queue.new.pop
+      IO.pipe.first.read
+    rescue SignalException => e
+      writer.puts(e.signm)
+      exit!(0)
     end
     reader.gets
     Process.kill("TERM", pid)
-    _, status = Process.wait2(pid)
-    expect(status.termsig).to eq(Signal.list["TERM"])
+    expect(reader.gets).to eq("SIGTERM\n")
+    Process.wait(pid)
     expect(stops).to be_empty
     signals.remove
   end

@@ -22,9 +22,8 @@ RSpec.describe TaskerCore::Worker::Subscriber do
   end
 
   it "measures the handler alone" do
-    gate = Queue.new
     before = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
-    handle { gate.pop(timeout: nil) if false } # rubocop:disable Lint/LiteralAsCondition
+    handle { nil }
     expect(completion[:metadata][:started_at_us]).to be_between(before, before + 5_000_000)
     expect(completion[:metadata][:execution_time_ms]).to be_between(0, 1000)
   end
@@ -39,7 +38,7 @@ RSpec.describe TaskerCore::Worker::Subscriber do
     {
       -> { raise "boom" } => ["RuntimeError", /boom/, true],
       -> { raise TaskerCore::PermanentError, "no" } => ["TaskerCore::PermanentError", /no/, false],
-      -> { raise NoMemoryError } => ["NoMemoryError", /failed to allocate/, true],
+      -> { raise NoMemoryError } => ["NoMemoryError", /NoMemory/, true],
       -> { raise SecurityError, "x" } => ["SecurityError", /x/, true],
       -> { raise NotImplementedError } => ["NotImplementedError", /NotImpl/, true],
       -> { exit(1) } => ["SystemExit", /called exit/, true],
