@@ -204,8 +204,15 @@ impl EngineThread {
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
         let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
-        let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
+        let may_find = self.backlog
+            || batch.look_due
+            || !batch.settlements.is_empty()
+            || !batch.hand_back.is_empty()
+            || !batch.work.is_empty();
         batch.claim = (permits > 0 && may_find).then_some(permits);
+        // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
+        // when the handler of a cancelled step is done.
+        self.backlog = may_find;
     }
 
     /// Does what follows from a durable transaction.

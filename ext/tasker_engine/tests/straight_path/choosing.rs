@@ -10,11 +10,13 @@ use crate::harness::*;
 
 #[test]
 fn higher_priority_goes_first_then_the_older_task() {
-    let engine = Engine::open(&config(":memory:")).unwrap();
-    register(&engine, SINGLE);
+    let engine = working(":memory:", manual(), 1, SINGLE);
+    unhurried(&engine);
+    submit(&engine, "single");
+    let first = next_event(&engine);
     let wanted = |priority| TaskRequest { priority, ..request("single", "{}") };
     let tasks = engine.submit(vec![wanted(0), wanted(-1), wanted(5), wanted(0), wanted(5)]).unwrap();
-    engine.start_worker(worker(1)).unwrap();
+    succeed(&engine, &first, "1");
     for expected in [2, 4, 0, 3, 1] {
         let event = next_event(&engine);
         assert_eq!(event.task_uuid, tasks[expected].as_ref().unwrap().task_uuid);
@@ -26,6 +28,7 @@ fn higher_priority_goes_first_then_the_older_task() {
 #[test]
 fn a_step_that_becomes_ready_stands_in_the_queue_by_priority_and_age() {
     let engine = working(":memory:", manual(), 1, LINEAR);
+    unhurried(&engine);
     let old = submit(&engine, "linear").task_uuid;
     let young = submit(&engine, "linear").task_uuid;
     for _ in 0..4 {
@@ -39,6 +42,7 @@ fn a_step_that_becomes_ready_stands_in_the_queue_by_priority_and_age() {
 #[test]
 fn a_worker_takes_no_more_steps_than_it_has_handler_threads() {
     let engine = working(":memory:", manual(), 3, SINGLE);
+    unhurried(&engine);
     let tasks: Vec<_> = (0..5).map(|_| submit(&engine, "single")).collect();
     let running: Vec<_> = (0..3).map(|_| next_event(&engine)).collect();
     no_event(&engine);
@@ -96,6 +100,7 @@ fn a_task_keeps_the_template_it_was_made_from() {
 #[test]
 fn a_cancelled_step_makes_room_as_soon_as_its_handler_is_back() {
     let engine = working(":memory:", manual(), 1, SINGLE);
+    unhurried(&engine);
     let unwanted = submit(&engine, "single");
     let event = next_event(&engine);
     let waiting = submit(&engine, "single");

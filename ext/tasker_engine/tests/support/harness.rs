@@ -178,6 +178,15 @@ pub fn fail(engine: &Engine, event: &StepEvent, error: StepError) {
     engine.channel().complete(completion(event, Err(error), a_second(event)));
 }
 
+/// Lets the worker see one slow handler: from then on it claims no more than its concurrency.
+pub fn unhurried(engine: &Engine) {
+    register(engine, SINGLE);
+    submit(engine, "single");
+    run(engine, "only", "1");
+    settled(engine);
+    settled(engine);
+}
+
 /// The run of a handler so slow that its worker claims nothing ahead.
 fn a_second(event: &StepEvent) -> Option<(tasker_engine::clock::Micros, f64)> {
     Some((event.dispatched_at, 1000.0))
