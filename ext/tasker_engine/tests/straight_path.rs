@@ -1,10 +1,10 @@
 //! A task is submitted, its steps run in their order, and its result is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "support/harness.rs"]
-mod harness;
 #[path = "straight_path/choosing.rs"]
 mod choosing;
+#[path = "support/harness.rs"]
+mod harness;
 #[path = "straight_path/submitting.rs"]
 mod submitting;
 #[path = "straight_path/two_processes.rs"]
