@@ -34,6 +34,7 @@ struct Worker {
     process: WorkerProcess,
     lease: Lease,
     draining: bool,
+    given_back: usize,
     renew_at: Micros,
     recover_at: Micros,
 }
@@ -233,7 +234,10 @@ impl EngineThread {
         }
         self.revoke_ended(&outcome);
         self.dispatch(&mut outcome, now);
-        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), gathered.batch.hand_back.len());
+        let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
+        // Before the answers: who has one may look at once.
+        self.publish();
+        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if gathered.batch.look_due {
             self.next_due = outcome.next_due;
@@ -243,7 +247,6 @@ impl EngineThread {
         if gathered.batch.claim.is_some() {
             self.backlog = outcome.backlog;
         }
-        self.publish();
         if let Some(worker) = &self.worker {
             let arrived = self.channel.depth().completions;
             self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
@@ -281,17 +284,25 @@ impl EngineThread {
         self.channel.dispatch(events);
     }
 
+    /// How many claims the worker has given back since it drains; forgets the worker when it stops.
+    fn given_back(&mut self, requests: &[Request], now: usize) -> usize {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.draining) else { return 0 };
+        worker.given_back += now;
+        let given_back = worker.given_back;
+        if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
+            self.worker = None;
+            self.ahead = Ahead::default();
+        }
+        given_back
+    }
+
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, handed_back: usize) {
         for (request, reply) in requests.into_iter().zip(replies) {
             if let Ok(Reply::Submitted(tasks)) = &reply {
                 Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
             }
             let reply = match (&request.work, reply) {
-                (Work::StopWorker, Ok(_)) => {
-                    self.worker = None;
-                    self.ahead = Ahead::default();
-                    Ok(Reply::HandedBack(handed_back))
-                }
+                (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(handed_back)),
                 (_, reply) => reply,
             };
             // The caller may have gone; what it asked for is done all the same.
@@ -389,7 +400,7 @@ fn ended(graph: &crate::graph::Graph) -> bool {
 fn start(config: WorkerConfig, now: Micros) -> Worker {
     let process = lease::this_process(now);
     let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-    Worker { config, process, lease, draining: false, renew_at: now, recover_at: now }
+    Worker { config, process, lease, draining: false, given_back: 0, renew_at: now, recover_at: now }
 }
 
 fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {

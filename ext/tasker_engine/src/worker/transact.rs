@@ -65,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) verdicts: Vec<Verdict>,
     /// Steps claimed.
     pub(super) claimed: Vec<Claimed>,
+    /// How many claims were given back: those that were still this worker's.
+    pub(super) handed_back: usize,
     /// Claims that turned out to be somebody else's.
     pub(super) lost: Vec<Held>,
     /// Whether there may be more to claim.
@@ -95,7 +97,7 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
         outcome.verdicts.push(work.settle(*task_id, settlement.clone())?);
     }
     for (held, started) in &batch.hand_back {
-        work.hand_back(*held, *started)?;
+        outcome.handed_back += usize::from(work.hand_back(*held, *started)?);
     }
     for request in &batch.work {
         let reply = work.carry_out(request, catalogue);
@@ -178,7 +180,7 @@ impl Working<'_> {
         Ok(verdict)
     }
 
-    fn hand_back(&mut self, held: Held, started: bool) -> Result<()> {
+    fn hand_back(&mut self, held: Held, started: bool) -> Result<bool> {
         let at = self.load(held.task_id)?;
         let graph = &mut self.loaded[at].graph;
         let current = graph
@@ -188,7 +190,7 @@ impl Working<'_> {
         if current {
             plan::hand_back(graph, held.position, started, self.clock)?;
         }
-        Ok(())
+        Ok(current)
     }
 
     fn evaluate(&mut self) -> Result<()> {
