@@ -113,7 +113,13 @@ impl EngineThread {
                     Counters::add(&self.shared.counters.transactions, 1);
                     self.follow_up(gathered, outcome, began);
                 }
-                Err(error) => self.keep(&mut gathered, error),
+                Err(error) => {
+                    self.keep(&mut gathered, error);
+                    // Nobody waits for a database that is gone; what has not been settled runs again.
+                    if self.inbox.is_closed() {
+                        break;
+                    }
+                }
             }
         }
         self.shared.publish(WorkerStatus::default());
@@ -200,7 +206,7 @@ impl EngineThread {
     fn permit(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
         batch.worker = Some((worker.lease.clone(), worker.config.namespaces.clone()));
-        if worker.draining {
+        if worker.draining || self.inbox.is_closed() {
             return;
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
@@ -332,7 +338,10 @@ impl EngineThread {
                 "Transaction failed; finished steps are kept and tried again"
             );
         }
-        let message = error.to_string();
+        let message = match &error {
+            Error::Store(message) => message.clone(),
+            other => other.to_string(),
+        };
         for request in gathered.requests.drain(..) {
             if matches!(request.work, Work::StartWorker(_)) {
                 self.worker = None;
@@ -356,7 +365,9 @@ impl EngineThread {
         };
         self.look_due |= gathered.batch.look_due;
         self.backlog = true;
-        self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        if !self.inbox.is_closed() {
+            self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        }
     }
 
     /// Gives up every claim of a worker that stops.
