@@ -39,6 +39,14 @@ steps:
   - {name: two, handler: Second, dependencies: [one]}
 ";
 
+/// Plays the story in a process of its own, and makes sure that it was played there.
+fn alone(test: &str, tell: impl FnOnce()) {
+    if let Some(output) = story::alone(test, ENVIRONMENT, tell) {
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.contains("1 passed"), "there is no test {test}: {stdout}");
+    }
+}
+
 /// A collector, and telemetry that goes there.
 fn exporting() -> (Receiver, tokio::runtime::Runtime) {
     let receiver = Receiver::start();
@@ -76,7 +84,7 @@ fn run_with_one_retry(engine: &Arc<Engine>, traceparent: Option<&str>) -> uuid::
 
 #[test]
 fn a_task_leaves_exactly_the_spans_of_what_happened() {
-    story::alone("a_task_leaves_exactly_the_spans_of_what_happened", ENVIRONMENT, || {
+    alone("a_task_leaves_exactly_the_spans_of_what_happened", || {
         let (receiver, _runtime) = exporting();
         let folder = Folder::new();
         let engine = Engine::open(&config(&folder.database())).unwrap();
@@ -122,7 +130,7 @@ fn a_task_leaves_exactly_the_spans_of_what_happened() {
 
 #[test]
 fn the_ids_a_handler_sees_are_those_of_the_exported_span() {
-    story::alone("the_ids_a_handler_sees_are_those_of_the_exported_span", ENVIRONMENT, || {
+    alone("the_ids_a_handler_sees_are_those_of_the_exported_span", || {
         let (receiver, _runtime) = exporting();
         let engine = working(":memory:", tasker_engine::clock::Clock::System, 1, SINGLE);
         submit(&engine, "single");
@@ -146,7 +154,7 @@ fn the_ids_a_handler_sees_are_those_of_the_exported_span() {
 
 #[test]
 fn a_completion_that_brings_no_ids_back_leaves_the_fallback_span() {
-    story::alone("a_completion_that_brings_no_ids_back_leaves_the_fallback_span", ENVIRONMENT, || {
+    alone("a_completion_that_brings_no_ids_back_leaves_the_fallback_span", || {
         let (receiver, _runtime) = exporting();
         let engine = working(":memory:", tasker_engine::clock::Clock::System, 1, SINGLE);
         let broken = ["0", "0af7651916cd43dd8448eb211c80319C", "00000000000000000000000000000000"];
@@ -170,7 +178,7 @@ fn a_completion_that_brings_no_ids_back_leaves_the_fallback_span() {
 
 #[test]
 fn a_clock_that_jumps_does_not_put_a_child_outside_its_parent() {
-    story::alone("a_clock_that_jumps_does_not_put_a_child_outside_its_parent", ENVIRONMENT, || {
+    alone("a_clock_that_jumps_does_not_put_a_child_outside_its_parent", || {
         let (receiver, _runtime) = exporting();
         let engine = working(":memory:", manual(), 1, SINGLE);
         for offset in [-3_600_000_000i64, 3_600_000_000] {

@@ -113,7 +113,7 @@ impl World {
         // One that was cancelled before it began may have had its steps resolved before that.
         let complete = task.state == TaskState::Complete || (done && task.state == TaskState::Cancelled);
         self.holds(complete == done, "a task is complete when all its steps are");
-        self.holds(active == !task.state.is_final(), "a task goes on exactly while one of its steps does");
+        self.holds(active != task.state.is_final(), "a task goes on exactly while one of its steps does");
         match task.state {
             TaskState::WaitingForRetry => self.holds(!moving, "waiting for a retry means that nothing else moves"),
             TaskState::WaitingForDependencies => self.holds(moving, "what others wait for moves"),

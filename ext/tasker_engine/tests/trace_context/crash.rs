@@ -5,8 +5,7 @@ use tasker_engine::clock::Clock;
 
 use crate::child::{self, Process};
 use crate::harness::*;
-use crate::story;
-use crate::{arrived, exporting, ENVIRONMENT};
+use crate::{alone, arrived, exporting};
 
 const TEST: &str = "crash::a_killed_worker_leaves_one_trace_with_one_root_and_no_open_end";
 
@@ -31,7 +30,7 @@ fn a_killed_worker_leaves_one_trace_with_one_root_and_no_open_end() {
     if let Some(database) = child::database() {
         hold_the_first_step(&database);
     }
-    story::alone(TEST, ENVIRONMENT, || {
+    alone(TEST, || {
         let (receiver, _runtime) = exporting();
         let folder = Folder::new();
         let client = Engine::open(&config(&folder.database())).unwrap();

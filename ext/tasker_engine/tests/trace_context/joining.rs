@@ -3,15 +3,14 @@
 use tasker_engine::bootstrap::Engine;
 
 use crate::harness::*;
-use crate::story;
 use crate::trace::{hex_trace, times};
-use crate::{arrived, exporting, run_with_one_retry, ENVIRONMENT};
+use crate::{alone, arrived, exporting, run_with_one_retry};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 #[test]
 fn a_task_joins_the_trace_it_was_submitted_in() {
-    story::alone("joining::a_task_joins_the_trace_it_was_submitted_in", ENVIRONMENT, || {
+    alone("joining::a_task_joins_the_trace_it_was_submitted_in", || {
         let (receiver, _runtime) = exporting();
         let engine = Engine::open(&config(":memory:")).unwrap();
         run_with_one_retry(&engine, Some(&format!("00-{TRACE}-b7ad6b7169203331-01")));
@@ -25,7 +24,7 @@ fn a_task_joins_the_trace_it_was_submitted_in() {
 
 #[test]
 fn a_trace_that_is_not_sampled_exports_nothing_and_the_task_completes() {
-    story::alone("joining::a_trace_that_is_not_sampled_exports_nothing_and_the_task_completes", ENVIRONMENT, || {
+    alone("joining::a_trace_that_is_not_sampled_exports_nothing_and_the_task_completes", || {
         let (receiver, _runtime) = exporting();
         let engine = Engine::open(&config(":memory:")).unwrap();
         let task = run_with_one_retry(&engine, Some(&format!("00-{TRACE}-b7ad6b7169203331-00")));
@@ -36,7 +35,7 @@ fn a_trace_that_is_not_sampled_exports_nothing_and_the_task_completes() {
 
 #[test]
 fn a_broken_traceparent_starts_a_trace_of_its_own() {
-    story::alone("joining::a_broken_traceparent_starts_a_trace_of_its_own", ENVIRONMENT, || {
+    alone("joining::a_broken_traceparent_starts_a_trace_of_its_own", || {
         let (receiver, _runtime) = exporting();
         let engine = Engine::open(&config(":memory:")).unwrap();
         run_with_one_retry(&engine, Some("00-0-0-01"));
@@ -48,7 +47,7 @@ fn a_broken_traceparent_starts_a_trace_of_its_own() {
 
 #[test]
 fn a_cancelled_task_leaves_a_whole_trace_too() {
-    story::alone("joining::a_cancelled_task_leaves_a_whole_trace_too", ENVIRONMENT, || {
+    alone("joining::a_cancelled_task_leaves_a_whole_trace_too", || {
         let (receiver, _runtime) = exporting();
         let engine = working(":memory:", tasker_engine::clock::Clock::System, 1, LINEAR);
         let task = submit(&engine, "linear").task_uuid;
