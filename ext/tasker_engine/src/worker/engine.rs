@@ -121,6 +121,7 @@ impl EngineThread {
                     }
                 }
             }
+            self.channel.rest(self.ahead.steps() > 0);
         }
         self.shared.publish(WorkerStatus::default());
     }
