@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::claim::Ahead;
 use super::inbox::{Inbox, Reply, Request, Work};
 use super::lease;
+use super::running::Running;
 use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
 use super::transact::{transact, Batch, Outcome};
 use super::{dispatch, report};
 use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
-use crate::config::WorkerConfig;
 use crate::error::{Error, Result};
-use crate::plan::{Lease, Verdict};
+use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Held, Store, WorkerProcess};
+use crate::store::{Held, Store};
 
 /// Requests and completions one transaction takes at most.
 const REQUESTS: usize = 64;
@@ -27,17 +27,6 @@ const UNSTARTED: Duration = Duration::from_secs(2);
 const RECOVERY: Duration = Duration::from_secs(5);
 /// How long a thread with nothing to expect sleeps.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A worker that runs in this engine.
-struct Worker {
-    config: WorkerConfig,
-    process: WorkerProcess,
-    lease: Lease,
-    draining: bool,
-    given_back: usize,
-    renew_at: Micros,
-    recover_at: Micros,
-}
 
 /// What one transaction is made from, kept until it is known to be durable.
 #[derive(Default)]
@@ -55,7 +44,7 @@ pub(crate) struct EngineThread {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
-    worker: Option<Worker>,
+    worker: Option<Running>,
     in_flights: InFlights,
     ahead: Ahead,
     /// What a transaction that failed leaves to the next one.
@@ -137,7 +126,7 @@ impl EngineThread {
         for request in &gathered.requests {
             match &request.work {
                 Work::StartWorker(config) => {
-                    let worker = start(config.clone(), now);
+                    let worker = Running::start(config.clone(), now);
                     gathered.batch.register = Some(worker.process.clone());
                     self.worker = Some(worker);
                     self.channel.open();
@@ -192,7 +181,7 @@ impl EngineThread {
         }
         if worker.recover_at <= now {
             worker.recover_at = now.after(RECOVERY);
-            gathered.batch.forget.extend(dead_workers(self.store.as_mut(), &worker.process));
+            gathered.batch.forget.extend(lease::dead_workers(self.store.as_mut(), &worker.process));
             self.look_due = true;
         }
         if self.store.changed_elsewhere().unwrap_or(true) {
@@ -406,20 +395,4 @@ impl EngineThread {
 
 fn ended(graph: &crate::graph::Graph) -> bool {
     graph.task.state.is_final() && graph.is_changed()
-}
-
-fn start(config: WorkerConfig, now: Micros) -> Worker {
-    let process = lease::this_process(now);
-    let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-    Worker { config, process, lease, draining: false, given_back: 0, renew_at: now, recover_at: now }
-}
-
-fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {
-    if me.host.is_empty() {
-        return Vec::new();
-    }
-    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
-    let workers = listed.unwrap_or_default();
-    let dead = workers.into_iter().filter(|worker| worker.worker_id != me.worker_id && lease::is_dead(worker));
-    dead.map(|worker| worker.worker_id.to_string()).collect()
 }
