@@ -158,6 +158,7 @@ impl EngineThread {
             return;
         };
         let worker_id = &worker.lease.worker_id;
+        worker.crowded &= completions.is_empty() && !self.channel.has_idle_thread();
         for (completion, received_at) in completions {
             if let Some(ms) = completion.execution_time_ms {
                 self.ahead.observe_handler(ms);
@@ -173,6 +174,7 @@ impl EngineThread {
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
         for event_id in self.channel.take_unstarted(now.before(patience)) {
+            worker.crowded = true;
             gathered.batch.hand_back.extend(self.in_flights.remove(&event_id).map(|claim| (claim.held, false)));
         }
         if worker.renew_at <= now {
@@ -200,12 +202,9 @@ impl EngineThread {
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
         let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
-        let may_find = self.backlog
-            || batch.look_due
-            || !batch.settlements.is_empty()
-            || !batch.hand_back.is_empty()
-            || !batch.work.is_empty();
-        batch.claim = (permits > 0 && may_find).then_some(permits);
+        let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
+        let room = permits > 0 && !worker.crowded;
+        batch.claim = (room && may_find).then_some(permits);
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;

@@ -17,6 +17,8 @@ pub(super) struct Running {
     pub(super) draining: bool,
     /// Claims it has given back since.
     pub(super) given_back: usize,
+    /// Its handler threads were all busy when last seen: it gave back events that none of them took up.
+    pub(super) crowded: bool,
     pub(super) renew_at: Micros,
     pub(super) recover_at: Micros,
 }
@@ -25,6 +27,15 @@ impl Running {
     pub(super) fn start(config: WorkerConfig, now: Micros) -> Running {
         let process = lease::this_process(now);
         let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-        Running { config, process, lease, draining: false, given_back: 0, renew_at: now, recover_at: now }
+        Running {
+            config,
+            process,
+            lease,
+            draining: false,
+            given_back: 0,
+            crowded: false,
+            renew_at: now,
+            recover_at: now,
+        }
     }
 }
