@@ -324,6 +324,11 @@ impl Channel {
         state.queue.drain(..fresh).map(|event| event.event_id).collect()
     }
 
+    /// Whether a handler thread waits for an event.
+    pub(crate) fn has_idle_thread(&self) -> bool {
+        lock(&self.state).waiting > 0
+    }
+
     /// When the oldest waiting event entered the channel.
     pub(crate) fn oldest_waiting(&self) -> Option<Micros> {
         lock(&self.state).queue.front().map(|event| event.dispatched_at)

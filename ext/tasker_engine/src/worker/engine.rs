@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::claim::Ahead;
 use super::inbox::{Inbox, Reply, Request, Work};
 use super::lease;
+use super::running::Running;
 use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
 use super::transact::{transact, Batch, Outcome};
 use super::{dispatch, report};
 use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
-use crate::config::WorkerConfig;
 use crate::error::{Error, Result};
-use crate::plan::{Lease, Verdict};
+use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Held, Store, WorkerProcess};
+use crate::store::{Held, Store};
 
 /// Requests and completions one transaction takes at most.
 const REQUESTS: usize = 64;
@@ -27,17 +27,6 @@ const UNSTARTED: Duration = Duration::from_secs(2);
 const RECOVERY: Duration = Duration::from_secs(5);
 /// How long a thread with nothing to expect sleeps.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A worker that runs in this engine.
-struct Worker {
-    config: WorkerConfig,
-    process: WorkerProcess,
-    lease: Lease,
-    draining: bool,
-    given_back: usize,
-    renew_at: Micros,
-    recover_at: Micros,
-}
 
 /// What one transaction is made from, kept until it is known to be durable.
 #[derive(Default)]
@@ -55,7 +44,7 @@ pub(crate) struct EngineThread {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
-    worker: Option<Worker>,
+    worker: Option<Running>,
     in_flights: InFlights,
     ahead: Ahead,
     /// What a transaction that failed leaves to the next one.
@@ -138,7 +127,7 @@ impl EngineThread {
         for request in &gathered.requests {
             match &request.work {
                 Work::StartWorker(config) => {
-                    let worker = start(config.clone(), now);
+                    let worker = Running::start(config.clone(), now);
                     gathered.batch.register = Some(worker.process.clone());
                     self.worker = Some(worker);
                     self.channel.open();
@@ -170,6 +159,7 @@ impl EngineThread {
             return;
         };
         let worker_id = &worker.lease.worker_id;
+        worker.crowded &= completions.is_empty() && !self.channel.has_idle_thread();
         for (completion, received_at) in completions {
             if let Some(ms) = completion.execution_time_ms {
                 self.ahead.observe_handler(ms);
@@ -185,6 +175,7 @@ impl EngineThread {
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
         for event_id in self.channel.take_unstarted(now.before(patience)) {
+            worker.crowded = true;
             gathered.batch.hand_back.extend(self.in_flights.remove(&event_id).map(|claim| (claim.held, false)));
         }
         if worker.renew_at <= now {
@@ -193,7 +184,7 @@ impl EngineThread {
         }
         if worker.recover_at <= now {
             worker.recover_at = now.after(RECOVERY);
-            gathered.batch.forget.extend(dead_workers(self.store.as_mut(), &worker.process));
+            gathered.batch.forget.extend(lease::dead_workers(self.store.as_mut(), &worker.process));
             self.look_due = true;
         }
         if self.store.changed_elsewhere().unwrap_or(true) {
@@ -212,12 +203,9 @@ impl EngineThread {
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
         let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
-        let may_find = self.backlog
-            || batch.look_due
-            || !batch.settlements.is_empty()
-            || !batch.hand_back.is_empty()
-            || !batch.work.is_empty();
-        batch.claim = (permits > 0 && may_find).then_some(permits);
+        let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
+        let room = permits > 0 && !worker.crowded;
+        batch.claim = (room && may_find).then_some(permits);
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;
@@ -407,20 +395,4 @@ impl EngineThread {
 
 fn ended(graph: &crate::graph::Graph) -> bool {
     graph.task.state.is_final() && graph.is_changed()
-}
-
-fn start(config: WorkerConfig, now: Micros) -> Worker {
-    let process = lease::this_process(now);
-    let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-    Worker { config, process, lease, draining: false, given_back: 0, renew_at: now, recover_at: now }
-}
-
-fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {
-    if me.host.is_empty() {
-        return Vec::new();
-    }
-    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
-    let workers = listed.unwrap_or_default();
-    let dead = workers.into_iter().filter(|worker| worker.worker_id != me.worker_id && lease::is_dead(worker));
-    dead.map(|worker| worker.worker_id.to_string()).collect()
 }

@@ -63,3 +63,17 @@ fn a_wait_for_a_task_that_is_not_there_says_so() {
     let nobody = tasker_engine::ids::uuid_v7(tasker_engine::clock::Clock::System.now());
     assert!(matches!(engine.wait(nobody, None, &Interrupt::new()), Err(Error::NotFound(_))));
 }
+
+#[test]
+fn a_step_no_handler_of_one_worker_takes_up_goes_to_the_other_one() {
+    let folder = Folder::new();
+    let clock = manual();
+    let without_threads = working(&folder.database(), clock.clone(), 1, SINGLE);
+    let task = submit(&without_threads, "single");
+    settled(&without_threads);
+    let other = working(&folder.database(), manual(), 1, SINGLE);
+    no_event(&other);
+    clock.advance(std::time::Duration::from_secs(3));
+    run(&other, "only", "1");
+    assert_eq!(finished(&other, task.task_uuid).steps[0].attempts, 1);
+}
