@@ -82,7 +82,11 @@ RSpec.describe "the spans of docs/telemetry.md" do
   end
 
   def faults
-    every_kind.flat_map { |span| Array(yield(span, sections.fetch(span[:name]))).map { |fault| "#{span[:name]}: #{fault}" } }
+    every_kind.flat_map do |span|
+      Array(yield(span, sections.fetch(span[:name]))).map do |fault|
+        "#{span[:name]}: #{fault}"
+      end
+    end
               .uniq
   end
 
@@ -96,7 +100,11 @@ RSpec.describe "the spans of docs/telemetry.md" do
 
   it "show every attribute of the tables" do
     seen = every_kind.group_by { |span| span[:name] }
-                     .transform_values { |spans| spans.flat_map { |span| span[:attributes].keys.map(&:to_s) }.uniq.sort }
+                     .transform_values do |spans|
+      spans.flat_map do |span|
+        span[:attributes].keys.map(&:to_s)
+      end.uniq.sort
+    end
     expect(seen).to eq(sections.transform_values { |section| section.attributes.keys.sort })
   end
 
@@ -134,7 +142,9 @@ RSpec.describe "the spans of docs/telemetry.md" do
 
   it "have the status of their section" do
     expect(faults { |span, section| span[:error] unless section.status?(span[:error]) }).to eq([])
-    expect(every_kind.filter_map { |span| span[:error] }).to include("a step failed for good", "the step became cancelled")
+    expect(every_kind.filter_map do |span|
+             span[:error]
+           end).to include("a step failed for good", "the step became cancelled")
   end
 
   it "are one tree for each task" do
@@ -155,7 +165,9 @@ RSpec.describe "the spans of docs/telemetry.md" do
     expect(reopened).not_to be_empty
     outside = spans.reject { |span| reopened.include?(span[:trace_id]) }.reject do |span|
       parent = by_id[span[:parent_span_id]]
-      parent.nil? || (parent[:start_us] <= span[:start_us] && span[:start_us] <= span[:end_us] && span[:end_us] <= parent[:end_us])
+      parent ||= span
+      times = [parent[:start_us], span[:start_us], span[:end_us], parent[:end_us]]
+      times == times.sort
     end
     expect(outside).to eq([])
   end
@@ -166,7 +178,9 @@ RSpec.describe "the spans of docs/telemetry.md" do
     received = every_kind.select { |span| span[:name] == "worker.step_completion_received" }
     with_ids, without = received.partition { |span| span[:attributes].key?(:trace_id) }
     expect(without.flat_map { |span| span[:links] }).to eq([])
-    expect(with_ids.map { |span| span[:links] }).to eq(with_ids.map { |span| [span[:attributes].slice(:trace_id, :span_id)] })
+    expect(with_ids.map { |span| span[:links] }).to eq(with_ids.map do |span|
+                                                         [span[:attributes].slice(:trace_id, :span_id)]
+                                                       end)
     expect(with_ids.flat_map { |span| span[:links] } - attempts).to eq([])
     expect([with_ids, without]).to all(be_any)
   end
@@ -175,13 +189,23 @@ RSpec.describe "the spans of docs/telemetry.md" do
     spans = every_kind
     @transitions.each do |task_uuid, transitions|
       own = spans.select { |span| span[:attributes][:task_uuid] == task_uuid }.group_by { |span| span[:name] }
-      moves = own["task.state_transition"].map { |span| [*span[:attributes].values_at(:from_state, :to_state), span[:end_us]] }
+      moves = own["task.state_transition"].map do |span|
+        [*span[:attributes].values_at(:from_state, :to_state), span[:end_us]]
+      end
       of_task = transitions.reject(&:step)
       expect(moves).to match_array(of_task.map { |row| [row.from_state, row.to_state, micros(row)] })
       attempts = own["worker.step_execution"]
-      begun, ended = %i[start_us end_us].map { |key| attempts.map { |span| [span[:attributes][:step_name], span[key]] } }
-      expect(begun).to match_array(transitions.select { |row| row.to_state == "in_progress" }.map { |row| [row.step, micros(row)] })
-      expect(ended).to match_array(transitions.select { |row| row.from_state == "in_progress" }.map { |row| [row.step, micros(row)] })
+      begun, ended = %i[start_us end_us].map do |key|
+        attempts.map do |span|
+          [span[:attributes][:step_name], span[key]]
+        end
+      end
+      expect(begun).to match_array(transitions.select do |row|
+                                     row.to_state == "in_progress"
+                                   end.map { |row| [row.step, micros(row)] })
+      expect(ended).to match_array(transitions.select do |row|
+                                     row.from_state == "in_progress"
+                                   end.map { |row| [row.step, micros(row)] })
     end
   end
 
