@@ -19,9 +19,7 @@ RSpec.describe "the documents" do
           expect(File.exist?(File.join(root, file))).to be(true), "#{path} links to #{target}"
           next unless anchor
 
-          anchors = Document.new(file).headings("#+").map do |heading|
-            heading.sub(/\A#+ /, "").downcase.tr(" ", "-")
-          end
+          anchors = Document.new(file).headings("#+").map { |line| line.sub(/\A#+ /, "").downcase.tr(" ", "-") }
           expect(anchors).to include(anchor)
         end
       end
