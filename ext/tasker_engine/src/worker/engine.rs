@@ -34,6 +34,7 @@ struct Worker {
     process: WorkerProcess,
     lease: Lease,
     draining: bool,
+    given_back: usize,
     renew_at: Micros,
     recover_at: Micros,
 }
@@ -112,7 +113,13 @@ impl EngineThread {
                     Counters::add(&self.shared.counters.transactions, 1);
                     self.follow_up(gathered, outcome, began);
                 }
-                Err(error) => self.keep(&mut gathered, error),
+                Err(error) => {
+                    self.keep(&mut gathered, error);
+                    // Nobody waits for a database that is gone; what has not been settled runs again.
+                    if self.inbox.is_closed() {
+                        break;
+                    }
+                }
             }
         }
         self.shared.publish(WorkerStatus::default());
@@ -199,13 +206,20 @@ impl EngineThread {
     fn permit(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
         batch.worker = Some((worker.lease.clone(), worker.config.namespaces.clone()));
-        if worker.draining {
+        if worker.draining || self.inbox.is_closed() {
             return;
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
         let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
-        let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
+        let may_find = self.backlog
+            || batch.look_due
+            || !batch.settlements.is_empty()
+            || !batch.hand_back.is_empty()
+            || !batch.work.is_empty();
         batch.claim = (permits > 0 && may_find).then_some(permits);
+        // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
+        // when the handler of a cancelled step is done.
+        self.backlog = may_find;
     }
 
     /// Does what follows from a durable transaction.
@@ -226,7 +240,10 @@ impl EngineThread {
         }
         self.revoke_ended(&outcome);
         self.dispatch(&mut outcome, now);
-        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), gathered.batch.hand_back.len());
+        let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
+        // Before the answers: who has one may look at once.
+        self.publish();
+        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if gathered.batch.look_due {
             self.next_due = outcome.next_due;
@@ -236,7 +253,6 @@ impl EngineThread {
         if gathered.batch.claim.is_some() {
             self.backlog = outcome.backlog;
         }
-        self.publish();
         if let Some(worker) = &self.worker {
             let arrived = self.channel.depth().completions;
             self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
@@ -274,17 +290,25 @@ impl EngineThread {
         self.channel.dispatch(events);
     }
 
+    /// How many claims the worker has given back since it drains; forgets the worker when it stops.
+    fn given_back(&mut self, requests: &[Request], now: usize) -> usize {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.draining) else { return 0 };
+        worker.given_back += now;
+        let given_back = worker.given_back;
+        if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
+            self.worker = None;
+            self.ahead = Ahead::default();
+        }
+        given_back
+    }
+
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, handed_back: usize) {
         for (request, reply) in requests.into_iter().zip(replies) {
             if let Ok(Reply::Submitted(tasks)) = &reply {
                 Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
             }
             let reply = match (&request.work, reply) {
-                (Work::StopWorker, Ok(_)) => {
-                    self.worker = None;
-                    self.ahead = Ahead::default();
-                    Ok(Reply::HandedBack(handed_back))
-                }
+                (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(handed_back)),
                 (_, reply) => reply,
             };
             // The caller may have gone; what it asked for is done all the same.
@@ -314,7 +338,10 @@ impl EngineThread {
                 "Transaction failed; finished steps are kept and tried again"
             );
         }
-        let message = error.to_string();
+        let message = match &error {
+            Error::Store(message) => message.clone(),
+            other => other.to_string(),
+        };
         for request in gathered.requests.drain(..) {
             if matches!(request.work, Work::StartWorker(_)) {
                 self.worker = None;
@@ -338,7 +365,9 @@ impl EngineThread {
         };
         self.look_due |= gathered.batch.look_due;
         self.backlog = true;
-        self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        if !self.inbox.is_closed() {
+            self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        }
     }
 
     /// Gives up every claim of a worker that stops.
@@ -382,7 +411,7 @@ fn ended(graph: &crate::graph::Graph) -> bool {
 fn start(config: WorkerConfig, now: Micros) -> Worker {
     let process = lease::this_process(now);
     let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-    Worker { config, process, lease, draining: false, renew_at: now, recover_at: now }
+    Worker { config, process, lease, draining: false, given_back: 0, renew_at: now, recover_at: now }
 }
 
 fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {
