@@ -27,7 +27,9 @@ RSpec.describe "docs/state_machines.md" do
       end
 
       it "has the code's successors" do
-        documented.each { |state, successors| expect([state, successors.sort]).to eq([state, in_code(file)[state].sort]) }
+        documented.each do |state, successors|
+          expect([state, successors.sort]).to eq([state, in_code(file)[state].sort])
+        end
       end
 
       it "says what each state means" do

@@ -9,7 +9,11 @@ RSpec.describe "docs/telemetry.md" do
   let(:makers) do
     sources.select { |source| source.code.match?(/(?<!struct |impl |for )\bSpanRecord \{|\bSpanEvent \{ name:/) }
   end
-  let(:emitted_attributes) { makers.flat_map { |source| source.code.scan(/\("([a-z][\w.]*)",\s*Value::/).flatten }.uniq }
+  let(:emitted_attributes) do
+    makers.flat_map do |source|
+      source.code.scan(/\("([a-z][\w.]*)",\s*Value::/).flatten
+    end.uniq
+  end
   let(:emitted_events) { makers.flat_map { |source| source.code.scan(/\bevent\("([^"]+)"/).flatten }.uniq }
   let(:emitted_spans) do
     dotted = makers.flat_map { |source| source.code.scan(/"([a-z_]+(?:\.[a-z_]+)+)"/).flatten }.uniq
@@ -25,7 +29,9 @@ RSpec.describe "docs/telemetry.md" do
   end
 
   def documented_event_rows
-    span_sections.values.select { |section| section.table?("Event") }.flat_map { |section| section.table("Event", "At") }
+    span_sections.values.select do |section|
+      section.table?("Event")
+    end.flat_map { |section| section.table("Event", "At") }
   end
 
   it "knows where spans are made" do
@@ -56,7 +62,9 @@ RSpec.describe "docs/telemetry.md" do
 
     it "lists every variable that is read, and none that is not" do
       # `env!` is the compiler's.
-      read = telemetry.flat_map { |source| source.code.scan(/(?<!env!\()"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"/).flatten }.uniq
+      read = telemetry.flat_map do |source|
+        source.code.scan(/(?<!env!\()"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"/).flatten
+      end.uniq
       expect(rows.map { |row| row[0].delete("`") }).to match_array(read)
     end
 

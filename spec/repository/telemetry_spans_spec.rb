@@ -81,9 +81,15 @@ RSpec.describe "the spans of docs/telemetry.md" do
     @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids] }
   end
 
+  # What the block finds wrong with a span, by its section: nil, a fault, or several.
   def faults
-    every_kind.flat_map { |span| Array(yield(span, sections.fetch(span[:name]))).map { |fault| "#{span[:name]}: #{fault}" } }
-              .uniq
+    every_kind.flat_map do |span|
+      Array(yield(span, sections.fetch(span[:name]))).map { |fault| "#{span[:name]}: #{fault}" }
+    end.uniq
+  end
+
+  def named(spans, name)
+    spans.select { |span| span[:name] == name }
   end
 
   it "are all seen, and no other" do
@@ -95,8 +101,9 @@ RSpec.describe "the spans of docs/telemetry.md" do
   end
 
   it "show every attribute of the tables" do
-    seen = every_kind.group_by { |span| span[:name] }
-                     .transform_values { |spans| spans.flat_map { |span| span[:attributes].keys.map(&:to_s) }.uniq.sort }
+    seen = every_kind.group_by { |span| span[:name] }.transform_values do |spans|
+      spans.flat_map { |span| span[:attributes].keys.map(&:to_s) }.uniq.sort
+    end
     expect(seen).to eq(sections.transform_values { |section| section.attributes.keys.sort })
   end
 
@@ -134,7 +141,7 @@ RSpec.describe "the spans of docs/telemetry.md" do
 
   it "have the status of their section" do
     expect(faults { |span, section| span[:error] unless section.status?(span[:error]) }).to eq([])
-    expect(every_kind.filter_map { |span| span[:error] }).to include("a step failed for good", "the step became cancelled")
+    expect(every_kind.map { |span| span[:error] }).to include("a step failed for good", "the step became cancelled")
   end
 
   it "are one tree for each task" do
@@ -154,19 +161,19 @@ RSpec.describe "the spans of docs/telemetry.md" do
     reopened = spans.select { |span| span[:attributes][:from_state] == "error" }.map { |span| span[:trace_id] }
     expect(reopened).not_to be_empty
     outside = spans.reject { |span| reopened.include?(span[:trace_id]) }.reject do |span|
-      parent = by_id[span[:parent_span_id]]
-      parent.nil? || (parent[:start_us] <= span[:start_us] && span[:start_us] <= span[:end_us] && span[:end_us] <= parent[:end_us])
+      parent = by_id.fetch(span[:parent_span_id], span)
+      times = [parent[:start_us], span[:start_us], span[:end_us], parent[:end_us]]
+      times == times.sort
     end
     expect(outside).to eq([])
   end
 
   it "link a completion to its attempt, when Ruby handed the ids back" do
-    attempts = every_kind.select { |span| span[:name] == "worker.step_execution" }
-    attempts = attempts.map { |span| span.slice(:trace_id, :span_id) }
-    received = every_kind.select { |span| span[:name] == "worker.step_completion_received" }
+    attempts = named(every_kind, "worker.step_execution").map { |span| span.slice(:trace_id, :span_id) }
+    received = named(every_kind, "worker.step_completion_received")
     with_ids, without = received.partition { |span| span[:attributes].key?(:trace_id) }
     expect(without.flat_map { |span| span[:links] }).to eq([])
-    expect(with_ids.map { |span| span[:links] }).to eq(with_ids.map { |span| [span[:attributes].slice(:trace_id, :span_id)] })
+    with_ids.each { |span| expect(span[:links]).to eq([span[:attributes].slice(:trace_id, :span_id)]) }
     expect(with_ids.flat_map { |span| span[:links] } - attempts).to eq([])
     expect([with_ids, without]).to all(be_any)
   end
@@ -174,19 +181,25 @@ RSpec.describe "the spans of docs/telemetry.md" do
   it "begin and end when the store's transitions say" do
     spans = every_kind
     @transitions.each do |task_uuid, transitions|
-      own = spans.select { |span| span[:attributes][:task_uuid] == task_uuid }.group_by { |span| span[:name] }
-      moves = own["task.state_transition"].map { |span| [*span[:attributes].values_at(:from_state, :to_state), span[:end_us]] }
-      of_task = transitions.reject(&:step)
-      expect(moves).to match_array(of_task.map { |row| [row.from_state, row.to_state, micros(row)] })
-      attempts = own["worker.step_execution"]
-      begun, ended = %i[start_us end_us].map { |key| attempts.map { |span| [span[:attributes][:step_name], span[key]] } }
-      expect(begun).to match_array(transitions.select { |row| row.to_state == "in_progress" }.map { |row| [row.step, micros(row)] })
-      expect(ended).to match_array(transitions.select { |row| row.from_state == "in_progress" }.map { |row| [row.step, micros(row)] })
+      own = spans.select { |span| span[:attributes][:task_uuid] == task_uuid }
+      expect(moves_of(own)).to match_array(rows(transitions.reject(&:step)) { |row| [row.from_state, row.to_state] })
+      attempts = named(own, "worker.step_execution")
+      claims, ends = %i[to_state from_state].map do |side|
+        rows(transitions.select { |row| row.step && row.public_send(side) == "in_progress" }) { |row| [row.step] }
+      end
+      expect(attempts.map { |span| [span[:attributes][:step_name], span[:start_us]] }).to match_array(claims)
+      expect(attempts.map { |span| [span[:attributes][:step_name], span[:end_us]] }).to match_array(ends)
     end
   end
 
-  def micros(row)
-    (row.created_at.to_r * 1_000_000).to_i
+  def moves_of(spans)
+    named(spans, "task.state_transition").map do |span|
+      [*span[:attributes].values_at(:from_state, :to_state), span[:end_us]]
+    end
+  end
+
+  def rows(transitions)
+    transitions.map { |row| [*yield(row), (row.created_at.to_r * 1_000_000).to_i] }
   end
 
   it "tell of an attempt that was given back in a stop" do

@@ -17,7 +17,7 @@ class Document
     marks = heading[/\A#+/]
     start = lines.index(heading) or raise "#{path} has no heading #{heading.inspect}"
     rest = prose_lines[(start + 1)..]
-    length = rest.index { |line| line && line.match?(/\A\#{1,#{marks.size}} /) } || rest.size
+    length = rest.index { |line| line&.match?(/\A\#{1,#{marks.size}} /) } || rest.size
     Document.new(path, lines[start + 1, length].join("\n"))
   end
 

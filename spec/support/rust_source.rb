@@ -3,15 +3,17 @@
 # A Rust file, read for the facts that a document states: no comments, no test modules.
 class RustSource
   ROOT = File.expand_path("../..", __dir__)
-  STRING = /"(?:\\.|[^"\\])*"/m.freeze
-  COMMENT = %r{//[^\n]*}.freeze
-  TESTS = /^[ \t]*#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod \w+ \{.*?^\}/m.freeze
+  STRING = /"(?:\\.|[^"\\])*"/m
+  COMMENT = %r{//[^\n]*}
+  TESTS = /^[ \t]*#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*mod \w+ \{.*?^\}/m
 
   attr_reader :path, :code
 
   # @return [Array<RustSource>] every file of both crates
   def self.all
-    Dir.glob("ext/*/src/**/*.rs", base: ROOT).sort.reject { |path| path.end_with?("/tests.rs") }.map { |path| new(path) }
+    Dir.glob("ext/*/src/**/*.rs", base: ROOT).sort.reject do |path|
+      path.end_with?("/tests.rs")
+    end.map { |path| new(path) }
   end
 
   def initialize(path)

@@ -2,7 +2,7 @@
 
 # What one section of docs/telemetry.md says of a span.
 class SpanSection
-  UUID = /\A\h{8}-\h{4}-7\h{3}-[89ab]\h{3}-\h{12}\z/.freeze
+  UUID = /\A\h{8}-\h{4}-7\h{3}-[89ab]\h{3}-\h{12}\z/
   TYPES = {
     "uuid" => ->(value) { value.is_a?(String) && value.match?(UUID) }, "string" => ->(value) { value.is_a?(String) },
     "int" => ->(value) { value.is_a?(Integer) }, "float" => ->(value) { value.is_a?(Float) },
