@@ -26,7 +26,8 @@ RSpec.describe "The boundary: conversion" do
 
   it "carries a step event" do
     parent = "0190c0de-0000-7000-8000-000000000002"
-    task = TaskerCore.submit("two_steps", { text: "ü \u0000 \u{1F600}" }, namespace: "orders", parent_correlation_id: parent)
+    context = { text: "ü \u0000 \u{1F600}" }
+    task = TaskerCore.submit("two_steps", context, namespace: "orders", parent_correlation_id: parent)
     event = poll
     expect(event).to include(task_uuid: task.task_uuid, correlation_id: task.correlation_id,
                              parent_correlation_id: parent, trace_id: task.trace_id, span_id: /\A\h{16}\z/,
@@ -53,13 +54,11 @@ RSpec.describe "The boundary: conversion" do
 
   it "carries a failure back" do
     task = TaskerCore.submit("two_steps", {}, namespace: "orders")
-    complete(poll, success: false, result: nil, error: {
-      class: "CardError", message: "declined \u0000 ü", code: "E1", field: "card", backtrace: %w[a:1 b:2],
-      retryable: false, retry_after: 1.5
-    })
+    error = { class: "CardError", message: "declined \u0000 ü", code: "E1", field: "card", backtrace: %w[a:1 b:2],
+              retryable: false }
+    complete(poll, success: false, result: nil, error: { **error, retry_after: 1.5 })
     task.wait(timeout: 10)
-    expect(task.step(:cart).error).to include(class: "CardError", message: "declined \u0000 ü", code: "E1", field: "card",
-                                              backtrace: %w[a:1 b:2], retryable: false, attempt: 1)
+    expect(task.step(:cart).error).to include(**error, attempt: 1)
   end
 
   it "takes a completion without trace ids, metadata or error" do

@@ -16,7 +16,7 @@ RSpec.describe "The boundary: interrupts" do
   def blocked(&call)
     thread = Thread.new(&call)
     thread.report_on_exception = false
-    wait_until("the call to block") { thread.status == "sleep" }
+    wait_until("the call to block") { thread.stop? }
     thread
   end
 

@@ -97,11 +97,12 @@ module TaskerCore
 
       def log_failure(event, error)
         step = event[:task_sequence_step]
-        Native.log("warn", "step handler failed: #{error[:class]}: #{error[:message]}", JSON.generate(
+        fields = {
           task_uuid: step.task_uuid, step_uuid: step.step_uuid, correlation_id: step.correlation_id,
           namespace: step.namespace, step_name: step.step_name, attempt: step.attempt,
           max_attempts: step.max_attempts, retryable: error[:retryable], trace_id: step.trace_id
-        ))
+        }
+        Native.log("warn", "step handler failed: #{error[:class]}: #{error[:message]}", JSON.generate(fields))
       end
     end
   end
