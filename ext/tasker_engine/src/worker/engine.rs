@@ -110,7 +110,7 @@ impl EngineThread {
                     }
                 }
             }
-            self.channel.rest(self.ahead.steps() > 0);
+            self.channel.rest(self.ahead.brisk());
         }
         self.shared.publish(WorkerStatus::default());
     }
