@@ -96,6 +96,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Takes note of a transaction: how long it took and how many completions came in meanwhile.
     pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, concurrency: usize) {
+        self.transaction_ms += (transaction_ms - self.transaction_ms) / 8.0;
         let finished =
             if self.handler_ms > 0.0 { concurrency as f64 * transaction_ms / self.handler_ms } else { f64::MAX };
         let judged = arrived.min(finished as usize).min(concurrency * 4);
