@@ -52,8 +52,8 @@ fn submit(ruby: &Ruby, requests: String) -> Result<RArray, Error> {
         let mut requests = Some(requests);
         let answers = gvl::without(ruby, |_| {
             requests.take().map(|text| {
-                let requests: Vec<TaskRequest> =
-                    serde_json::from_str(&text).map_err(|error| EngineError::InvalidInput(format!("submit: {error}")))?;
+                let requests: Vec<TaskRequest> = serde_json::from_str(&text)
+                    .map_err(|error| EngineError::InvalidInput(format!("submit: {error}")))?;
                 engine.submit(requests)
             })
         })??;
