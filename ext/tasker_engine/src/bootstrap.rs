@@ -21,7 +21,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Reader, Store, TaskView, TransitionView};
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
-use crate::telemetry::metrics;
+use crate::telemetry::metrics::{self, EngineHandle};
 use crate::template::Template;
 use crate::web::Web;
 use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, Work};
@@ -40,6 +40,7 @@ pub struct Engine {
     reader: Arc<dyn Reader>,
     clock: Clock,
     monitor: Arc<Monitor>,
+    metrics: EngineHandle,
     web: Mutex<Option<Web>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -100,6 +101,7 @@ impl Engine {
             reader,
             clock,
             monitor,
+            metrics: metrics::engine(),
             web: Mutex::default(),
             thread,
         }))
@@ -236,6 +238,11 @@ impl Engine {
     /// Where handler threads get events and leave completions.
     pub fn channel(&self) -> &Arc<Channel> {
         &self.channel
+    }
+
+    /// What the engine records about itself: for the skin's own measurements.
+    pub fn metrics(&self) -> &EngineHandle {
+        &self.metrics
     }
 
     /// How the engine is: for health checks and for a person.

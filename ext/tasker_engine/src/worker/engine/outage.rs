@@ -166,9 +166,9 @@ impl EngineThread {
                 }
                 _ => Err(Error::Store(why.to_owned())),
             };
+            self.publish();
             // The caller may have gone.
             let _ = request.reply.send(reply);
         }
-        self.publish();
     }
 }
