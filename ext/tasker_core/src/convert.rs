@@ -37,6 +37,7 @@ keys!(
     trace_id,
     span_id,
     traceparent,
+    dispatched_at_us,
     task_sequence_step,
     namespace,
     task_name,

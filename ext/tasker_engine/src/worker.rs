@@ -15,6 +15,7 @@ mod measure;
 mod monitor;
 mod pulse;
 mod report;
+mod running;
 mod settle;
 mod shared;
 mod trace;

@@ -34,6 +34,11 @@ fn served(web: &WebConfig) -> (Runtime, Arc<Engine>, SocketAddr, Folder) {
 
 #[test]
 fn it_tells_how_the_worker_is_at_every_stage_of_its_life() {
+    // Alone: gauges show the engine that was opened last in a process.
+    story::alone("it_tells_how_the_worker_is_at_every_stage_of_its_life", &[], a_life);
+}
+
+fn a_life() {
     let (_runtime, engine, address, _folder) = served(&anywhere());
     let (status, answer) = json(address, "/health/ready");
     assert_eq!((status, answer["status"].as_str()), (503, Some("not_ready")), "before the worker starts");

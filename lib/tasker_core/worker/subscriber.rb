@@ -23,11 +23,10 @@ module TaskerCore
         step = event[:task_sequence_step]
         result = failure = nil
         started_at = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
-        started = finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+        started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+        finished = nil
         begin
-          handler = @registry.resolve(step.handler)
-          started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
-          value = run(handler, step)
+          value = run(@registry.resolve(step.handler), step)
           finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
           result = result_text(value)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not take the worker down
@@ -35,7 +34,7 @@ module TaskerCore
         ensure
           # Neither: the thread is being killed, or the handler jumped out.
           failure ||= killed(step) unless result
-          finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond) if finished == started
+          finished ||= Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
           settle(event, result, failure, started_at, finished - started)
         end
       end
@@ -98,11 +97,12 @@ module TaskerCore
 
       def log_failure(event, error)
         step = event[:task_sequence_step]
-        Native.log("warn", "step handler failed: #{error[:class]}: #{error[:message]}", JSON.generate(
+        fields = {
           task_uuid: step.task_uuid, step_uuid: step.step_uuid, correlation_id: step.correlation_id,
           namespace: step.namespace, step_name: step.step_name, attempt: step.attempt,
           max_attempts: step.max_attempts, retryable: error[:retryable], trace_id: step.trace_id
-        ))
+        }
+        Native.log("warn", "step handler failed: #{error[:class]}: #{error[:message]}", JSON.generate(fields))
       end
     end
   end

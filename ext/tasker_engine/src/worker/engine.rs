@@ -10,16 +10,15 @@ use super::claim::Ahead;
 use super::inbox::{Inbox, Request, Work};
 use super::lease;
 use super::measure::Metrics;
+use super::running::Running;
 use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
 use super::transact::{transact, Batch};
 use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
-use crate::config::WorkerConfig;
 use crate::error::Error;
-use crate::plan::Lease;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Store, WorkerProcess};
+use crate::store::Store;
 
 /// Requests and completions one transaction takes at most.
 const REQUESTS: usize = 64;
@@ -30,16 +29,6 @@ const UNSTARTED: Duration = Duration::from_secs(2);
 const RECOVERY: Duration = Duration::from_secs(5);
 /// How long a thread with nothing to expect sleeps.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A worker that runs in this engine.
-struct Worker {
-    config: WorkerConfig,
-    process: WorkerProcess,
-    lease: Lease,
-    draining: bool,
-    renew_at: Micros,
-    recover_at: Micros,
-}
 
 /// What one transaction is made from, kept until it is known to be durable.
 #[derive(Default)]
@@ -57,7 +46,7 @@ pub(crate) struct EngineThread {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
-    worker: Option<Worker>,
+    worker: Option<Running>,
     in_flights: InFlights,
     ahead: Ahead,
     /// What a transaction that failed leaves to the next one.
@@ -124,6 +113,11 @@ impl EngineThread {
                 continue;
             }
             self.carry(&mut gathered);
+            // Nobody waits for a database that is gone; what has not been settled runs again.
+            if self.failures > 0 && self.inbox.is_closed() {
+                break;
+            }
+            self.channel.rest(self.ahead.steps() > 0);
         }
     }
 
@@ -158,7 +152,7 @@ impl EngineThread {
         for request in &gathered.requests {
             match &request.work {
                 Work::StartWorker(config) => {
-                    let worker = start(config.clone(), now);
+                    let worker = Running::start(config.clone(), now);
                     gathered.batch.register = Some(worker.process.clone());
                     self.worker = Some(worker);
                     self.channel.open();
@@ -191,6 +185,7 @@ impl EngineThread {
             return;
         };
         let worker_id = &worker.lease.worker_id;
+        worker.crowded &= completions.is_empty() && !self.channel.has_idle_thread();
         for (completion, received_at) in completions {
             if let Some(ms) = completion.execution_time_ms {
                 self.ahead.observe_handler(ms);
@@ -209,6 +204,7 @@ impl EngineThread {
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
         for event_id in self.channel.take_unstarted(now.before(patience)) {
+            worker.crowded = true;
             gathered.batch.hand_back.extend(self.in_flights.remove(&event_id).map(|claim| (claim.held, false)));
         }
         if worker.renew_at <= now {
@@ -217,7 +213,7 @@ impl EngineThread {
         }
         if worker.recover_at <= now {
             worker.recover_at = now.after(RECOVERY);
-            gathered.batch.forget.extend(dead_workers(self.store.as_mut(), &worker.process));
+            gathered.batch.forget.extend(lease::dead_workers(self.store.as_mut(), &worker.process));
             self.look_due = true;
             gathered.batch.look_waiting = true;
         }
@@ -232,13 +228,17 @@ impl EngineThread {
     fn permit(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
         batch.worker = Some((worker.lease.clone(), worker.config.namespaces.clone()));
-        if worker.draining {
+        if worker.draining || self.inbox.is_closed() {
             return;
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
         let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
         let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
-        batch.claim = (permits > 0 && may_find).then_some(permits);
+        let room = permits > 0 && !worker.crowded;
+        batch.claim = (room && may_find).then_some(permits);
+        // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
+        // when the handler of a cancelled step is done.
+        self.backlog = may_find;
     }
 
     /// Gives up every claim of a worker that stops.
@@ -288,20 +288,4 @@ impl Drop for End {
         self.inbox.close();
         self.shared.publish(WorkerStatus::default());
     }
-}
-
-fn start(config: WorkerConfig, now: Micros) -> Worker {
-    let process = lease::this_process(now);
-    let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-    Worker { config, process, lease, draining: false, renew_at: now, recover_at: now }
-}
-
-fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {
-    if me.host.is_empty() {
-        return Vec::new();
-    }
-    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
-    let workers = listed.unwrap_or_default();
-    let dead = workers.into_iter().filter(|worker| worker.worker_id != me.worker_id && lease::is_dead(worker));
-    dead.map(|worker| worker.worker_id.to_string()).collect()
 }

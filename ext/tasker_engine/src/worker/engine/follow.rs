@@ -28,7 +28,8 @@ impl EngineThread {
             }
         }
         let batch = &gathered.batch;
-        self.metrics.engine.batch.record((batch.work.len() + batch.settlements.len() + outcome.claimed.len()) as f64);
+        let size = batch.work.len() + batch.settlements.len() + outcome.claimed.len();
+        self.metrics.engine.batch.record(size as f64);
         self.metrics.committed(&outcome, now);
         if let Some(waiting) = outcome.waiting {
             self.shared.pulse.publish_waiting(waiting, now);
@@ -38,7 +39,11 @@ impl EngineThread {
         }
         self.revoke_ended(&outcome);
         self.dispatch(&mut outcome, now);
-        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), gathered.batch.hand_back.len());
+        let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
+        // Before the answers: who has one may look, or flush the spans, at once.
+        report::report(&outcome.graphs, &self.shared.counters);
+        self.publish();
+        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if gathered.batch.look_due {
             self.next_due = outcome.next_due;
@@ -48,12 +53,10 @@ impl EngineThread {
         if gathered.batch.claim.is_some() {
             self.backlog = outcome.backlog;
         }
-        self.publish();
         if let Some(worker) = &self.worker {
             let arrived = self.channel.depth().completions;
             self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
         }
-        report::report(&outcome.graphs, &self.shared.counters);
     }
 
     /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here.
@@ -86,17 +89,25 @@ impl EngineThread {
         self.channel.dispatch(events);
     }
 
+    /// How many claims the worker has given back since it drains; forgets the worker when it stops.
+    fn given_back(&mut self, requests: &[Request], now: usize) -> usize {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.draining) else { return 0 };
+        worker.given_back += now;
+        let given_back = worker.given_back;
+        if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
+            self.worker = None;
+            self.ahead = Ahead::default();
+        }
+        given_back
+    }
+
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, handed_back: usize) {
         for (request, reply) in requests.into_iter().zip(replies) {
             if let Ok(Reply::Submitted(tasks)) = &reply {
                 Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
             }
             let reply = match (&request.work, reply) {
-                (Work::StopWorker, Ok(_)) => {
-                    self.worker = None;
-                    self.ahead = Ahead::default();
-                    Ok(Reply::HandedBack(handed_back))
-                }
+                (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(handed_back)),
                 (_, reply) => reply,
             };
             // The caller may have gone; what it asked for is done all the same.

@@ -133,7 +133,9 @@ impl EngineThread {
         } else {
             self.breaker.on_success();
         }
-        self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        if !self.inbox.is_closed() {
+            self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        }
     }
 
     /// Answers requests that cannot be carried out. What needs no store is done all the same: a worker can
