@@ -12,7 +12,7 @@ module TaskerCore
   class Configuration
     SETTINGS = %i[
       database synchronous busy_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
-      template_paths handlers max_result_bytes telemetry
+      template_paths handlers max_result_bytes telemetry web
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval].freeze
 
@@ -44,6 +44,11 @@ module TaskerCore
     #   @return [Integer] the largest result a step may return, as JSON
     # @!attribute [rw] telemetry
     #   @return [Hash] settings that win over the OTEL_… environment variables
+    # @!attribute [rw] web
+    #   @return [Hash] the worker's web server: `enabled:` (default true), `bind:` (an IP address, default 127.0.0.1;
+    #     any other interface needs a token), `port:` (default 8081; 0 for any free one), `token:` (callers must bring
+    #     it as a bearer token). What is not given comes from TASKER_WEB_ENABLED, _BIND, _PORT and _TOKEN. A process
+    #     that only submits has no web server
     SETTINGS.each do |name|
       define_method(name) { @settings.fetch(name) }
       define_method(:"#{name}=") do |value|
@@ -62,7 +67,7 @@ module TaskerCore
         database: default_database(env), synchronous: "full", busy_timeout: 10.0, concurrency: 10, namespaces: [],
         lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
-        telemetry: {}
+        telemetry: {}, web: {}
       }
     end
 
@@ -86,7 +91,8 @@ module TaskerCore
 
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
-      JSON.generate(database: database.to_s, synchronous: synchronous.to_s, busy_timeout: busy_timeout, worker: worker)
+      JSON.generate(database: database.to_s, synchronous: synchronous.to_s, busy_timeout: busy_timeout, worker: worker,
+                    web: web)
     end
 
     private

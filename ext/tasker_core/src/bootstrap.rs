@@ -26,7 +26,7 @@ fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Starts the worker: Tokio runtime, Phase 2 of telemetry, engine, claims. `overrides` are the
+/// Starts the worker: Tokio runtime, Phase 2 of telemetry, engine, web server, claims. `overrides` are the
 /// telemetry settings that win over the environment, as JSON.
 fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<(), Error> {
     guard(ruby, || {
@@ -38,10 +38,13 @@ fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<()
             telemetry::init_tracing(&handle, overrides.clone());
             Some(())
         })?;
-        let worker = config.worker.clone();
+        let (worker, web) = (config.worker.clone(), config.web.clone());
         open_engine(ruby, config)?;
         let engine = runtime::engine()?;
-        gvl::without(ruby, |_| Some(engine.start_worker(worker.clone())))??;
+        gvl::without(ruby, |_| {
+            engine.start_web(&handle, &web);
+            Some(engine.start_worker(worker.clone()))
+        })??;
         Ok(())
     })
 }

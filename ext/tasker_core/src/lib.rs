@@ -7,6 +7,7 @@
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
 //! * `logging` - log lines from Ruby
+//! * `metrics` - metrics that Ruby records, and the table of the gem's own
 //! * `spans` - the spans this process recorded lately
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
 
@@ -20,6 +21,7 @@ mod errors;
 mod event_bridge;
 mod gvl;
 mod logging;
+mod metrics;
 mod runtime;
 mod spans;
 
@@ -35,5 +37,6 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     client::init(native)?;
     event_bridge::init(ruby, native)?;
     logging::init(native)?;
+    metrics::init(native)?;
     spans::init(native)
 }

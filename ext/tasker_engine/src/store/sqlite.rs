@@ -83,6 +83,15 @@ impl Store for SqliteStore {
         Arc::clone(&self.reader) as Arc<dyn Reader>
     }
 
+    // One writes, one reads; in memory they are the same.
+    fn connections(&self) -> usize {
+        if self.location == ":memory:" {
+            1
+        } else {
+            2
+        }
+    }
+
     fn describe(&self) -> String {
         format!("sqlite:{}", self.location)
     }
