@@ -17,7 +17,7 @@ use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Reader, Store, TaskView, TransitionView};
+use crate::store::{AroundFork, Reader, Store, TaskView, TransitionView};
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
 use crate::template::Template;
@@ -35,6 +35,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    forking: Arc<dyn AroundFork>,
     clock: Clock,
     location: String,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -67,7 +68,7 @@ impl Engine {
         }
         let catalogue = Arc::new(Catalogue::default());
         let store = SqliteStore::open(config, Arc::clone(&catalogue))?;
-        let (reader, location) = (store.reader(), store.describe());
+        let (reader, forking, location) = (store.reader(), store.around_fork(), store.describe());
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
@@ -85,7 +86,7 @@ impl Engine {
             .spawn(move || thread.run())
             .map_err(|error| Error::Internal(format!("cannot start the engine's thread: {error}")))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Arc::new(Engine { inbox, channel, shared, catalogue, reader, clock, location, thread }))
+        Ok(Arc::new(Engine { inbox, channel, shared, catalogue, reader, forking, clock, location, thread }))
     }
 
     /// Makes a template known. The one registered last is what its name means from here on.
@@ -250,6 +251,13 @@ impl Engine {
                 "store_errors": counters.store_errors.load(Relaxed),
             },
         })
+    }
+
+    /// Runs `fork`, which answers whether it came back in the child, while no thread of this process is
+    /// in the store. The parent goes on as if nothing had been; in the child the store is closed and
+    /// this engine must be forgotten, not dropped: its thread is not there.
+    pub fn around_fork(&self, fork: &mut dyn FnMut() -> bool) {
+        self.forking.around_fork(fork);
     }
 
     /// Ends the engine's thread after the transaction in flight. Whatever asks it later is refused.
