@@ -202,8 +202,8 @@ fn close_channel(ruby: &Ruby) -> Result<(), Error> {
 }
 
 /// Panics, with the GVL or without it: how the specs see that a panic ends as an `InternalError`.
-fn simulate_panic(ruby: &Ruby, without_gvl: bool) -> Result<(), Error> {
-    let panic = || -> () { std::panic::resume_unwind(Box::new("simulated")) };
+fn simulate_panic(ruby: &Ruby, without_gvl: bool) -> Result<bool, Error> {
+    let panic = || -> bool { std::panic::resume_unwind(Box::new("simulated")) };
     guard(ruby, || if without_gvl { gvl::without(ruby, |_| Some(panic())) } else { Ok(panic()) })
 }
 

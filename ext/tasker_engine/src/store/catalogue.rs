@@ -58,6 +58,13 @@ impl Catalogue {
         known.versions(&template).read.insert(id, template);
     }
 
+    /// Whether this process has registered a template of that name itself.
+    pub fn is_registered(&self, namespace: &str, name: &str) -> bool {
+        let known = lock(&self.0);
+        let versions = known.by_name.get(&(Arc::from(namespace), Arc::from(name)));
+        versions.is_some_and(|versions| !versions.registered.is_empty())
+    }
+
     /// The template of that number.
     pub fn get(&self, id: i64) -> Option<Arc<Template>> {
         lock(&self.0).by_id.get(&id).cloned()

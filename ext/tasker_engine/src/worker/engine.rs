@@ -110,7 +110,7 @@ impl EngineThread {
                     }
                 }
             }
-            self.channel.rest(self.ahead.steps() > 0);
+            self.channel.rest(self.ahead.brisk());
         }
         self.shared.publish(WorkerStatus::default());
     }
@@ -230,7 +230,8 @@ impl EngineThread {
         self.revoke_ended(&outcome);
         self.dispatch(&mut outcome, now);
         let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
-        // Before the answers: who has one may look at once.
+        // Before the answers: who has one may look, or flush the spans, at once.
+        report::report(&outcome.graphs, &self.shared.counters);
         self.publish();
         self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
@@ -246,7 +247,6 @@ impl EngineThread {
             let arrived = self.channel.depth().completions;
             self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
         }
-        report::report(&outcome.graphs, &self.shared.counters);
     }
 
     /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here.
