@@ -1,11 +1,12 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: telling the extension that this process is a fork. Ruby (3.1 and later) sends every fork that
-  # goes on running Ruby through Process._fork; what does not pass here is found by its pid, on first use.
+  # Owns: bringing the engine through a fork: it holds still meanwhile, and the child begins without one. Ruby
+  # (3.1 and later) sends every fork that goes on running Ruby through Process._fork; what does not pass here
+  # (Process.daemon) is found by its pid, on first use.
   module ProcessFork
     def _fork
-      pid = super
+      pid = Native.around_fork { super }
       TaskerCore.engine.after_fork_child if pid.zero?
       pid
     end

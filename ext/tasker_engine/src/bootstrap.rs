@@ -18,7 +18,7 @@ use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Reader, Store, TaskView, TransitionView};
+use crate::store::{AroundFork, Reader, Store, TaskView, TransitionView};
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
 use crate::telemetry::metrics::{self, EngineHandle};
@@ -38,6 +38,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    forking: Arc<dyn AroundFork>,
     clock: Clock,
     monitor: Arc<Monitor>,
     metrics: EngineHandle,
@@ -72,7 +73,8 @@ impl Engine {
         }
         let catalogue = Arc::new(Catalogue::default());
         let store = SqliteStore::open(config, Arc::clone(&catalogue))?;
-        let (reader, location, connections) = (store.reader(), store.describe(), store.connections());
+        let (reader, forking) = (store.reader(), store.around_fork());
+        let (location, connections) = (store.describe(), store.connections());
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
@@ -99,6 +101,7 @@ impl Engine {
             shared,
             catalogue,
             reader,
+            forking,
             clock,
             monitor,
             metrics: metrics::engine(),
@@ -261,6 +264,13 @@ impl Engine {
             *web = Web::start(runtime, config.resolve(), Arc::clone(&self.monitor));
         }
         web.as_ref().map(Web::address)
+    }
+
+    /// Runs `fork`, which answers whether it came back in the child, while no thread of this process is
+    /// in the store. The parent goes on as if nothing had been; in the child the store is closed and
+    /// this engine must be forgotten, not dropped: its thread is not there.
+    pub fn around_fork(&self, fork: &mut dyn FnMut() -> bool) {
+        self.forking.around_fork(fork);
     }
 
     /// Ends the engine's thread after the transaction in flight. Whatever asks it later is refused.

@@ -31,8 +31,19 @@ pub trait Store: Send {
     /// How many connections it may hold at once.
     fn connections(&self) -> usize;
 
+    /// The way to keep the process out of the store while it forks.
+    fn around_fork(&self) -> Arc<dyn AroundFork>;
+
     /// Where the data is, for logs and status.
     fn describe(&self) -> String;
+}
+
+/// Brings a process through a fork. A child inherits the memory of its parent's connections, with
+/// whatever lock another thread held in it at that moment, and would wait for that lock for ever.
+pub trait AroundFork: Send + Sync {
+    /// Waits until no thread of this process is in the store, keeps them out while `fork` runs, and
+    /// closes the inherited connections when `fork` says that it came back in the child.
+    fn around_fork(&self, fork: &mut dyn FnMut() -> bool);
 }
 
 /// A step that may be claimed.

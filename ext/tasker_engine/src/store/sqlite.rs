@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::catalogue::Catalogue;
-use super::{Reader, Store, Transaction};
+use super::{AroundFork, Reader, Store, Transaction};
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
@@ -92,8 +92,39 @@ impl Store for SqliteStore {
         }
     }
 
+    fn around_fork(&self) -> Arc<dyn AroundFork> {
+        Arc::new(Connections { writer: Arc::clone(&self.writer), reading: self.reader.connection() })
+    }
+
     fn describe(&self) -> String {
         format!("sqlite:{}", self.location)
+    }
+}
+
+/// Both connections of a process; the same one twice for a database in memory.
+struct Connections {
+    writer: Arc<Mutex<Connection>>,
+    reading: Arc<Mutex<Connection>>,
+}
+
+impl AroundFork for Connections {
+    /// SQLite keeps one record per file and process of the locks it holds. Between two transactions it
+    /// is clean, and closing the connections in the child removes it there, so that the file can be
+    /// opened anew. The parent's locks are the parent's: the child's closing leaves them alone.
+    fn around_fork(&self, fork: &mut dyn FnMut() -> bool) {
+        let mut writer = lock(&self.writer);
+        let mut reading = (!Arc::ptr_eq(&self.writer, &self.reading)).then(|| lock(&self.reading));
+        if fork() {
+            close_inherited(&mut writer);
+            reading.iter_mut().for_each(|reading| close_inherited(reading));
+        }
+    }
+}
+
+fn close_inherited(connection: &mut Connection) {
+    match Connection::open_in_memory() {
+        Ok(nothing) => drop(std::mem::replace(connection, nothing)),
+        Err(error) => tracing::error!(error = %error, "A forked child could not close the database it inherited"),
     }
 }
 

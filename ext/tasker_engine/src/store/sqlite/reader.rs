@@ -21,6 +21,10 @@ impl SqliteReader {
     pub(super) fn new(connection: Arc<Mutex<Connection>>, catalogue: Arc<Catalogue>) -> SqliteReader {
         SqliteReader { connection, catalogue }
     }
+
+    pub(super) fn connection(&self) -> Arc<Mutex<Connection>> {
+        Arc::clone(&self.connection)
+    }
 }
 
 fn unknown(task_uuid: Uuid) -> Error {
