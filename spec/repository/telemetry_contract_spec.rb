@@ -119,7 +119,8 @@ RSpec.describe "docs/telemetry.md" do
   describe "the metrics" do
     it "are these, with these names, kinds, units, labels and meanings" do
       rows = page.section("## Metrics").table("On `/metrics`", "In OTLP", "Kind", "Unit", "Labels", "Meaning")
-      shown = rows.map do |name, instrument, kind, unit, labels, meaning|
+      shown = rows.map do |row|
+        name, instrument, kind, unit, labels, meaning = row
         { "name" => Document.code(name).first, "instrument" => Document.code(instrument).first, "kind" => kind,
           "unit" => Document.code(unit).first, "labels" => Document.code(labels), "meaning" => meaning }
       end
