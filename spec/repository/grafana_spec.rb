@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The dashboard asks only for metrics and labels there are, and shows every panel and threshold the operators were promised.
+# The dashboard asks only for metrics and labels there are, and shows the panels and thresholds operators were promised.
 RSpec.describe "grafana/tasker_core.json" do
   dashboard = JSON.parse(File.read(File.expand_path("../../grafana/tasker_core.json", __dir__)))
   panels = dashboard["panels"].reject { |panel| panel["type"] == "row" }
@@ -51,7 +51,9 @@ RSpec.describe "grafana/tasker_core.json" do
   end
 
   {
-    "API response time (p99)" => [100, 200], "Store transaction (mean)" => [3, 5], "Event propagation (p95)" => [10, 20],
+    "API response time (p99)" => [100, 200],
+    "Store transaction (mean)" => [3, 5],
+    "Event propagation (p95)" => [10, 20],
     "Task completion, end to end (p99)" => [500, 1000], "Claim success rate" => [0.9, 0.95],
     "Database connections in use" => [0.8, 0.9]
   }.each do |title, thresholds|

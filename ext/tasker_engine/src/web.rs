@@ -71,8 +71,7 @@ impl Web {
             Err(error) => {
                 tracing::warn!(
                     address = %settings.address, %error,
-                    "Web server not started; the worker goes on without it. Choose another TASKER_WEB_PORT (0 for any \
-                     free one), or set TASKER_WEB_ENABLED=false"
+                    "Web server not started; the worker goes on without it. Set TASKER_WEB_PORT (0 is any free one), or TASKER_WEB_ENABLED=false"
                 );
                 None
             }

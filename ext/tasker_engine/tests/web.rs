@@ -99,6 +99,7 @@ fn a_life() {
 fn metrics_come_as_text_and_as_json() {
     let (_runtime, engine, address, _folder) = served(&anywhere());
     engine.start_worker(worker(1)).unwrap();
+    submit(&engine, "linear");
     let (status, text) = get(address, "/metrics", None);
     assert_eq!(status, 200);
     assert!(text.contains("# TYPE tasker_tasks_submitted_total counter"));

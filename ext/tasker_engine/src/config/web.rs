@@ -4,7 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 /// Where the server listens unless told otherwise.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -19,6 +20,7 @@ pub struct WebConfig {
     /// Instead of `TASKER_WEB_BIND`: an IP address; default 127.0.0.1.
     pub bind: Option<String>,
     /// Instead of `TASKER_WEB_PORT`; default 8081, and 0 is any free one.
+    #[serde(deserialize_with = "port")]
     pub port: Option<u16>,
     /// Instead of `TASKER_WEB_TOKEN`: what callers must bring as a bearer token; default none.
     pub token: Option<Token>,
@@ -96,6 +98,13 @@ impl WebConfig {
         }
         WebSettings { enabled, address: SocketAddr::new(ip, port), token, warnings }
     }
+}
+
+fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    let given = Option::<serde_json::Value>::deserialize(deserializer)?;
+    let Some(given) = given else { return Ok(None) };
+    let fits = given.as_u64().and_then(|number| u16::try_from(number).ok());
+    fits.map(Some).ok_or_else(|| D::Error::custom(format!("web: port must be from 0 to 65535, and is {given}")))
 }
 
 fn flag(text: &str) -> Option<bool> {

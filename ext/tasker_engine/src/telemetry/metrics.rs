@@ -69,6 +69,9 @@ pub struct EngineMetrics {
 impl EngineMetrics {
     fn new(meter: &Meter) -> EngineMetrics {
         let store = [KeyValue::new("name", "store")];
+        let store_errors = counter(meter, &names::STORE_ERRORS);
+        // There from the start, as other counters are: the first error must not be one that rate() misses.
+        store_errors.add(0, &[KeyValue::new("kind", "store")]);
         EngineMetrics {
             stale_completions: Count::new(&counter(meter, &names::STALE_COMPLETIONS), &[]),
             handoff: Measure::new(&histogram(meter, &names::FFI_HANDOFF), &[]),
@@ -76,7 +79,7 @@ impl EngineMetrics {
             transaction: Measure::new(&histogram(meter, &names::STORE_TRANSACTION), &[]),
             batch: Measure::new(&histogram(meter, &names::STORE_BATCH), &[]),
             breaker_rejected: Count::new(&counter(meter, &names::BREAKER_REJECTED), &store),
-            store_errors: counter(meter, &names::STORE_ERRORS),
+            store_errors,
             web: histogram(meter, &names::WEB_DURATION),
         }
     }

@@ -83,7 +83,9 @@ pub fn published(event_name: &str, namespace: &str, delivery: Delivery, millisec
 
 /// An event could not be published.
 pub fn failed(event_name: &str, namespace: &str, delivery: Delivery) {
-    current().domain_events.failed.add(1, &labels(event_name, namespace, delivery));
+    let metrics = current();
+    metrics.domain_events.failed.add(1, &labels(event_name, namespace, delivery));
+    metrics.domain_events.published.add(0, &labels(event_name, namespace, delivery));
 }
 
 /// The router sent an event this way.
