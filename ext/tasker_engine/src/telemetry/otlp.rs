@@ -49,7 +49,7 @@ impl Exporting {
         let tracer_provider = config.traces.then(|| {
             SdkTracerProvider::builder()
                 .with_resource(resource)
-                .with_sampler(config.sampler.for_sdk())
+                .with_sampler(config.sampling.general.for_sdk())
                 .with_id_generator(Ids)
                 .with_span_processor(ToQueue)
                 .build()
@@ -73,10 +73,16 @@ impl Exporting {
         })
     }
 
-    /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up.
+    /// Back to Phase 1, then [`Exporting::drain`].
     pub(super) fn shutdown(&self, timeout: Duration) -> bool {
         late::sleep();
         drop(spans::disarm());
+        self.drain(timeout)
+    }
+
+    /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up. Who
+    /// records, records elsewhere already.
+    pub(super) fn drain(&self, timeout: Duration) -> bool {
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
         let complete =
             in_parallel(timeout, logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok()), || {
