@@ -2,7 +2,8 @@
 
 module TaskerCore
   # Owns: opening this process's engine once, on first use, with its settings and its templates, and
-  # closing it. A process that only submits never gets further than this: no Tokio runtime, no worker.
+  # closing it. A process that only submits never gets further than this: no worker, and no Tokio runtime
+  # unless it exports telemetry.
   class Engine
     # Seconds that closing may spend on exporting telemetry.
     TELEMETRY_TIMEOUT = 3.0
@@ -29,6 +30,7 @@ module TaskerCore
         next if Native.open?
 
         close_at_exit
+        Telemetry.arm!
         Native.open(configuration.to_engine_json)
         configuration.in_use = true
         give_templates

@@ -46,6 +46,11 @@ fn owned() -> MutexGuard<'static, Owned> {
     owned
 }
 
+/// Forgets what was inherited, if this process is a fork's child that has not been here yet.
+pub fn enter_process() {
+    drop(owned());
+}
+
 /// The open engine.
 pub fn engine() -> Result<Arc<Engine>, Fault> {
     owned().engine.clone().ok_or_else(|| {
@@ -102,7 +107,7 @@ pub fn close(runtime: Runtime, timeout: Duration) {
 
 fn after_fork_child(ruby: &Ruby) -> Result<(), Error> {
     guard(ruby, || {
-        drop(owned());
+        enter_process();
         Ok(())
     })
 }

@@ -106,6 +106,11 @@ pub fn exports(overrides: &Overrides) -> bool {
     TelemetryConfig::from_env(overrides).enabled
 }
 
+/// Whether this process exports.
+pub fn exporting() -> bool {
+    EXPORTING.load().as_ref().is_some_and(|exporting| !exporting.inherited())
+}
+
 /// Log filter and sampling from the environment with `overrides` on top; nothing is exported.
 pub fn apply(overrides: &Overrides) -> TelemetryConfig {
     init_console_only();

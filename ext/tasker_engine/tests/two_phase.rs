@@ -68,7 +68,7 @@ fn with_telemetry_enabled_the_console_lives_in_both_phases() {
     };
     let lines: Vec<serde_json::Value> =
         story::console(&output).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let messages: Vec<&str> = lines.iter().filter_map(|line| line["fields"]["message"].as_str()).collect();
+    let messages: Vec<&str> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
     assert_eq!(
         messages,
         [

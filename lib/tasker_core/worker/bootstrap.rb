@@ -29,7 +29,7 @@ module TaskerCore
         configuration = @engine.configuration
         document = configuration.to_engine_json(**@settings)
         @engine.open
-        Native.bootstrap_worker(document, JSON.generate(configuration.telemetry))
+        Native.bootstrap_worker(document, Telemetry.settings_json)
         @poller = EventPoller.new(concurrency: setting(:concurrency), subscriber: subscriber(configuration)).start
         @state = :running
         @signals = install_signals(signals) if signals
