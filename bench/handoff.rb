@@ -2,7 +2,7 @@
 
 # (c) The way of an event from the engine's channel to its handler. Idle: one task at a time, from the
 # moment the event enters the channel to the handler's first line. Busy: no-op steps a second while two
-# other handlers compute without pause.
+# other handlers compute without pause; quiet: the same without them.
 
 require_relative "stand"
 
@@ -34,30 +34,42 @@ class Burner < TaskerCore::StepHandler
 end
 
 idle = lambda do
-  TaskerCore.template("stopwatch", namespace: "bench") { step :only, handler: Stopwatch }
-  run = -> { TaskerCore.submit("stopwatch", {}, namespace: "bench").wait(timeout: 10) }
+  TaskerCore.template("stopwatch", namespace: "bench") do
+    step :only, handler: Stopwatch, retry: { max_attempts: 1 }
+  end
+  run = lambda do |_number|
+    task = TaskerCore.submit("stopwatch", {}, namespace: "bench").wait(timeout: 10)
+    abort "handoff: #{task.error}" unless task.complete?
+  end
   50.times(&run)
   Stopwatch::SAMPLE.clear
   Integer(ENV.fetch("TASKS", "1000")).times(&run)
   Stopwatch::SAMPLE
 end
 
-busy = lambda do
-  TaskerCore.template("burner", namespace: "bench") { step :only, handler: Burner }
-  Stand.linear(4)
-  burners = Array.new(2) { TaskerCore.submit("burner", {}, namespace: "bench", priority: 10) }
-  burners.each { Burner::RUNNING.pop }
-  tasks = Integer(ENV.fetch("BUSY_TASKS", "5000"))
-  submitted = Stand.fill(tasks, "linear4")
-  seconds = Stand.drain(submitted, tasks * 4, worker: -> {})
-  Burner.stop = true
-  burners.each { |burner| burner.wait(timeout: 10) }
-  tasks * 4 / seconds
+# The pace of no-op steps, with and without two CPU-bound handlers beside them.
+pace = lambda do |burners|
+  tasks = Integer(ENV.fetch("PACE_TASKS", "20000"))
+  Burner.stop = false
+  burning = Array.new(burners) { TaskerCore.submit("burner", {}, namespace: "bench", priority: 10) }
+  burners.times { Burner::RUNNING.pop }
+  Stand.fill(tasks, "linear4")
+  Stand.pace(Float(ENV.fetch("SECONDS", "5")), tasks * 4).tap do
+    Burner.stop = true
+    burning.each { |task| task.wait(timeout: 60) }
+  end
 end
 
 Stand.measure do
+  TaskerCore.template("burner", namespace: "bench") { step :only, handler: Burner }
+  Stand.linear(4)
   TaskerCore::Worker.start
   sample = idle.call
+  busy = pace.call(2)
+  TaskerCore.shutdown # what is left of the busy run stays where it is
+  TaskerCore.configuration.database += ".quiet"
+  TaskerCore::Worker.start
+  quiet = pace.call(0)
   { "handoff.idle.p50_us" => Stand.percentile(sample, 0.5), "handoff.idle.p99_us" => Stand.percentile(sample, 0.99),
-    "handoff.busy.steps_per_s" => busy.call }
+    "handoff.busy.steps_per_s" => busy, "handoff.quiet.steps_per_s" => quiet, "handoff.busy.share" => busy / quiet }
 end

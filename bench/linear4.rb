@@ -7,7 +7,7 @@ require_relative "stand"
 Stand.measure do
   Stand.linear(4)
   TaskerCore::Worker.start
-  run = lambda do
+  run = lambda do |_number|
     began = Stand.now
     TaskerCore.submit("linear4", { number: 1 }, namespace: "bench").wait(timeout: 10)
     (Stand.now - began) * 1000

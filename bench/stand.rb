@@ -13,13 +13,7 @@ module Stand
   FOLDER = File.expand_path("../tmp/bench", __dir__)
 
   class NoOp < TaskerCore::StepHandler
-    # An Array, because `<<` is one step where `+= 1` is three and threads may switch between them.
-    DONE = [] # rubocop:disable Style/MutableConstant
-
-    def call(_step)
-      DONE << true
-      nil
-    end
+    def call(_step); end
   end
 
   class << self
@@ -48,18 +42,24 @@ module Stand
            .each_slice(1000).flat_map { |batch| TaskerCore.submit_all(batch) }
     end
 
-    # Seconds from the start of a worker to the last task's end. The handlers count; the wait is for what
-    # they cannot know, the last commits.
-    def drain(tasks, steps, worker: -> { TaskerCore::Worker.start(concurrency: CONCURRENCY) })
+    # Starts the worker on what is queued; seconds to the last task's end, as the engine counts them.
+    def drain(tasks)
+      goal = total(:tasks_finalized) + tasks.size
       began = now
-      goal = NoOp::DONE.size + steps
-      worker.call
-      sleep 0.002 until NoOp::DONE.size >= goal
-      tasks.last(2 * CONCURRENCY).each { |task| task.wait(timeout: 60) }
+      TaskerCore::Worker.start(concurrency: CONCURRENCY)
+      sleep 0.002 until total(:tasks_finalized) >= goal
       took = now - began
       unfinished = tasks.reject(&:complete?)
       abort "bench: #{unfinished.size} tasks are not complete, e.g. #{unfinished.first.inspect}" if unfinished.any?
       took
+    end
+
+    # Steps a second that the running worker settles, watched for some seconds, less if it runs out of work.
+    def pace(seconds, steps)
+      settled = total(:steps_settled)
+      began = now
+      sleep 0.01 until now - began >= seconds || total(:steps_settled) - settled >= steps
+      (total(:steps_settled) - settled) / (now - began)
     end
 
     def now
@@ -83,6 +83,10 @@ module Stand
     end
 
     private
+
+    def total(name)
+      TaskerCore.status[:totals][name]
+    end
 
     def configure(folder)
       TaskerCore.configure do |config|

@@ -21,6 +21,7 @@ class OrderDemo
       TaskerCore::Worker.start
       task = submit
       follow(task)
+      @exported = TaskerCore::Telemetry.flush
       TaskerCore.shutdown
     end
     report(task, spans.select { |span| span[:trace_id] == task.trace_id })
@@ -58,7 +59,8 @@ class OrderDemo
     return if %w[pending enqueued].include?(transition.to_state)
 
     since = (transition.created_at - task.created_at) * 1000
-    puts format("%9.1f ms  %-18s %-18s%s", since, transition.step, transition.to_state, note(transition.metadata))
+    line = [since, transition.step, transition.to_state, note(transition.metadata)]
+    puts format("%9.1f ms  %-18s %-18s%s", *line).rstrip
   end
 
   def note(metadata)
@@ -76,8 +78,10 @@ class OrderDemo
   end
 
   def collector
-    endpoint = ENV.fetch("OTEL_EXPORTER_OTLP_ENDPOINT", nil)
-    return "The same spans went to #{endpoint}." if ENV["TELEMETRY_ENABLED"] == "true" && endpoint
+    endpoint = ENV.fetch("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if ENV["TELEMETRY_ENABLED"] == "true" && !endpoint.empty?
+      return "The same spans #{@exported ? 'went' : 'could not all be sent'} to #{endpoint}."
+    end
 
     ["To see it in Jaeger, Tempo or any other OTLP collector:",
      "  TELEMETRY_ENABLED=true OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4317 bin/demo"]

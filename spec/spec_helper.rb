@@ -29,13 +29,5 @@ RSpec.configure do |config|
     reset_engine
   end
 
-  # Every allocation runs the collector: a Ruby value that Rust forgot to keep does not survive it.
-  if ENV["GC_STRESS"]
-    config.around do |example|
-      GC.stress = true
-      example.run
-    ensure
-      GC.stress = false
-    end
-  end
+  config.around { |example| GcStress.around { example.run } } if ENV["GC_STRESS"]
 end

@@ -89,7 +89,8 @@ module TaskerCore
     def to_engine_json(**overrides)
       unknown = overrides.keys - WORKER_SETTINGS
       unless unknown.empty?
-        raise ConfigurationError, "unknown worker settings: #{unknown.join(', ')}; there are #{WORKER_SETTINGS.join(', ')}"
+        raise ConfigurationError, "unknown worker settings: #{unknown.join(', ')}; " \
+                                  "there are #{WORKER_SETTINGS.join(', ')}"
       end
 
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)

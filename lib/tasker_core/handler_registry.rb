@@ -4,7 +4,7 @@ module TaskerCore
   # Finds the handler a template names: what was registered under that name, else the constant of that name.
   # A class gets a new instance for each step; any other object with `call` is used as it is.
   class HandlerRegistry
-    CONSTANT = /\A(?:::)?[A-Z]\w*(?:::[A-Z]\w*)*\z/.freeze
+    CONSTANT = /\A(?:::)?[A-Z]\w*(?:::[A-Z]\w*)*\z/
     private_constant :CONSTANT
 
     # @param handlers [Hash{String, Symbol => Class, #call, String}]
@@ -80,8 +80,8 @@ module TaskerCore
       known = @registered.keys
       tried = registered ? "it is registered as #{registered.inspect}" : "it is not registered"
       "no handler #{name.inspect}: #{tried} (registered: #{known.empty? ? 'none' : known.sort.join(', ')}), and " \
-        "Object.const_get(#{constant_name.inspect}) says #{reason.class}: #{reason.message}. Define the class, or map " \
-        "the name: TaskerCore.configure { |config| config.handlers = { #{name.inspect} => YourHandler } }"
+        "Object.const_get(#{constant_name.inspect}) says #{reason.class}: #{reason.message}. Define the class, or " \
+        "map the name: TaskerCore.configure { |config| config.handlers = { #{name.inspect} => YourHandler } }"
     end
   end
 end

@@ -55,8 +55,8 @@ module TaskerCore
     def step(name, handler:, depends_on: [], config: nil, timeout: nil, **options)
       unknown = options.keys - [:retry]
       unless unknown.empty?
-        raise TemplateError, "template #{@document[:name]}, step #{name}: unknown option #{unknown.join(', ')}; there " \
-                             "are handler, depends_on, config, timeout, retry"
+        raise TemplateError, "template #{@document[:name]}, step #{name}: unknown option #{unknown.join(', ')}; " \
+                             "there are handler, depends_on, config, timeout, retry"
       end
 
       step = { name: name.to_s, handler: handler_name(name, handler), dependencies: Array(depends_on).map(&:to_s) }

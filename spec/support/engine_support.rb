@@ -39,8 +39,8 @@ module EngineSupport
   end
 
   # A folder that is gone after the example.
-  def in_folder
-    Dir.mktmpdir("tasker_core") { |folder| yield folder }
+  def in_folder(&block)
+    Dir.mktmpdir("tasker_core", &block)
   end
 
   # Waits for a condition that another process or thread makes true, without sleeping for long.

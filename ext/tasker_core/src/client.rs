@@ -1,7 +1,7 @@
 //! Owns: what an application asks of the engine: submit, look, wait, cancel, and what an operator
 //! does to a failed step. Answers are JSON text. Refuses: blocking under the GVL.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use magnus::prelude::*;
 use magnus::{function, Error, RArray, RModule, RString, Ruby};
@@ -52,8 +52,8 @@ fn submit(ruby: &Ruby, requests: String) -> Result<RArray, Error> {
         let mut requests = Some(requests);
         let answers = gvl::without(ruby, |_| {
             requests.take().map(|text| {
-                let requests: Vec<TaskRequest> =
-                    serde_json::from_str(&text).map_err(|error| EngineError::InvalidInput(format!("submit: {error}")))?;
+                let requests: Vec<TaskRequest> = serde_json::from_str(&text)
+                    .map_err(|error| EngineError::InvalidInput(format!("submit: {error}")))?;
                 engine.submit(requests)
             })
         })??;
@@ -90,10 +90,12 @@ fn wait(ruby: &Ruby, uuid: RString, timeout: Option<f64>) -> Result<bool, Error>
         let uuid = convert::uuid(uuid)?;
         let until = timeout.map(convert::seconds).transpose()?.and_then(|timeout| Instant::now().checked_add(timeout));
         let engine = runtime::engine()?;
+        let stretch = gvl::stretch(ruby);
         let answer = gvl::without(ruby, |interrupt| {
-            let left: Option<Duration> = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match engine.wait(uuid, left, interrupt) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match engine.wait(uuid, Some(left.unwrap_or(stretch).min(stretch)), interrupt) {
                 Err(EngineError::Interrupted) => None,
+                Ok(false) if left.is_none_or(|left| left > stretch) => None,
                 other => Some(other),
             }
         })?;

@@ -29,10 +29,39 @@ macro_rules! keys {
 }
 
 keys!(
-    event_id, task_uuid, step_uuid, correlation_id, parent_correlation_id, trace_id, span_id, traceparent,
-    task_sequence_step, namespace, task_name, step_name, handler, attempt, max_attempts, timeout_seconds,
-    context, dependency_results, config, success, result, error, metadata, class, message, code, field,
-    backtrace, retryable, retry_after, started_at_us, execution_time_ms,
+    event_id,
+    task_uuid,
+    step_uuid,
+    correlation_id,
+    parent_correlation_id,
+    trace_id,
+    span_id,
+    traceparent,
+    dispatched_at_us,
+    task_sequence_step,
+    namespace,
+    task_name,
+    step_name,
+    handler,
+    attempt,
+    max_attempts,
+    timeout_seconds,
+    context,
+    dependency_results,
+    config,
+    success,
+    result,
+    error,
+    metadata,
+    class,
+    message,
+    code,
+    field,
+    backtrace,
+    retryable,
+    retry_after,
+    started_at_us,
+    execution_time_ms,
 );
 
 /// What the Hash has for the key; `None` for nil and for no such key.
@@ -71,7 +100,6 @@ pub fn uuid_string(ruby: &Ruby, uuid: Uuid) -> RString {
 
 /// Seconds from Ruby as a duration; what is negative or not a number is refused.
 pub fn seconds(value: f64) -> Result<Duration, Fault> {
-    Duration::try_from_secs_f64(value).map_err(|_| {
-        EngineError::InvalidInput(format!("{value} is not a number of seconds; use zero or more")).into()
-    })
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| EngineError::InvalidInput(format!("{value} is not a number of seconds; use zero or more")).into())
 }

@@ -26,21 +26,26 @@ fn keys(ruby: &Ruby) -> &'static Keys {
 }
 
 /// The next step event as a Hash; nil when none came within `timeout` seconds; false when the
-/// channel is closed and empty. The GVL is released only when there is nothing to take, and the
-/// event is taken only with the GVL in hand: none is held by a thread that waits for its turn.
+/// channel is closed and empty. The GVL is released only when there is nothing to take and nothing
+/// about to come: a thread that gives it up for a commit's time gets it back behind every handler
+/// that computes, 100 ms later. The event is taken only with the GVL in hand: none is held by a
+/// thread that waits for its turn.
 fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
     guard(ruby, || {
         let engine = runtime::engine()?;
         let channel = engine.channel();
         ruby.thread_check_ints()?;
-        if let Some(event) = channel.try_poll() {
+        if let Some(event) = channel.try_poll().or_else(|| channel.wait_briefly()) {
             return event_hash(ruby, &event);
         }
         let until = Instant::now() + convert::seconds(timeout)?.min(LONGEST_POLL);
+        let stretch = gvl::stretch(ruby);
         loop {
             let came = gvl::without(ruby, |interrupt| {
-                match channel.wait(until.saturating_duration_since(Instant::now()), interrupt) {
+                let left = until.saturating_duration_since(Instant::now());
+                match channel.wait(left.min(stretch), interrupt) {
                     Err(EngineError::Interrupted) => None,
+                    Ok(false) if left > stretch && !channel.is_closed() => None,
                     other => Some(other),
                 }
             })??;
@@ -110,7 +115,7 @@ fn event_hash(ruby: &Ruby, event: &StepEvent) -> Result<Value, Fault> {
     }
     step.put(keys.config, name(&event.config));
 
-    let mut pairs = Pairs::<18>::new(ruby);
+    let mut pairs = Pairs::<20>::new(ruby);
     pairs.put(keys.event_id, convert::uuid_string(ruby, event.event_id));
     pairs.put(keys.task_uuid, convert::uuid_string(ruby, event.task_uuid));
     pairs.put(keys.step_uuid, convert::uuid_string(ruby, event.step_uuid));
@@ -121,6 +126,7 @@ fn event_hash(ruby: &Ruby, event: &StepEvent) -> Result<Value, Fault> {
     pairs.put_some(keys.trace_id, event.trace_id.as_deref());
     pairs.put_some(keys.span_id, event.span_id.as_deref());
     pairs.put_some(keys.traceparent, event.traceparent.as_deref());
+    pairs.put(keys.dispatched_at_us, event.dispatched_at.0);
     pairs.put(keys.task_sequence_step, step.hash()?);
     Ok(pairs.hash()?.as_value())
 }

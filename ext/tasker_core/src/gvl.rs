@@ -5,7 +5,9 @@
 use std::any::Any;
 use std::ffi::c_void;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::Duration;
 
+use magnus::value::ReprValue;
 use magnus::{RString, Ruby};
 use tasker_engine::interrupt::Interrupt;
 
@@ -28,6 +30,18 @@ pub fn without<T: Send>(ruby: &Ruby, mut work: impl FnMut(&Interrupt) -> Option<
         if let Some(answer) = once(&mut work)? {
             return Ok(answer);
         }
+    }
+}
+
+/// The longest a thread should wait in one stretch without the GVL.
+///
+/// Up to Ruby 3.2 a signal's trap wakes the main thread only while some thread sleeps in Ruby itself;
+/// when all of them wait out here, nobody is told. So the main thread looks for itself.
+pub fn stretch(ruby: &Ruby) -> Duration {
+    if ruby.thread_current().equal(ruby.thread_main()).unwrap_or(true) {
+        Duration::from_millis(50)
+    } else {
+        Duration::from_secs(3600)
     }
 }
 

@@ -25,12 +25,13 @@ fn captured_spans(ruby: &Ruby) -> Result<String, Error> {
 }
 
 fn span(span: &SpanRecord<OwnName>) -> Json {
-    let events = span.events.iter().map(|event| {
-        json!({ "name": event.name, "at_us": event.at.0, "attributes": attributes(&event.attributes) })
-    });
-    let links = span.links.iter().map(|(trace_id, span_id)| {
-        json!({ "trace_id": format!("{trace_id:032x}"), "span_id": format!("{span_id:016x}") })
-    });
+    let events = span
+        .events
+        .iter()
+        .map(|event| json!({ "name": event.name, "at_us": event.at.0, "attributes": attributes(&event.attributes) }));
+    let links = span.links.iter().map(
+        |(trace_id, span_id)| json!({ "trace_id": format!("{trace_id:032x}"), "span_id": format!("{span_id:016x}") }),
+    );
     json!({
         "name": span.name,
         "trace_id": format!("{:032x}", span.trace_id),

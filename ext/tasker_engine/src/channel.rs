@@ -145,7 +145,14 @@ struct State {
     completions: Vec<(StepCompletion, Micros)>,
     waiting: usize,
     closed: bool,
+    /// The engine carries completions in a transaction.
+    at_work: bool,
+    /// Handlers finish faster than transactions do.
+    brisk: bool,
 }
+
+/// How long [`Channel::wait_briefly`] waits: a few commits.
+const BRIEFLY: Duration = Duration::from_millis(5);
 
 /// What is in a [`Channel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +221,22 @@ impl Channel {
         }
     }
 
+    /// Waits a moment for events that are about to come: the handlers are brisk, and the engine is at
+    /// work on what they completed. For a handler thread that would have to give up its turn to run
+    /// (Ruby's GVL) to wait longer. Gives at once when nothing is about to come.
+    pub fn wait_briefly(&self) -> Option<StepEvent> {
+        let deadline = Instant::now() + BRIEFLY;
+        let mut state = lock(&self.state);
+        while state.queue.is_empty() && state.brisk && (state.at_work || !state.completions.is_empty()) {
+            let left = time_left(Some(deadline), BRIEFLY)?;
+            state.waiting += 1;
+            state = wait_on(&self.ready, state, left);
+            state.waiting -= 1;
+        }
+        drop(state);
+        self.try_poll()
+    }
+
     /// Takes a completion for the engine. Never blocks: there are no more completions than claims.
     pub fn complete(&self, completion: StepCompletion) {
         let now = self.clock.now();
@@ -271,13 +294,26 @@ impl Channel {
         }
     }
 
-    /// Takes the completions that have arrived, with the moment each did, at most `most`.
+    /// Takes the completions that have arrived, with the moment each did, at most `most`. The engine is
+    /// at work on them until it says that it rests.
     pub(crate) fn take_completions(&self, most: usize) -> Vec<(StepCompletion, Micros)> {
         let mut state = lock(&self.state);
+        state.at_work = !state.completions.is_empty();
         if state.completions.len() <= most {
             std::mem::take(&mut state.completions)
         } else {
             state.completions.drain(..most).collect()
+        }
+    }
+
+    /// The engine has done what followed from the completions it took.
+    pub(crate) fn rest(&self, brisk: bool) {
+        let mut state = lock(&self.state);
+        (state.at_work, state.brisk) = (false, brisk);
+        let idle = state.queue.is_empty() && state.waiting > 0;
+        drop(state);
+        if idle {
+            self.ready.notify_all();
         }
     }
 
@@ -286,6 +322,11 @@ impl Channel {
         let mut state = lock(&self.state);
         let fresh = state.queue.iter().position(|event| event.dispatched_at > before).unwrap_or(state.queue.len());
         state.queue.drain(..fresh).map(|event| event.event_id).collect()
+    }
+
+    /// Whether a handler thread waits for an event.
+    pub(crate) fn has_idle_thread(&self) -> bool {
+        lock(&self.state).waiting > 0
     }
 
     /// When the oldest waiting event entered the channel.

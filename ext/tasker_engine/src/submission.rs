@@ -54,9 +54,12 @@ pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, c
 fn template(request: &TaskRequest, catalogue: &Catalogue, reader: &dyn Reader) -> Result<Stored> {
     let TaskRequest { namespace, name, version, .. } = request;
     let find = || catalogue.find(namespace, name, version.as_deref());
-    if let Some(stored) = find() {
-        return Ok(stored);
+    if catalogue.is_registered(namespace, name) {
+        if let Some(stored) = find() {
+            return Ok(stored);
+        }
     }
+    // Registered elsewhere, and perhaps anew since it was last read.
     reader.read_templates(namespace, name, catalogue)?;
     find().ok_or_else(|| {
         let version = version.as_ref().map(|version| format!(" version {version}")).unwrap_or_default();

@@ -12,6 +12,7 @@ mod engine;
 mod inbox;
 mod lease;
 mod report;
+mod running;
 mod settle;
 mod shared;
 mod trace;

@@ -19,6 +19,7 @@ module TaskerCore
         @settings = settings
         @pid = Process.pid
         @state = :new
+        @now = false
         @lock = Mutex.new
         @stopped = ConditionVariable.new
       end
@@ -78,6 +79,12 @@ module TaskerCore
         true
       end
 
+      # Ends a stop that waits for handlers: everything is handed back at once.
+      def stop_now
+        @now = true
+        Native.stop_worker(0.0)
+      end
+
       private
 
       def setting(name)
@@ -90,12 +97,22 @@ module TaskerCore
       end
 
       def stop_worker(timeout)
-        in_time, = Native.stop_worker(timeout.to_f)
+        in_time = stop_claims(timeout.to_f) && !@now
         # What still runs was handed back; its threads end with their handlers' ensure blocks.
         @poller.stop(in_time ? THREAD_GRACE : 0)
         Native.flush_telemetry(Engine::TELEMETRY_TIMEOUT)
         @signals&.remove
         in_time
+      end
+
+      # In a thread of its own, because traps run on the main thread and would end the waiting. What is raised
+      # into the caller (a Ctrl-C that nobody trapped) does end it: then everything is handed back at once.
+      def stop_claims(timeout)
+        stopper = Thread.new { Native.stop_worker(timeout) }
+        stopper.report_on_exception = false
+        stopper.value.first
+      ensure
+        stopper.kill.join
       end
 
       def wait_stopped
@@ -104,9 +121,7 @@ module TaskerCore
       end
 
       def install_signals(signals)
-        Signals.new(ends_process: signals != :exit) do |now|
-          now ? Native.stop_worker(0.0) : stop
-        end.install
+        Signals.new(ends_process: signals != :exit) { |now| now ? stop_now : stop }.install
       end
     end
   end

@@ -13,6 +13,9 @@ module TaskerCore
       # Seconds; only bounds how long a thread sleeps without a look around, an event wakes it at once.
       POLL_SECONDS = 30.0
 
+      # Seconds for the ensure blocks of handlers that are killed.
+      KILL_SECONDS = 1.0
+
       # @param concurrency [Integer] threads
       # @param subscriber [#call] gets each event
       # @param bridge [EventBridge]
@@ -32,14 +35,14 @@ module TaskerCore
       end
 
       # Waits for threads that leave by themselves once the channel is closed, then kills what is left.
-      # @param grace [Numeric] seconds to wait before the kill, and after it
+      # @param grace [Numeric] seconds to wait before the kill
       # @return [Boolean] whether no thread had to be killed
       def stop(grace)
         @lock.synchronize { @stopping = true }
         return true if join(grace)
 
         alive.each(&:kill)
-        join(grace)
+        join(KILL_SECONDS)
         false
       end
 

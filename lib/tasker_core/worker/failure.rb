@@ -67,8 +67,8 @@ module TaskerCore
         def retry_after(exception)
           return unless exception.is_a?(RetryableError) && exception.retry_after
 
-          seconds = Float(exception.retry_after, exception: false)
-          seconds if seconds&.finite? && seconds >= 0
+          seconds = Float(exception.retry_after, exception: false) || -1.0
+          seconds if seconds.finite? && seconds >= 0
         end
       end
     end

@@ -27,14 +27,14 @@ module TaskerCore
         self
       end
 
-      # Puts the earlier traps back. The last call of the thread's own when a signal came.
+      # Puts the earlier traps back; the thread ends by itself. Waits for nobody: whoever stops the worker
+      # because of a signal is waited for by that thread.
       def remove
         return unless @previous && @pid == Process.pid
 
         @previous.each { |name, previous| Signal.trap(name, previous || "SYSTEM_DEFAULT") }
         @previous = nil
         @writer.close
-        @thread.join unless @thread == Thread.current
       end
 
       private

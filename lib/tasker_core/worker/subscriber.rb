@@ -23,13 +23,11 @@ module TaskerCore
         step = event[:task_sequence_step]
         result = failure = nil
         started_at = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
-        started = finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+        started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
+        finished = nil
         begin
-          handler = @registry.resolve(step.handler)
           log_input(step) if payloads?
-          started_at = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
-          started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
-          value = run(handler, step)
+          value = run(@registry.resolve(step.handler), step)
           finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
           result = result_text(value)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not take the worker down
@@ -37,7 +35,7 @@ module TaskerCore
         ensure
           # Neither: the thread is being killed, or the handler jumped out.
           failure ||= killed(step) unless result
-          finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond) if finished == started
+          finished ||= Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
           settle(event, result, failure, started_at, finished - started)
         end
       end

@@ -36,7 +36,8 @@ RSpec.describe TaskerCore::Client do
     expect { submit(delay: 3) }.to raise_error(TaskerCore::InvalidInputError, /delay; there are namespace, version/)
     expect { submit([1]) }.to raise_error(TaskerCore::InvalidInputError, /must be a Hash, not Array/)
     expect { submit(run_at: "tomorrow") }.to raise_error(TaskerCore::InvalidInputError, /run_at is a Time/)
-    expect { submit({ order_id: Float::NAN }) }.to raise_error(TaskerCore::InvalidInputError, /context\[:order_id\] is NaN/)
+    expect { submit({ order_id: Float::NAN }) }
+      .to raise_error(TaskerCore::InvalidInputError, /context\[:order_id\] is NaN/)
   end
 
   it "says which template there is none of" do
@@ -49,13 +50,16 @@ RSpec.describe TaskerCore::Client do
   end
 
   it "submits batches, in order" do
-    tasks = TaskerCore.submit_all(Array.new(50) { |i| { name: "order", namespace: "orders", context: { order_id: i } } })
+    requests = Array.new(50) { |i| { name: "order", namespace: "orders", context: { order_id: i } } }
+    tasks = TaskerCore.submit_all(requests)
     expect(tasks.map { |task| task.context[:order_id] }).to eq((0...50).to_a)
     expect(TaskerCore.submit_all([])).to eq([])
   end
 
   it "says which of a batch were refused, and keeps the others" do
-    requests = [{ order_id: 1 }, {}].map { |context| { "name" => "order", "namespace" => "orders", "context" => context } }
+    requests = [{ order_id: 1 }, {}].map do |context|
+      { "name" => "order", "namespace" => "orders", "context" => context }
+    end
     expect { TaskerCore.submit_all(requests) }.to raise_error(TaskerCore::BatchError, /1 of 2/) { |error|
       expect(error.results).to match([TaskerCore::Task, TaskerCore::SchemaViolationError])
       expect(error.results.first.state).not_to be_nil

@@ -4,7 +4,8 @@ RSpec.describe TaskerCore::Configuration do
   subject(:configuration) { described_class.new({}) }
 
   it "works with no setting at all" do
-    expect(configuration).to have_attributes(database: "storage/tasker.sqlite3", concurrency: 10, shutdown_timeout: 25.0)
+    expect(configuration)
+      .to have_attributes(database: "storage/tasker.sqlite3", concurrency: 10, shutdown_timeout: 25.0)
   end
 
   it "takes the database from TASKER_DATABASE, then from a DATABASE_URL that is ours" do
@@ -30,7 +31,8 @@ RSpec.describe TaskerCore::Configuration do
 
   it "refuses changes while the engine is open" do
     configuration.in_use = true
-    expect { configuration.database = "x" }.to raise_error(TaskerCore::ConfigurationError, /before the first submission/)
+    expect { configuration.database = "x" }
+      .to raise_error(TaskerCore::ConfigurationError, /before the first submission/)
     configuration.in_use = false
     expect { configuration.database = "x" }.to change(configuration, :database).to("x")
   end

@@ -18,8 +18,8 @@ RSpec.describe "lib/tasker_core/native.rb" do
       FileUtils.cp_r(lib, folder)
       extension = RbConfig::CONFIG["DLEXT"]
       FileUtils.mv("#{folder}/lib/tasker_core/tasker_core.#{extension}", "#{folder}/lib/tasker_core.#{extension}")
-      output, errors, = ruby("$LOAD_PATH.unshift #{"#{folder}/lib".dump}; require 'tasker_core'; print TaskerCore::Native",
-                             prelude: "")
+      output, errors, = ruby("print TaskerCore::Native",
+                             prelude: "$LOAD_PATH.unshift #{"#{folder}/lib".dump}; require 'tasker_core'\n")
       expect([output, errors]).to eq(["TaskerCore::Native", ""])
     end
   end

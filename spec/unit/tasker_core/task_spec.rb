@@ -44,6 +44,7 @@ RSpec.describe TaskerCore::Task do
 
   it "refuses a resolution that JSON cannot say" do
     task = TaskerCore.submit(one_step { 1 })
-    expect { task.resolve(:only, result: Object.new) }.to raise_error(TaskerCore::InvalidInputError, /instance of Object/)
+    expect { task.resolve(:only, result: Object.new) }
+      .to raise_error(TaskerCore::InvalidInputError, /instance of Object/)
   end
 end

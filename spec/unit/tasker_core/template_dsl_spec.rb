@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 RSpec.describe TaskerCore::TemplateDsl do
-  FetchCart = Class.new(TaskerCore::StepHandler)
+  before { stub_const("FetchCart", Class.new(TaskerCore::StepHandler)) }
 
   it "makes the document a YAML file makes" do
     document = described_class.document("order", namespace: :orders) do

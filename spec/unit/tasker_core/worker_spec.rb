@@ -38,6 +38,7 @@ RSpec.describe TaskerCore::Worker do
     threads = Thread.list
     described_class.start(concurrency: 3, signals: true)
     described_class.stop
+    wait_until("the last thread to end") { (Thread.list - threads).empty? }
     expect(Thread.list - threads).to eq([])
   end
 

@@ -34,7 +34,8 @@ pub fn claim(graph: &mut Graph, position: usize, lease: &Lease, clock: &Clock) -
 }
 
 /// Gives a claim back. An attempt that never started is not counted; one that did stays counted,
-/// and its result, should it still come, will be refused.
+/// and its result, should it still come, will be refused. A stop never costs a step its last attempt:
+/// then `max_attempts` grows by the one that was cut short.
 pub fn hand_back(graph: &mut Graph, position: usize, started: bool, clock: &Clock) -> Result<()> {
     let now = clock.now();
     let step = &graph.steps[position];
@@ -48,7 +49,11 @@ pub fn hand_back(graph: &mut Graph, position: usize, started: bool, clock: &Cloc
         transition.ended = Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None }));
     }
     let step = &mut graph.steps[position];
-    step.attempts = if started { attempt } else { attempt.saturating_sub(1) };
+    if started {
+        step.max_attempts = step.max_attempts.max(attempt.saturating_add(1));
+    } else {
+        step.attempts = attempt.saturating_sub(1);
+    }
     release(step);
     Ok(())
 }

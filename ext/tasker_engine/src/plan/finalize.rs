@@ -34,7 +34,7 @@ pub fn cancel(graph: &mut Graph, clock: &Clock) -> Result<()> {
     }
     for position in 0..graph.steps.len() {
         let step = &graph.steps[position];
-        if !step.state.may_become(StepState::Cancelled) || step.state == StepState::Error {
+        if !step.state.may_become(StepState::Cancelled) {
             continue;
         }
         let running = (step.state == StepState::InProgress).then(|| (step.attempts, step.worker_id.clone()));

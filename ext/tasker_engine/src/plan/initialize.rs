@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::discover::{discover, enqueue};
+use super::evaluate::evaluate;
 use crate::clock::{Clock, Micros};
 use crate::error::Result;
 use crate::graph::Graph;
@@ -83,10 +84,15 @@ fn pending(max_attempts: u32, now: Micros) -> Step {
     }
 }
 
-/// Starts a pending task whose time has come: its first steps are enqueued.
+/// Starts a pending task whose time has come: its first steps are enqueued. One whose steps were all
+/// resolved before it began ends here.
 pub fn initialize(graph: &mut Graph, clock: &Clock) -> Result<()> {
     let began = clock.now();
     graph.move_task(TaskState::Initializing, began, began, graph.steps.len())?;
     let ready = discover(graph);
-    enqueue(graph, &ready, began, clock)
+    enqueue(graph, &ready, began, clock)?;
+    if ready.is_empty() {
+        evaluate(graph, clock.now(), 0, clock)?;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use crate::state::{StepState, TaskState};
 /// Enqueues a failed step again with a fresh budget of attempts; the attempts it had stay counted.
 pub fn rerun_step(graph: &mut Graph, position: usize, clock: &Clock) -> Result<()> {
     let began = clock.now();
+    refuse_when_over(graph, "run again")?;
     let name = &graph.task.template.steps[position].name;
     if graph.steps[position].state != StepState::Error {
         return Err(Error::IllegalTransition(format!(
@@ -37,12 +38,7 @@ pub fn rerun_step(graph: &mut Graph, position: usize, clock: &Clock) -> Result<(
 /// Declares a step done with the given result; the steps that depend on it go on.
 pub fn resolve_step(graph: &mut Graph, position: usize, result: Arc<str>, clock: &Clock) -> Result<()> {
     let began = clock.now();
-    if graph.task.state.is_final() && graph.task.state != TaskState::Error {
-        return Err(Error::IllegalTransition(format!(
-            "task {} is {}; a step of it can no longer be resolved",
-            graph.task.task_uuid, graph.task.state
-        )));
-    }
+    refuse_when_over(graph, "resolved")?;
     let step = &graph.steps[position];
     let running = (step.state == StepState::InProgress).then(|| (step.attempts, step.worker_id.clone()));
     let (span_id, claimed_at) = (step.span_id, step.state_since);
@@ -64,4 +60,16 @@ pub fn resolve_step(graph: &mut Graph, position: usize, result: Arc<str>, clock:
 pub fn resolve_task(graph: &mut Graph, clock: &Clock) -> Result<()> {
     let began = clock.now();
     graph.move_task(TaskState::ResolvedManually, began, clock.now(), 0)
+}
+
+/// A failed task can still go on; one that is over in any other way cannot.
+fn refuse_when_over(graph: &Graph, what: &str) -> Result<()> {
+    let state = graph.task.state;
+    if !state.is_final() || state == TaskState::Error {
+        return Ok(());
+    }
+    Err(Error::IllegalTransition(format!(
+        "task {} is {state}; a step of it can no longer be {what}",
+        graph.task.task_uuid
+    )))
 }

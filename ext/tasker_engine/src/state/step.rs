@@ -14,7 +14,7 @@ super::state_machine! {
         /// Done, with a result.
         Complete = "complete" => [],
         /// Failed for good. An operator may re-run or resolve it.
-        Error = "error" => [Enqueued, Cancelled, ResolvedManually],
+        Error = "error" => [Enqueued, ResolvedManually],
         /// Stopped on request.
         Cancelled = "cancelled" => [],
         /// An operator declared it done, perhaps with a result.

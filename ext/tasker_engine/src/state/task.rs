@@ -6,9 +6,9 @@ super::state_machine! {
         /// Submitted; its `run_at` has not come yet.
         Pending = "pending" => [Initializing, Cancelled],
         /// Its steps are being made.
-        Initializing = "initializing" => [EnqueuingSteps, Cancelled],
+        Initializing = "initializing" => [EnqueuingSteps],
         /// Steps that may run are being enqueued.
-        EnqueuingSteps = "enqueuing_steps" => [StepsInProcess, Cancelled],
+        EnqueuingSteps = "enqueuing_steps" => [StepsInProcess],
         /// Steps are enqueued or run.
         StepsInProcess = "steps_in_process" => [EvaluatingResults, Cancelled],
         /// A step settled; what follows is being decided.
@@ -25,7 +25,7 @@ super::state_machine! {
         /// Every step is complete.
         Complete = "complete" => [],
         /// A step failed for good. An operator may re-run it or resolve it.
-        Error = "error" => [EnqueuingSteps, EvaluatingResults, Cancelled, ResolvedManually],
+        Error = "error" => [EnqueuingSteps, EvaluatingResults, ResolvedManually],
         /// Stopped on request.
         Cancelled = "cancelled" => [],
         /// An operator declared it done.

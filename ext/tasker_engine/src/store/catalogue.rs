@@ -1,7 +1,7 @@
 //! Owns: the templates this process knows, by number and by name. Shared by the store, which needs
 //! them to load graphs, and by submission, which needs them to check requests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use crate::interrupt::lock;
@@ -16,10 +16,24 @@ pub struct Stored {
     pub template: Arc<Template>,
 }
 
+/// The templates of one name, the latest last: first those read from the store, by number, then those
+/// registered in this process, by when they were.
+#[derive(Default)]
+struct Versions {
+    read: BTreeMap<i64, Arc<Template>>,
+    registered: Vec<Stored>,
+}
+
 #[derive(Default)]
 struct Known {
     by_id: HashMap<i64, Arc<Template>>,
-    by_name: HashMap<(Arc<str>, Arc<str>), Vec<Stored>>,
+    by_name: HashMap<(Arc<str>, Arc<str>), Versions>,
+}
+
+impl Known {
+    fn versions(&mut self, template: &Template) -> &mut Versions {
+        self.by_name.entry((Arc::clone(&template.namespace), Arc::clone(&template.name))).or_default()
+    }
 }
 
 /// Every template this process has registered or read.
@@ -27,14 +41,28 @@ struct Known {
 pub struct Catalogue(Mutex<Known>);
 
 impl Catalogue {
-    /// Adds a template. The one added last is its name's latest.
+    /// Adds a template that this process registers. The one registered last is its name's latest.
     pub fn add(&self, id: i64, template: Arc<Template>) {
         let mut known = lock(&self.0);
         known.by_id.insert(id, Arc::clone(&template));
-        let key = (Arc::clone(&template.namespace), Arc::clone(&template.name));
-        let versions = known.by_name.entry(key).or_default();
-        versions.retain(|stored| stored.id != id);
-        versions.push(Stored { id, template });
+        let versions = known.versions(&template);
+        versions.registered.retain(|stored| stored.id != id);
+        versions.registered.push(Stored { id, template });
+    }
+
+    /// Adds a template that was found in the store. It is never later than one registered here: an old
+    /// task that is carried out does not bring its version back.
+    pub fn add_read(&self, id: i64, template: Arc<Template>) {
+        let mut known = lock(&self.0);
+        known.by_id.insert(id, Arc::clone(&template));
+        known.versions(&template).read.insert(id, template);
+    }
+
+    /// Whether this process has registered a template of that name itself.
+    pub fn is_registered(&self, namespace: &str, name: &str) -> bool {
+        let known = lock(&self.0);
+        let versions = known.by_name.get(&(Arc::from(namespace), Arc::from(name)));
+        versions.is_some_and(|versions| !versions.registered.is_empty())
     }
 
     /// The template of that number.
@@ -46,7 +74,9 @@ impl Catalogue {
     pub fn find(&self, namespace: &str, name: &str, version: Option<&str>) -> Option<Stored> {
         let known = lock(&self.0);
         let versions = known.by_name.get(&(Arc::from(namespace), Arc::from(name)))?;
-        versions.iter().rev().find(|stored| version.is_none_or(|version| *stored.template.version == *version)).cloned()
+        let read = versions.read.iter().map(|(&id, template)| Stored { id, template: Arc::clone(template) });
+        let mut latest_first = versions.registered.iter().rev().cloned().chain(read.rev());
+        latest_first.find(|stored| version.is_none_or(|version| *stored.template.version == *version))
     }
 
     /// `namespace/name` of every template, sorted, for error messages.

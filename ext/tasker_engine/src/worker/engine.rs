@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::claim::Ahead;
 use super::inbox::{Inbox, Reply, Request, Work};
 use super::lease;
+use super::running::Running;
 use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
 use super::transact::{transact, Batch, Outcome};
 use super::{dispatch, report};
 use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
-use crate::config::WorkerConfig;
 use crate::error::{Error, Result};
-use crate::plan::{Lease, Verdict};
+use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Held, Store, WorkerProcess};
+use crate::store::{Held, Store};
 
 /// Requests and completions one transaction takes at most.
 const REQUESTS: usize = 64;
@@ -27,16 +27,6 @@ const UNSTARTED: Duration = Duration::from_secs(2);
 const RECOVERY: Duration = Duration::from_secs(5);
 /// How long a thread with nothing to expect sleeps.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// A worker that runs in this engine.
-struct Worker {
-    config: WorkerConfig,
-    process: WorkerProcess,
-    lease: Lease,
-    draining: bool,
-    renew_at: Micros,
-    recover_at: Micros,
-}
 
 /// What one transaction is made from, kept until it is known to be durable.
 #[derive(Default)]
@@ -54,7 +44,7 @@ pub(crate) struct EngineThread {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
-    worker: Option<Worker>,
+    worker: Option<Running>,
     in_flights: InFlights,
     ahead: Ahead,
     /// What a transaction that failed leaves to the next one.
@@ -112,8 +102,15 @@ impl EngineThread {
                     Counters::add(&self.shared.counters.transactions, 1);
                     self.follow_up(gathered, outcome, began);
                 }
-                Err(error) => self.keep(&mut gathered, error),
+                Err(error) => {
+                    self.keep(&mut gathered, error);
+                    // Nobody waits for a database that is gone; what has not been settled runs again.
+                    if self.inbox.is_closed() {
+                        break;
+                    }
+                }
             }
+            self.channel.rest(self.ahead.steps() > 0);
         }
         self.shared.publish(WorkerStatus::default());
     }
@@ -130,7 +127,7 @@ impl EngineThread {
         for request in &gathered.requests {
             match &request.work {
                 Work::StartWorker(config) => {
-                    let worker = start(config.clone(), now);
+                    let worker = Running::start(config.clone(), now);
                     gathered.batch.register = Some(worker.process.clone());
                     self.worker = Some(worker);
                     self.channel.open();
@@ -162,6 +159,7 @@ impl EngineThread {
             return;
         };
         let worker_id = &worker.lease.worker_id;
+        worker.crowded &= completions.is_empty() && !self.channel.has_idle_thread();
         for (completion, received_at) in completions {
             if let Some(ms) = completion.execution_time_ms {
                 self.ahead.observe_handler(ms);
@@ -177,6 +175,7 @@ impl EngineThread {
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
         for event_id in self.channel.take_unstarted(now.before(patience)) {
+            worker.crowded = true;
             gathered.batch.hand_back.extend(self.in_flights.remove(&event_id).map(|claim| (claim.held, false)));
         }
         if worker.renew_at <= now {
@@ -185,7 +184,7 @@ impl EngineThread {
         }
         if worker.recover_at <= now {
             worker.recover_at = now.after(RECOVERY);
-            gathered.batch.forget.extend(dead_workers(self.store.as_mut(), &worker.process));
+            gathered.batch.forget.extend(lease::dead_workers(self.store.as_mut(), &worker.process));
             self.look_due = true;
         }
         if self.store.changed_elsewhere().unwrap_or(true) {
@@ -199,13 +198,17 @@ impl EngineThread {
     fn permit(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
         batch.worker = Some((worker.lease.clone(), worker.config.namespaces.clone()));
-        if worker.draining {
+        if worker.draining || self.inbox.is_closed() {
             return;
         }
         let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
         let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
         let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
-        batch.claim = (permits > 0 && may_find).then_some(permits);
+        let room = permits > 0 && !worker.crowded;
+        batch.claim = (room && may_find).then_some(permits);
+        // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
+        // when the handler of a cancelled step is done.
+        self.backlog = may_find;
     }
 
     /// Does what follows from a durable transaction.
@@ -226,7 +229,11 @@ impl EngineThread {
         }
         self.revoke_ended(&outcome);
         self.dispatch(&mut outcome, now);
-        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), gathered.batch.hand_back.len());
+        let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
+        // Before the answers: who has one may look, or flush the spans, at once.
+        report::report(&outcome.graphs, &self.shared.counters);
+        self.publish();
+        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if gathered.batch.look_due {
             self.next_due = outcome.next_due;
@@ -236,12 +243,10 @@ impl EngineThread {
         if gathered.batch.claim.is_some() {
             self.backlog = outcome.backlog;
         }
-        self.publish();
         if let Some(worker) = &self.worker {
             let arrived = self.channel.depth().completions;
             self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
         }
-        report::report(&outcome.graphs, &self.shared.counters);
     }
 
     /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here.
@@ -274,17 +279,25 @@ impl EngineThread {
         self.channel.dispatch(events);
     }
 
+    /// How many claims the worker has given back since it drains; forgets the worker when it stops.
+    fn given_back(&mut self, requests: &[Request], now: usize) -> usize {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.draining) else { return 0 };
+        worker.given_back += now;
+        let given_back = worker.given_back;
+        if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
+            self.worker = None;
+            self.ahead = Ahead::default();
+        }
+        given_back
+    }
+
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, handed_back: usize) {
         for (request, reply) in requests.into_iter().zip(replies) {
             if let Ok(Reply::Submitted(tasks)) = &reply {
                 Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
             }
             let reply = match (&request.work, reply) {
-                (Work::StopWorker, Ok(_)) => {
-                    self.worker = None;
-                    self.ahead = Ahead::default();
-                    Ok(Reply::HandedBack(handed_back))
-                }
+                (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(handed_back)),
                 (_, reply) => reply,
             };
             // The caller may have gone; what it asked for is done all the same.
@@ -314,7 +327,10 @@ impl EngineThread {
                 "Transaction failed; finished steps are kept and tried again"
             );
         }
-        let message = error.to_string();
+        let message = match &error {
+            Error::Store(message) => message.clone(),
+            other => other.to_string(),
+        };
         for request in gathered.requests.drain(..) {
             if matches!(request.work, Work::StartWorker(_)) {
                 self.worker = None;
@@ -338,7 +354,9 @@ impl EngineThread {
         };
         self.look_due |= gathered.batch.look_due;
         self.backlog = true;
-        self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        if !self.inbox.is_closed() {
+            self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        }
     }
 
     /// Gives up every claim of a worker that stops.
@@ -377,20 +395,4 @@ impl EngineThread {
 
 fn ended(graph: &crate::graph::Graph) -> bool {
     graph.task.state.is_final() && graph.is_changed()
-}
-
-fn start(config: WorkerConfig, now: Micros) -> Worker {
-    let process = lease::this_process(now);
-    let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
-    Worker { config, process, lease, draining: false, renew_at: now, recover_at: now }
-}
-
-fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {
-    if me.host.is_empty() {
-        return Vec::new();
-    }
-    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
-    let workers = listed.unwrap_or_default();
-    let dead = workers.into_iter().filter(|worker| worker.worker_id != me.worker_id && lease::is_dead(worker));
-    dead.map(|worker| worker.worker_id.to_string()).collect()
 }

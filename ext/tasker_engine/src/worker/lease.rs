@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ids;
-use crate::store::WorkerProcess;
+use crate::store::{Store, WorkerProcess};
 
 /// This process as a worker.
 pub(super) fn this_process(now: crate::clock::Micros) -> WorkerProcess {
@@ -25,8 +25,19 @@ pub(super) fn host() -> String {
     }
 }
 
+/// Workers of this machine whose process is gone.
+pub(super) fn dead_workers(store: &mut dyn Store, me: &WorkerProcess) -> Vec<String> {
+    if me.host.is_empty() {
+        return Vec::new();
+    }
+    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
+    let workers = listed.unwrap_or_default();
+    let dead = workers.into_iter().filter(|worker| worker.worker_id != me.worker_id && is_dead(worker));
+    dead.map(|worker| worker.worker_id.to_string()).collect()
+}
+
 /// Whether the worker's process is gone.
-pub(super) fn is_dead(worker: &WorkerProcess) -> bool {
+fn is_dead(worker: &WorkerProcess) -> bool {
     !worker.process_started.is_empty() && started(worker.pid).as_ref() != Some(&worker.process_started)
 }
 

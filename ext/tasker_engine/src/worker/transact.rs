@@ -3,6 +3,7 @@
 //! the caller's, after the commit.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use crate::graph::Graph;
 use crate::plan::{self, Lease, NewTask, Settlement, Verdict};
 use crate::store::catalogue::Catalogue;
 use crate::store::{Held, Store, Transaction, WorkerProcess};
+use crate::template::Template;
 
 /// How much of each kind one transaction looks at.
 const DUE_LIMIT: usize = 500;
@@ -65,6 +67,8 @@ pub(super) struct Outcome {
     pub(super) verdicts: Vec<Verdict>,
     /// Steps claimed.
     pub(super) claimed: Vec<Claimed>,
+    /// How many claims were given back: those that were still this worker's.
+    pub(super) handed_back: usize,
     /// Claims that turned out to be somebody else's.
     pub(super) lost: Vec<Held>,
     /// Whether there may be more to claim.
@@ -78,7 +82,13 @@ pub(super) struct Outcome {
 /// Carries `batch` in one transaction.
 pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Batch, clock: &Clock) -> Result<Outcome> {
     let mut transaction = store.begin()?;
-    let mut work = Working { transaction: transaction.as_mut(), loaded: Vec::new(), index: HashMap::new(), clock };
+    let mut work = Working {
+        transaction: transaction.as_mut(),
+        loaded: Vec::new(),
+        index: HashMap::new(),
+        templates: Vec::new(),
+        clock,
+    };
     let mut outcome = Outcome::default();
 
     if let Some(worker) = &batch.register {
@@ -95,10 +105,10 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
         outcome.verdicts.push(work.settle(*task_id, settlement.clone())?);
     }
     for (held, started) in &batch.hand_back {
-        work.hand_back(*held, *started)?;
+        outcome.handed_back += usize::from(work.hand_back(*held, *started)?);
     }
     for request in &batch.work {
-        let reply = work.carry_out(request, catalogue);
+        let reply = work.carry_out(request);
         match reply {
             Err(error @ (Error::Store(_) | Error::Internal(_))) => return Err(error),
             reply => outcome.replies.push(reply),
@@ -113,12 +123,16 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
         outcome.claimed = claimed;
         outcome.backlog = backlog;
     }
+    let templates = work.templates;
     let mut graphs: Vec<Graph> = work.loaded.into_iter().map(|loaded| loaded.graph).collect();
     transaction.apply(&mut graphs)?;
     if batch.look_due {
         outcome.next_due = transaction.next_due()?;
     }
     transaction.commit()?;
+    for (id, template) in templates {
+        catalogue.add(id, template);
+    }
     outcome.graphs = graphs;
     Ok(outcome)
 }
@@ -130,11 +144,12 @@ struct Loaded {
     settled: usize,
 }
 
-/// The graphs a transaction works on.
+/// What a transaction works on.
 pub(super) struct Working<'t> {
     pub(super) transaction: &'t mut (dyn Transaction + 't),
     loaded: Vec<Loaded>,
     index: HashMap<i64, usize>,
+    templates: Vec<(i64, Arc<Template>)>,
     pub(super) clock: &'t Clock,
 }
 
@@ -178,7 +193,7 @@ impl Working<'_> {
         Ok(verdict)
     }
 
-    fn hand_back(&mut self, held: Held, started: bool) -> Result<()> {
+    fn hand_back(&mut self, held: Held, started: bool) -> Result<bool> {
         let at = self.load(held.task_id)?;
         let graph = &mut self.loaded[at].graph;
         let current = graph
@@ -188,7 +203,7 @@ impl Working<'_> {
         if current {
             plan::hand_back(graph, held.position, started, self.clock)?;
         }
-        Ok(())
+        Ok(current)
     }
 
     fn evaluate(&mut self) -> Result<()> {
@@ -237,14 +252,14 @@ impl Working<'_> {
         Ok(due.tasks.len() + due.retries.len() + due.leases.len() >= DUE_LIMIT)
     }
 
-    fn carry_out(&mut self, work: &Work, catalogue: &Catalogue) -> Result<Reply> {
+    fn carry_out(&mut self, work: &Work) -> Result<Reply> {
         match work {
             Work::Submit(tasks) => {
                 tasks.iter().map(|new| self.submit(new)).collect::<Result<_>>().map(Reply::Submitted)
             }
             Work::KeepTemplate(template) => {
                 let id = self.transaction.keep_template(template, self.clock.now())?;
-                catalogue.add(id, template.clone());
+                self.templates.push((id, Arc::clone(template)));
                 Ok(Reply::Done)
             }
             Work::Cancel(task) => self.operate(*task, plan::cancel),

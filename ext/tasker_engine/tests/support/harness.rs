@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::channel::{Channel, StepCompletion, StepError, StepEvent};
@@ -98,7 +98,7 @@ impl Handlers {
         let handler = Arc::new(handler);
         let run = || {
             let (channel, handler) = (Arc::clone(&channel), Arc::clone(&handler));
-            std::thread::spawn(move || run(&channel, &*handler))
+            std::thread::spawn(move || handle(&channel, &*handler))
         };
         Handlers { threads: (0..threads).map(|_| run()).collect(), channel: channel.clone() }
     }
@@ -111,7 +111,7 @@ impl Handlers {
     }
 }
 
-fn run(channel: &Arc<Channel>, handler: &dyn Fn(&StepEvent) -> Outcome) {
+fn handle(channel: &Arc<Channel>, handler: &dyn Fn(&StepEvent) -> Outcome) {
     loop {
         while let Some(event) = channel.try_poll() {
             let started_at = Clock::System.now();
@@ -142,6 +142,91 @@ pub fn completion(
     }
 }
 
+/// A clock that stands still, at the present.
+pub fn manual() -> Clock {
+    Clock::manual(Clock::System.now())
+}
+
+/// An engine with a worker, and no handler threads: the test takes the events itself.
+pub fn working(database: &str, clock: Clock, concurrency: usize, yaml: &str) -> Arc<Engine> {
+    let engine = Engine::open_with(&config(database), clock).unwrap();
+    register(&engine, yaml);
+    engine.start_worker(worker(concurrency)).unwrap();
+    engine
+}
+
+/// Returns when the engine has dealt with everything that came before: completions, cancellations,
+/// time that has passed. What could be claimed then is claimed, and in the channel.
+pub fn settled(engine: &Engine) {
+    register(engine, "{name: barrier, namespace: harness, steps: [{name: only, handler: noop}]}");
+}
+
+/// Returns when there is certainly no event for a handler thread.
+pub fn no_event(engine: &Engine) {
+    settled(engine);
+    let event = engine.channel().try_poll();
+    assert!(event.is_none(), "unexpected: {event:?}");
+}
+
+/// Hands a result in, as a handler thread would.
+pub fn succeed(engine: &Engine, event: &StepEvent, result: &str) {
+    engine.channel().complete(completion(event, Ok(result.into()), a_second(event)));
+}
+
+/// Hands an error in, as a handler thread would.
+pub fn fail(engine: &Engine, event: &StepEvent, error: StepError) {
+    engine.channel().complete(completion(event, Err(error), a_second(event)));
+}
+
+/// Lets the worker see one slow handler: from then on it claims no more than its concurrency.
+pub fn unhurried(engine: &Engine) {
+    register(engine, SINGLE);
+    submit(engine, "single");
+    run(engine, "only", "1");
+    settled(engine);
+    settled(engine);
+}
+
+/// The run of a handler so slow that its worker claims nothing ahead.
+fn a_second(event: &StepEvent) -> Option<(tasker_engine::clock::Micros, f64)> {
+    Some((event.dispatched_at, 1000.0))
+}
+
+/// Takes the next event, which must be of that step, and hands in a result.
+pub fn run(engine: &Engine, step: &str, result: &str) {
+    let event = next_event(engine);
+    assert_eq!(&*event.step_name, step);
+    succeed(engine, &event, result);
+}
+
+pub fn total(engine: &Engine, name: &str) -> u64 {
+    engine.status()["totals"][name].as_u64().unwrap()
+}
+
+/// Looks until `condition` holds.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// The task's moves, or a step's: `pending>enqueued …`.
+pub fn moves(engine: &Engine, task_uuid: Uuid, step: Option<&str>) -> String {
+    let all = engine.transitions(task_uuid).unwrap();
+    let of = all.iter().filter(|t| t.step.as_deref() == step);
+    of.fold("pending".to_owned(), |told, t| {
+        assert!(told.ends_with(&t.from_state), "{told} is followed by {} > {}", t.from_state, t.to_state);
+        format!("{told} {}", t.to_state)
+    })
+}
+
+pub fn result_of(task: &TaskView, step: &str) -> String {
+    let step = task.steps.iter().find(|found| found.name == step).unwrap();
+    step.result.as_ref().unwrap_or_else(|| panic!("no result: {step:?}")).get().to_owned()
+}
+
 /// Waits for the next event, as a handler thread would.
 pub fn next_event(engine: &Engine) -> StepEvent {
     loop {
@@ -163,4 +248,21 @@ steps:
   - {name: two, handler: noop, dependencies: [one]}
   - {name: three, handler: noop, dependencies: [two]}
   - {name: four, handler: noop, dependencies: [three]}
+";
+
+/// Two free steps, and one that needs both.
+pub const DIAMOND: &str = "
+name: diamond
+steps:
+  - {name: top, handler: noop}
+  - {name: left, handler: noop, dependencies: [top]}
+  - {name: right, handler: noop, dependencies: [top]}
+  - {name: bottom, handler: noop, dependencies: [right, left]}
+";
+
+/// One step that is tried once.
+pub const SINGLE: &str = "
+name: single
+steps:
+  - {name: only, handler: noop, retry: {max_attempts: 1}}
 ";

@@ -14,7 +14,7 @@ RSpec.describe TaskerCore::Worker::Bootstrap do
     task = TaskerCore.submit(name)
     inside.pop
     stopping = Thread.new { TaskerCore::Worker.stop(timeout: 20) }
-    wait_until("the stop to begin") { stopping.status == "sleep" }
+    wait_until("the stop to begin") { stopping.stop? }
     gate << 42
     expect(stopping.value).to be(true)
     expect(task.result).to eq(only: 42)

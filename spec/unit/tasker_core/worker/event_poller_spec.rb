@@ -29,7 +29,7 @@ RSpec.describe TaskerCore::Worker::EventPoller do
     name = one_step { 1 }
     TaskerCore::Worker.start(concurrency: 1)
     idle = wait_until("a thread that waits") do
-      Thread.list.find { |thread| thread.name == "tasker-handler-0" && thread.status == "sleep" }
+      Thread.list.find { |thread| thread.name == "tasker-handler-0" && thread.stop? }
     end
     idle.raise(IOError, "nobody asked")
     expect(run_task(name)).to be_complete

@@ -10,6 +10,7 @@ RSpec.describe TaskerCore::Worker::Signals do
   end
 
   attr_reader :caught
+
   let(:stops) { Queue.new }
 
   it "stops on the first signal, and calls the trap that was there" do

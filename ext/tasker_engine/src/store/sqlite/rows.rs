@@ -92,7 +92,7 @@ pub(super) fn template(connection: &Connection, catalogue: &Catalogue, id: i64) 
     let mut statement = connection.prepare_cached("SELECT document FROM templates WHERE id = ?1")?;
     let document: String = statement.query_row([id], |row| row.get(0))?;
     let template = Arc::new(Template::from_json(&format!("stored template {id}"), &document)?);
-    catalogue.add(id, Arc::clone(&template));
+    catalogue.add_read(id, Arc::clone(&template));
     Ok(template)
 }
 

@@ -131,6 +131,10 @@ impl Transaction for SqliteTransaction<'_> {
                 found.push(Candidate { priority: row.get(0)?, task_id: row.get(1)?, position });
             }
         }
+        if namespaces.len() > 1 {
+            found.sort_by_key(|found| (std::cmp::Reverse(found.priority), found.task_id, found.position));
+            found.truncate(limit);
+        }
         Ok(found)
     }
 

@@ -155,7 +155,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         BatchConfig {
             max_queue,
             max_batch: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 4_096).min(max_queue),
-            delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 1_000) as u64),
+            delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 200) as u64),
         }
     }
 

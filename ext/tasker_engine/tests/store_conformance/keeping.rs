@@ -1,0 +1,144 @@
+//! What is written is what is there.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tasker_engine::graph::Graph;
+use tasker_engine::template::Template;
+use tasker_engine::{ids, plan};
+
+use crate::harness::failure;
+use crate::place::*;
+
+/// The graph as a load gives it: without what happened in the transaction, and without the texts.
+fn stored(graph: &Graph) -> String {
+    let mut graph = Graph::loaded(graph.task.clone(), graph.steps.clone());
+    // A template prints its names in no order; its text is as good.
+    let single = Template::from_yaml("test", "{name: single, steps: [{name: s, handler: H}]}").unwrap();
+    let document = std::mem::replace(&mut graph.task.template, Arc::new(single)).to_json();
+    graph.task.context = None;
+    for step in &mut graph.steps {
+        (step.result, step.error, step.changed) = (None, None, false);
+    }
+    format!("{document}\n{:#?}\n{:#?}", graph.task, graph.steps)
+}
+
+pub fn what_is_loaded_is_what_was_applied(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let mut new = new_task(store, "default");
+    new.priority = -7;
+    new.parent_correlation_id = Some(ids::uuid_v7(NOW));
+    new.idempotency_key = Some("schlüssel \u{1f511} '".into());
+    new.trace.parent_span_id = Some(u64::MAX);
+    new.trace.trace_id = 1;
+    new.trace.sampled = false;
+    new.run_at = Some(seconds(5));
+    let graph = insert(store, new, &at(0));
+    assert_eq!(stored(&load(store, graph.task.id)), stored(&graph));
+
+    let id = graph.task.id;
+    let started = change(store, id, |graph| plan::initialize(graph, &at(5)).unwrap());
+    assert_eq!(stored(&load(store, id)), stored(&started));
+    let claimed = claim(store, id, 1, "worker ü", &at(6));
+    assert_eq!(stored(&load(store, id)), stored(&claimed));
+    let failed = change(store, id, |graph| settle(graph, 1, Err(failure("no", true)), &at(7)));
+    assert_eq!(stored(&load(store, id)), stored(&failed));
+    let cancelled = change(store, id, |graph| plan::cancel(graph, &at(8)).unwrap());
+    assert_eq!(stored(&load(store, id)), stored(&cancelled));
+    assert!(cancelled.task.completed_at.is_some() && load(store, id).task.trace.root_recorded);
+}
+
+pub fn what_was_not_committed_never_was(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let kept = started(store);
+    let new = new_task(store, "default");
+    let uuid = new.task_uuid;
+    {
+        let mut transaction = store.begin().unwrap();
+        let mut graphs = [plan::submit(new, &at(0)), transaction.load(kept.task.id).unwrap()];
+        plan::claim(&mut graphs[1], 0, &lease("w"), &at(1)).unwrap();
+        transaction.apply(&mut graphs).unwrap();
+        assert!(transaction.find(uuid).unwrap().is_some(), "the transaction itself sees it");
+    }
+    assert_eq!(write(store, |transaction| transaction.find(uuid).unwrap()), None);
+    assert_eq!(stored(&load(store, kept.task.id)), stored(&kept));
+    assert_eq!(store.reader().transitions(kept.task.task_uuid).unwrap().len(), 5);
+}
+
+pub fn an_idempotency_key_finds_its_task_and_only_that(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let mut new = new_task(store, "default");
+    new.idempotency_key = Some("k".into());
+    let again = new.clone();
+    let graph = insert(store, new, &at(0));
+    write(store, |transaction| {
+        let mut find =
+            |namespace: &str, name: &str, key: &str| transaction.find_idempotent(namespace, name, key).unwrap();
+        assert_eq!(find("default", "join", "k"), Some(graph.task.id));
+        assert_eq!(find("default", "join", "K"), None);
+        assert_eq!(find("other", "join", "k"), None);
+        assert_eq!(find("default", "other", "k"), None);
+    });
+    let twin = tasker_engine::plan::NewTask { task_uuid: ids::uuid_v7(NOW), ..again };
+    let mut transaction = store.begin().unwrap();
+    assert!(transaction.apply(&mut [plan::submit(twin, &at(0))]).is_err(), "the store itself keeps the key unique");
+}
+
+pub fn the_same_document_keeps_its_number_and_a_changed_one_gets_its_own(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let first = keep(store, &template("default"));
+    assert_eq!(keep(store, &template("default")), first);
+    let changed = template("default").to_json().replace(r#""timeout_seconds":null"#, r#""timeout_seconds":9.0"#);
+    let changed = Template::from_json("test", &changed).unwrap();
+    assert_ne!(keep(store, &changed), first);
+    assert_ne!(keep(store, &template("other")), first);
+}
+
+pub fn a_step_keeps_its_result_and_its_last_error(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let graph = started(store);
+    let (id, uuid) = (graph.task.id, graph.task.task_uuid);
+    let left = |store: &dyn tasker_engine::store::Store| store.reader().task(uuid).unwrap().steps.remove(0);
+    let mut error = failure("gateway \"busy\"\n\u{0}", true);
+    error.code = Some("E-1".into());
+    error.backtrace = vec!["a.rb:1".into(), "b.rb:2".into()];
+    claim(store, id, 0, "w", &at(1));
+    change(store, id, |graph| settle(graph, 0, Err(error.clone()), &at(2)));
+    let kept = left(store).error.unwrap();
+    assert_eq!(
+        (&kept["class"], &kept["message"], &kept["code"]),
+        (&json!("RuntimeError"), &json!(error.message), &json!("E-1"))
+    );
+    assert_eq!((&kept["backtrace"], &kept["attempt"]), (&json!(["a.rb:1", "b.rb:2"]), &json!(1)));
+
+    change(store, id, |graph| plan::wake(graph, &[0], &at(60)).unwrap());
+    claim(store, id, 0, "w", &at(61));
+    assert!(left(store).error.is_some(), "the error of the last attempt is known while the next one runs");
+    change(store, id, |graph| settle(graph, 0, Ok(r#"{"receipt":1e300}"#), &at(62)));
+    let step = left(store);
+    assert!(step.error.is_none());
+    assert_eq!(step.result.unwrap().get(), r#"{"receipt":1e300}"#);
+}
+
+pub fn a_step_gets_the_context_and_the_results_it_depends_on(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let id = started(store).task.id;
+    claim(store, id, 0, "w", &at(1));
+    claim(store, id, 1, "w", &at(1));
+    change(store, id, |graph| settle(graph, 0, Ok("[1]"), &at(2)));
+    write(store, |transaction| {
+        let mut graph = transaction.load(id).unwrap();
+        settle(&mut graph, 1, Ok("\"r\""), &at(3));
+        let inputs = transaction.inputs(&graph, 2).unwrap();
+        assert_eq!(&*inputs.context, r#"{"order":1}"#);
+        let results: Vec<(Arc<str>, Arc<str>)> = inputs.dependency_results;
+        let expected = [("right", "\"r\""), ("left", "[1]")].map(|(name, json)| (Arc::from(name), Arc::from(json)));
+        assert_eq!(results, expected, "one of this transaction, one of an earlier one, as the template lists them");
+    });
+}

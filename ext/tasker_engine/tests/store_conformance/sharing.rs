@@ -1,0 +1,59 @@
+//! Several stores on the same data: several processes on one machine, or one after another.
+
+use tasker_engine::error::Error;
+use tasker_engine::plan;
+
+use crate::place::*;
+
+pub fn a_reader_sees_only_what_is_committed(place: &Place) {
+    let mut store = place.open();
+    let new = new_task(store.as_mut(), "default");
+    let uuid = new.task_uuid;
+    let reader = store.reader();
+    let mut transaction = store.begin().unwrap();
+    transaction.apply(&mut [plan::submit(new, &at(0))]).unwrap();
+    if place.shared {
+        assert!(matches!(reader.task(uuid), Err(Error::NotFound(_))));
+    }
+    transaction.commit().unwrap();
+    assert_eq!(reader.task(uuid).unwrap().state, "pending");
+}
+
+pub fn a_store_notices_what_another_one_committed_and_not_its_own(place: &Place) {
+    let mut store = place.open();
+    assert!(!store.changed_elsewhere().unwrap());
+    started(store.as_mut());
+    assert!(!store.changed_elsewhere().unwrap(), "its own commit");
+    if place.shared {
+        let mut other = place.open();
+        started(other.as_mut());
+        assert!(store.changed_elsewhere().unwrap());
+        assert!(!store.changed_elsewhere().unwrap(), "asked a second time");
+        drop(other.begin().unwrap());
+        assert!(!store.changed_elsewhere().unwrap(), "what was rolled back changed nothing");
+    }
+}
+
+pub fn two_stores_hold_the_same_tasks(place: &Place) {
+    if !place.shared {
+        return;
+    }
+    let (mut one, mut two) = (place.open(), place.open());
+    let graph = started(one.as_mut());
+    let id = graph.task.id;
+    claim(two.as_mut(), id, 0, "two", &at(1));
+    assert_eq!(&*load(one.as_mut(), id).steps[0].worker_id.clone().unwrap(), "two");
+    change(one.as_mut(), id, |graph| plan::expire(graph, 0, "test", &at(20)).unwrap());
+    let view = two.reader().task(graph.task.task_uuid).unwrap();
+    assert_eq!((view.steps[0].state.as_str(), view.steps[0].attempts), ("enqueued", 1));
+}
+
+pub fn a_database_opened_again_has_kept_everything(place: &Place) {
+    if !place.shared {
+        return;
+    }
+    let graph = started(place.open().as_mut());
+    let mut store = place.open();
+    assert_eq!(load(store.as_mut(), graph.task.id).task.task_uuid, graph.task.task_uuid);
+    assert_eq!(store.reader().transitions(graph.task.task_uuid).unwrap().len(), 5);
+}

@@ -1,0 +1,109 @@
+# frozen_string_literal: true
+
+require "open3"
+
+# What docs/ and the README say of files, settings, constants, queries and code.
+RSpec.describe "the documents" do
+  root = Document::ROOT
+  pages = ["README.md", *Dir.glob("docs/*.md", base: root).sort]
+
+  pages.each do |path|
+    describe path do
+      let(:page) { Document.new(path) }
+
+      it "links to files and headings that are there" do
+        page.text.gsub(/^```.*?^```$/m, "").scan(/\]\(([^)#\s]*)(?:#([\w-]+))?\)/) do |target, anchor|
+          next if target.start_with?("http")
+
+          file = target.empty? ? path : File.join(File.dirname(path), target)
+          expect(File.exist?(File.join(root, file))).to be(true), "#{path} links to #{target}"
+          next unless anchor
+
+          anchors = Document.new(file).headings("#+").map { |line| line.sub(/\A#+ /, "").downcase.tr(" ", "-") }
+          expect(anchors).to include(anchor)
+        end
+      end
+
+      it "names files that are there" do
+        named = Document.code(page.text.gsub(/^```.*?^```$/m, ""))
+        ours = named.grep(%r{\A(?:bin|docs|examples|ext|lib|spec|bench)/[\w./-]+\z})
+        missing = ours.reject { |file| File.exist?(File.join(root, file)) || %w[bin/worker bin/dev].include?(file) }
+        expect(missing).to eq([])
+      end
+
+      it "shows Ruby that compiles" do
+        page.blocks("ruby").each do |block|
+          expect { RubyVM::InstructionSequence.compile(block) }.not_to raise_error
+        end
+      end
+    end
+  end
+
+  it "give every setting and its default in the README" do
+    rows = Document.new("README.md").table("Setting", "Default", "Meaning").to_h { |row| [row[0].delete("`"), row[1]] }
+    expect(rows.keys).to match_array(TaskerCore::Configuration::SETTINGS.map(&:to_s))
+    fresh = TaskerCore::Configuration.new({})
+    numbers = rows.select { |_, default| default.match?(/\A[\d.]+\z/) }
+    expect(numbers.keys).to include("concurrency", "lease_seconds", "shutdown_timeout", "poll_interval")
+    numbers.each { |name, default| expect([name, fresh.public_send(name)]).to eq([name, default.to_f]) }
+  end
+
+  it "give the constants of docs/architecture.md as the code has them" do
+    rows = Document.new("docs/architecture.md").section("## Numbers").table("What", "Value", "Constant", "In")
+    rows.each do |_, value, constant, file|
+      written = RustSource.new(Document.code(file).first).constant(Document.code(constant).first).to_s
+      unit = { "from_secs" => " s", "from_millis" => " ms" }[written[/from_\w+/]].to_s
+      expect([constant, value]).to eq([constant, "#{written.delete('_')[/\d+/]}#{unit}"])
+    end
+  end
+
+  it "are all found from the README" do
+    readme = Document.new("README.md").text
+    expect(pages.drop(1).reject { |path| readme.include?(path) }).to eq([])
+  end
+
+  describe "the queries of docs/deployment.md" do
+    before { skip "needs the sqlite3 command" unless system("command -v sqlite3 >/dev/null") }
+
+    def query(file, sql)
+      out, errors, status = Open3.capture3("sqlite3", "-bail", "-list", file, stdin_data: sql)
+      expect([errors, status.exitstatus]).to eq(["", 0]), "#{sql}\n#{errors}"
+      out
+    end
+
+    # A task that failed, one that waits for a retry, one that waits for a worker, one that is done.
+    def tasks(file)
+      configure(database: file, handlers: {
+                  "good" => ->(_) { 1 }, "bad" => ->(_) { raise TaskerCore::PermanentError, "no" },
+                  "busy" => ->(_) { raise TaskerCore::RetryableError.new("busy", retry_after: 3600) }
+                })
+      %w[good bad busy].each { |name| TaskerCore.template(name) { step :only, handler: name } }
+      TaskerCore::Worker.start(concurrency: 1)
+      TaskerCore.submit("good").wait(timeout: 20)
+      TaskerCore.submit("busy").tap { |task| wait_until { task.state == "waiting_for_retry" } }
+      failed = TaskerCore.submit("bad").wait(timeout: 20)
+      TaskerCore::Worker.stop
+      TaskerCore.submit("good")
+      failed
+    end
+
+    it "answer" do
+      in_folder do |folder|
+        file = File.join(folder, "tasker.sqlite3")
+        failed = tasks(file)
+        blocks = Document.new("docs/deployment.md").blocks("sql")
+        looks, changes = blocks.partition { |sql| sql.start_with?("SELECT") }
+        answers = looks.map { |sql| query(file, sql.gsub("CORRELATION_ID", failed.correlation_id)) }
+        expect(answers.join).to include(failed.task_uuid, "TaskerCore::PermanentError", "TaskerCore::RetryableError")
+        expect(answers.find do |answer|
+                 answer.include?("blocked_by_failures") || answer.include?("|enqueued|in_progress|")
+               end)
+          .to include("TaskerCore::PermanentError: no")
+        expect(changes.size).to eq(1)
+        query(file, changes.first.sub("30 * 86400", "-1"))
+        left = query(file, "SELECT DISTINCT state FROM tasks ORDER BY 1")
+        expect(left.split).to eq(%w[error steps_in_process waiting_for_retry])
+      end
+    end
+  end
+end

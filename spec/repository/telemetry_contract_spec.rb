@@ -1,0 +1,155 @@
+# frozen_string_literal: true
+
+# docs/telemetry.md against the sources, word by word. telemetry_spans_spec.rb holds it to what runs.
+RSpec.describe "docs/telemetry.md" do
+  let(:page) { Document.new("docs/telemetry.md") }
+  let(:sources) { RustSource.all }
+  let(:telemetry) { sources.select { |source| source.path.include?("/telemetry") } }
+  # Every file that makes a span. The type's own definition does not.
+  let(:makers) do
+    sources.select { |source| source.code.match?(/(?<!struct |impl |for )\bSpanRecord \{|\bSpanEvent \{ name:/) }
+  end
+  let(:emitted_attributes) do
+    makers.flat_map do |source|
+      source.code.scan(/\("([a-z][\w.]*)",\s*Value::/).flatten
+    end.uniq
+  end
+  let(:emitted_events) { makers.flat_map { |source| source.code.scan(/\bevent\("([^"]+)"/).flatten }.uniq }
+  let(:emitted_spans) do
+    dotted = makers.flat_map { |source| source.code.scan(/"([a-z_]+(?:\.[a-z_]+)+)"/).flatten }.uniq
+    dotted - emitted_attributes - emitted_events
+  end
+  let(:span_sections) do
+    spans = page.section("## Spans")
+    spans.headings("###").to_h { |heading| [Document.code(heading).first, spans.section(heading)] }
+  end
+
+  def documented_attributes
+    span_sections.values.flat_map { |section| section.table("Attribute", "Type").map { |row| row[0].delete("`") } }
+  end
+
+  def documented_event_rows
+    span_sections.values.select do |section|
+      section.table?("Event")
+    end.flat_map { |section| section.table("Event", "At") }
+  end
+
+  it "knows where spans are made" do
+    expect(makers.map(&:path)).to include("ext/tasker_engine/src/worker/trace.rs")
+  end
+
+  it "lists every span, and none that nothing makes" do
+    expect(span_sections.keys).to match_array(emitted_spans)
+  end
+
+  it "lists every attribute of a span or a span event, and none that nothing sets" do
+    of_events = documented_event_rows.flat_map { |_, _, attributes| Document.code(attributes) }
+    expect((documented_attributes + of_events).uniq).to match_array(emitted_attributes)
+  end
+
+  it "lists every span event, and none that nothing adds" do
+    expect(documented_event_rows.map { |name, *| name.delete("`") }).to match_array(emitted_events)
+  end
+
+  it "opens no span of tracing's without a section" do
+    # `#[instrument]` and `info_span!` would make spans that the table does not know.
+    opened = sources.select { |source| source.code.match?(/\b\w*span!\(|#\[(?:tracing::)?instrument/) }
+    expect(opened.map(&:path)).to eq([])
+  end
+
+  describe "the environment" do
+    let(:rows) { page.section("## Environment").table("Variable", "In Ruby", "Default") }
+
+    it "lists every variable that is read, and none that is not" do
+      # `env!` is the compiler's.
+      read = telemetry.flat_map do |source|
+        source.code.scan(/(?<!env!\()"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"/).flatten
+      end.uniq
+      expect(rows.map { |row| row[0].delete("`") }).to match_array(read)
+    end
+
+    it "gives the numbers' defaults" do
+      numbers = telemetry.flat_map { |source| source.code.scan(/number\("(\w+)", ([\d_]+)\)/) }
+      expect(numbers).not_to be_empty
+      defaults = rows.to_h { |row| [row[0].delete("`"), row[2].delete("`")] }
+      numbers.each { |name, default| expect([name, defaults[name]]).to eq([name, default.delete("_")]) }
+    end
+
+    it "lists every setting of Ruby's, and none that is refused" do
+      overrides = telemetry.find { |source| source.path.end_with?("/telemetry/config.rs") }
+                           .code[/pub struct Overrides \{(.*?)^\}/m, 1].scan(/pub (\w+):/).flatten
+      expect(rows.flat_map { |row| Document.code(row[1]) }).to match_array(overrides)
+    end
+
+    it "lists the resource's attributes" do
+      given = telemetry.flat_map { |source| source.code.scan(/KeyValue::new\("([^"]+)"/).flatten }
+      expect(page.table("Resource attribute").map { |row| row[0].delete("`") }).to match_array(given)
+    end
+  end
+
+  describe "the log lines" do
+    # Rust's own; logging.rs passes Ruby's on.
+    let(:calls) do
+      files = sources.reject { |source| source.path.end_with?("/logging.rs") }
+      files.flat_map(&:log_calls).map do |level, arguments|
+        fields = arguments[0...-1].map { |argument| argument.sub(/\s=.*/m, "").delete("%?") }
+        fields.reject! { |field| field.start_with?("target:") }
+        [level, arguments.last.delete_prefix('"').delete_suffix('"'), fields]
+      end
+    end
+
+    it "lists every line of the engine, with its level and its fields, and no other" do
+      rows = page.section("## Logs").table("Level", "Message", "Fields").map do |level, message, fields|
+        [level, Document.code(message).first, Document.code(fields)]
+      end
+      expect(rows).to match_array(calls.uniq)
+    end
+
+    it "lists every line from Ruby, and no other" do
+      sources = Dir[File.join(Document::ROOT, "lib/**/*.rb")].map { |file| File.read(file, encoding: "UTF-8") }
+      said = sources.flat_map { |text| text.scan(/Native\.log\("(\w+)", "((?:\\.|[^"\\])*)"/) }
+      rows = Document.new(page.path, page.section("## Logs").text[/^Lines from Ruby.*/m]).table("Level", "Message")
+      plain = ->(message) { message.gsub(/#?\{[^}]*\}/, "{}") }
+      expect(rows.map { |level, message| [level, plain.call(Document.code(message).first)] })
+        .to match_array(said.map { |level, message| [level, plain.call(message)] })
+    end
+  end
+
+  describe "the console lines" do
+    let(:program) do
+      <<~RUBY
+        TaskerCore.configure { |config| config.database = ":memory:"; config.template_paths = [] }
+        TaskerCore::Worker.start(concurrency: 1)
+        TaskerCore.shutdown
+      RUBY
+    end
+
+    # What the extension said, without times and without complaints about a collector that is not there.
+    def lines(**env)
+      names = page.section("## Environment").table("Variable").map { |row| row[0].delete("`") }
+      clean = names.to_h { |name| [name, nil] }.merge("LOG_LEVEL" => "info")
+      _, errors, status = ruby(program, env: clean.merge(env.transform_keys(&:to_s)))
+      expect(status).to be_success
+      told = errors.lines(chomp: true).reject { |line| line.include?("telemetry::export") }
+      told.map { |line| line.sub(/\A\S+\s+/, "") }
+    end
+
+    def shown(*infos)
+      infos.map { |info| page.blocks("text #{info}").first.chomp }
+    end
+
+    it "are these with telemetry off" do
+      expect(lines).to eq(shown("phase-1-off"))
+    end
+
+    it "are these with telemetry on, collector or not" do
+      expect(lines(TELEMETRY_ENABLED: "true", OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9"))
+        .to eq(shown("phase-1-on", "phase-2-on"))
+    end
+
+    it "are these with an endpoint that cannot be used" do
+      expect(lines(TELEMETRY_ENABLED: "true", OTEL_EXPORTER_OTLP_ENDPOINT: "localhost:4317"))
+        .to eq(shown("phase-1-on", "phase-2-refused"))
+    end
+  end
+end

@@ -1,0 +1,243 @@
+# frozen_string_literal: true
+
+require "securerandom"
+
+# docs/telemetry.md against the spans of workflows that really run, with all that can become of a step.
+RSpec.describe "the spans of docs/telemetry.md" do
+  let(:traceparent) { "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" }
+  let(:sections) { SpanSection.all }
+
+  # Every span of the tasks that the block gives, and what the store says of them.
+  def watch(**settings)
+    @acts = {}
+    configure(handlers: { "act" => ->(step) { @acts.fetch([step.task_name, step.step_name]).call(step) } })
+    tasks = nil
+    spans = TaskerCore::Telemetry.capture do
+      TaskerCore::Worker.start(concurrency: 2, **settings)
+      tasks = yield
+      @transitions = tasks.to_h { |task| [task.task_uuid, task.transitions] }
+      TaskerCore.shutdown # ends after the last span
+      TaskerCore::Telemetry.spans
+    end
+    ours = tasks.map(&:trace_id)
+    spans.select { |span| ours.include?(span[:trace_id]) }
+  end
+
+  # A task of one step, which the block carries out.
+  def submit(name, options = {}, submission = {}, &act)
+    @acts[[name, "only"]] = act
+    TaskerCore.template(name) { step :only, handler: "act", **options }
+    TaskerCore.submit(name, {}, **submission)
+  end
+
+  def until_cancelled(step)
+    Thread.pass until step.cancelled?
+  end
+
+  # A retry, a step that fails for good and blocks another, a trace that came in, a parent workflow.
+  def failing
+    busy = TaskerCore::RetryableError.new("busy", retry_after: 0)
+    @acts[%w[failing first]] = ->(step) { step.attempt == 1 ? raise(busy) : { ok: true } }
+    @acts[%w[failing second]] = ->(_) { raise TaskerCore::PermanentError, "no" }
+    TaskerCore.template("failing") do
+      step :first, handler: "act"
+      step :second, handler: "act", depends_on: :first
+      step :third, handler: "act", depends_on: :second
+    end
+    options = { traceparent: traceparent, parent_correlation_id: "0190a5d2-3c4b-7a6f-8123-456789abcdef" }
+    TaskerCore.submit("failing", {}, **options).wait(timeout: 20)
+  end
+
+  # Cancelled while its handler runs.
+  def cancelled
+    started = Queue.new
+    task = submit("endless") do |step|
+      started << true
+      until_cancelled(step)
+    end
+    started.pop
+    task.tap(&:cancel)
+  end
+
+  def timed_out
+    submit("late", { timeout: 0.01, retry: quick(1) }) { |step| until_cancelled(step) }.wait(timeout: 20)
+  end
+
+  def resolved
+    task = submit("resolved", { retry: quick(1) }) { |_| raise TaskerCore::PermanentError, "no" }
+    task.wait(timeout: 20).resolve(:only, result: { by: "hand" })
+  end
+
+  # A completion without trace_id and span_id, which Ruby may leave out.
+  def without_ids
+    bridge = TaskerCore::Worker::EventBridge.instance
+    allow(bridge).to receive(:publish_step_completion).and_wrap_original do |publish, payload|
+      publish.call(payload.reject { |key, _| %i[trace_id span_id].include?(key) })
+    end
+    submit("without_ids") { |_| { done: true } }.wait(timeout: 20)
+  end
+
+  def every_kind
+    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids] }
+  end
+
+  # What the block finds wrong with a span, by its section: nil, a fault, or several.
+  def faults
+    every_kind.flat_map do |span|
+      Array(yield(span, sections.fetch(span[:name]))).map { |fault| "#{span[:name]}: #{fault}" }
+    end.uniq
+  end
+
+  def named(spans, name)
+    spans.select { |span| span[:name] == name }
+  end
+
+  it "are all seen, and no other" do
+    expect(every_kind.map { |span| span[:name] }.uniq).to match_array(sections.keys)
+  end
+
+  it "have the attributes of their table, of its types, and no other" do
+    expect(faults { |span, section| SpanSection.faults(span[:attributes], section.attributes) }).to eq([])
+  end
+
+  it "show every attribute of the tables" do
+    seen = every_kind.group_by { |span| span[:name] }.transform_values do |spans|
+      spans.flat_map { |span| span[:attributes].keys.map(&:to_s) }.uniq.sort
+    end
+    expect(seen).to eq(sections.transform_values { |section| section.attributes.keys.sort })
+  end
+
+  it "have the events of their table, at its moments" do
+    found = faults do |span, section|
+      names = span[:events].map { |event| event[:name] }
+      next "has the events #{names}" unless names == section.events.keys
+
+      span[:events].flat_map do |event|
+        documented = section.events[event[:name]]
+        at = documented[:at] == "start" ? span[:start_us] : span[:end_us]
+        wrong = SpanSection.faults(event[:attributes], documented[:attributes])
+        event[:at_us] == at ? wrong : wrong + ["#{event[:name]} is not at its #{documented[:at]}"]
+      end
+    end
+    expect(found).to eq([])
+  end
+
+  it "have the parent of their section" do
+    by_id = every_kind.to_h { |span| [span[:span_id], span] }
+    found = faults do |span, section|
+      line = section.line("Parent")
+      parent = by_id[span[:parent_span_id]]
+      next ("has no parent" unless line.start_with?("none")) unless parent
+      next "its parent is #{parent[:name]}" unless line.start_with?("`#{parent[:name]}`")
+
+      states = { from_state: line[/from `(\w+)`/, 1], to_state: line[/to `(\w+)`/, 1] }.compact
+      next "its parent goes elsewhere" unless states.all? { |key, state| parent[:attributes][key] == state }
+
+      "is not where its parent is" if section.line("Start, end") == "its parent's" &&
+                                      span.values_at(:start_us, :end_us) != parent.values_at(:start_us, :end_us)
+    end
+    expect(found).to eq([])
+  end
+
+  it "have the status of their section" do
+    expect(faults { |span, section| span[:error] unless section.status?(span[:error]) }).to eq([])
+    expect(every_kind.map { |span| span[:error] }).to include("a step failed for good", "the step became cancelled")
+  end
+
+  it "are one tree for each task" do
+    every_kind.group_by { |span| span[:trace_id] }.each do |trace_id, spans|
+      ids = spans.map { |span| span[:span_id] }
+      expect(ids.uniq).to eq(ids)
+      roots = spans.reject { |span| ids.include?(span[:parent_span_id]) }
+      expect(roots.map { |root| root[:name] }).to eq(["task.orchestration"])
+      _, came_in, caller_span, = traceparent.split("-")
+      expect(roots.first[:parent_span_id]).to eq(trace_id == came_in ? caller_span : nil)
+    end
+  end
+
+  it "lie inside their parents, until an operator goes on with a task that had ended" do
+    spans = every_kind
+    by_id = spans.to_h { |span| [span[:span_id], span] }
+    reopened = spans.select { |span| span[:attributes][:from_state] == "error" }.map { |span| span[:trace_id] }
+    expect(reopened).not_to be_empty
+    outside = spans.reject { |span| reopened.include?(span[:trace_id]) }.reject do |span|
+      parent = by_id.fetch(span[:parent_span_id], span)
+      times = [parent[:start_us], span[:start_us], span[:end_us], parent[:end_us]]
+      times == times.sort
+    end
+    expect(outside).to eq([])
+  end
+
+  it "link a completion to its attempt, when Ruby handed the ids back" do
+    attempts = named(every_kind, "worker.step_execution").map { |span| span.slice(:trace_id, :span_id) }
+    received = named(every_kind, "worker.step_completion_received")
+    with_ids, without = received.partition { |span| span[:attributes].key?(:trace_id) }
+    expect(without.flat_map { |span| span[:links] }).to eq([])
+    with_ids.each { |span| expect(span[:links]).to eq([span[:attributes].slice(:trace_id, :span_id)]) }
+    expect(with_ids.flat_map { |span| span[:links] } - attempts).to eq([])
+    expect([with_ids, without]).to all(be_any)
+  end
+
+  it "begin and end when the store's transitions say" do
+    spans = every_kind
+    @transitions.each do |task_uuid, transitions|
+      own = spans.select { |span| span[:attributes][:task_uuid] == task_uuid }
+      expect(moves_of(own)).to match_array(rows(transitions.reject(&:step)) { |row| [row.from_state, row.to_state] })
+      attempts = named(own, "worker.step_execution")
+      claims, ends = %i[to_state from_state].map do |side|
+        rows(transitions.select { |row| row.step && row.public_send(side) == "in_progress" }) { |row| [row.step] }
+      end
+      expect(attempts.map { |span| [span[:attributes][:step_name], span[:start_us]] }).to match_array(claims)
+      expect(attempts.map { |span| [span[:attributes][:step_name], span[:end_us]] }).to match_array(ends)
+    end
+  end
+
+  def moves_of(spans)
+    named(spans, "task.state_transition").map do |span|
+      [*span[:attributes].values_at(:from_state, :to_state), span[:end_us]]
+    end
+  end
+
+  def rows(transitions)
+    transitions.map { |row| [*yield(row), (row.created_at.to_r * 1_000_000).to_i] }
+  end
+
+  it "tell of an attempt that was given back in a stop" do
+    started = Queue.new
+    spans = watch do
+      task = submit("stopped") do |step|
+        started << true
+        until_cancelled(step)
+      end
+      started.pop
+      TaskerCore::Worker.stop(timeout: 0)
+      [task]
+    end
+    attempt = spans.find { |span| span[:name] == "worker.step_execution" }
+    expect(attempt[:error]).to eq("the worker stopped before the handler was done")
+    expect(sections[attempt[:name]].status?(attempt[:error])).to be(true)
+    expect(spans.map { |span| span[:name] }).not_to include("task.orchestration")
+  end
+
+  it "tell how long a handler ran, whether it failed or not" do
+    spans = watch do
+      works = submit("works") { |_| sleep(0.02) }
+      fails = submit("fails") { |_| sleep(0.02) && raise(TaskerCore::PermanentError, "no") }
+      [works, fails].map { |task| task.wait(timeout: 20) }
+    end
+    runs = spans.select { |span| span[:name] == "handler.execution" }
+    expect(runs.map { |span| span[:end_us] - span[:start_us] }).to all(be >= 20_000)
+    measured = spans.flat_map { |span| span[:events] }.filter_map { |event| event.dig(:attributes, :duration_ms) }
+    expect(measured).to all(be >= 20.0)
+  end
+
+  it "are not there for a task that is not sampled" do
+    seen = nil
+    spans = watch do
+      unsampled = { traceparent: traceparent.sub(/01\z/, "00") }
+      [submit("unsampled", {}, unsampled) { |step| seen = step.traceparent }.wait(timeout: 20)]
+    end
+    expect(spans).to eq([])
+    expect(seen).to end_with("-00")
+  end
+end
