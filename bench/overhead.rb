@@ -34,9 +34,9 @@ class OverheadBench
   def each(&block)
     rounds = Array.new(ROUNDS) do
       TaskerCore::Telemetry.flush
-      started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)
+      started = Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID, :nanosecond)
       CALLS.times(&block)
-      (Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond) - started) / CALLS.to_f
+      (Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID, :nanosecond) - started) / CALLS.to_f
     end
     Runner.median(rounds)
   end

@@ -12,16 +12,15 @@ module TaskerCore
       MAX_MESSAGE_BYTES = 64 * 1024
       MAX_DEPTH = 10
       MAX_ITEMS = 1000
-      INT64 = (-(2**63)..((2**63) - 1))
 
       class << self
         # @param values [Hash]
         # @return [Hash] by the same keys
         def plain(values)
           filter = Filter.current
-          values.each_with_object({}) do |(key, value), plain|
-            plain[key] = filter.masked?(key) ? filter.mask : scalar(key, value, filter)
-          end
+          plain = {}
+          values.each { |key, value| plain[key] = filter.masked?(key) ? filter.mask : scalar(key, value, filter) }
+          plain
         end
 
         # @param hash [Hash]
@@ -58,7 +57,7 @@ module TaskerCore
           case value
           when String then text(value)
           when Symbol, true, false, nil, Float then value
-          when Integer then INT64.cover?(value) ? value : value.to_s
+          when Integer then value.bit_length < 64 ? value : value.to_s
           else
             value = nested(value, filter, key, 0)
             value.is_a?(Hash) || value.is_a?(Array) ? [JSON.generate(value)] : value

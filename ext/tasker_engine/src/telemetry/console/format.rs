@@ -75,13 +75,9 @@ struct Parts(Line);
 
 impl Parts {
     fn put(&mut self, field: &Field, value: Value) {
-        let text = |value| match value {
-            Value::String(text) => text,
-            other => plain(&other),
-        };
         match field.name() {
-            "message" => self.0.message = text(value),
-            "correlation_id" => self.0.correlation_id = Some(text(value)),
+            "message" => self.0.message = plain(&value),
+            "correlation_id" => self.0.correlation_id = Some(plain(&value)),
             name => self.0.fields.push((name.into(), value)),
         }
     }
@@ -92,8 +88,12 @@ impl Visit for Parts {
         self.put(field, Value::String(format!("{value:?}")));
     }
 
+    // Rust's texts stand in quotes always, as `tracing` writes them; what is displayed only if it must.
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, Value::String(value.to_owned()));
+        match field.name() {
+            "message" | "correlation_id" => self.put(field, Value::String(value.to_owned())),
+            _ => self.put(field, Value::Json(quoted(value))),
+        }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
@@ -165,7 +165,7 @@ fn escaped(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
 /// A key or a value: in quotes when it would not be told from what comes after it.
 fn bare(writer: &mut Writer<'_>, text: &str) -> fmt::Result {
     let awkward = |c: char| c.is_whitespace() || c.is_control() || c == '"' || c == '=';
-    let json = text.starts_with(['{', '[']);
+    let json = text.starts_with(['{', '[', '"']);
     if text.is_empty() || (!json && text.contains(awkward)) {
         return writer.write_str(&quoted(text));
     }
