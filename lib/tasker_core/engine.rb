@@ -5,9 +5,6 @@ module TaskerCore
   # closing it. A process that only submits never gets further than this: no worker, and no Tokio runtime
   # unless it exports telemetry.
   class Engine
-    # Seconds that closing may spend on exporting telemetry.
-    TELEMETRY_TIMEOUT = 3.0
-
     attr_reader :templates
 
     def initialize
@@ -46,7 +43,7 @@ module TaskerCore
     # Closes the engine; the next use opens a new one. Settings may change in between.
     def close
       @lock.synchronize do
-        Native.close(TELEMETRY_TIMEOUT)
+        Native.close(Telemetry.patience)
         configuration.in_use = false
       end
     end

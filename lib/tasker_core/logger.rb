@@ -159,6 +159,10 @@ module TaskerCore
       if message.nil?
         message, progname = block_given? ? [yield, progname] : [progname, nil]
       end
+      send_line(severity, message, progname, fields)
+    end
+
+    def send_line(severity, message, progname, fields)
       Telemetry.arm unless Native.telemetry_ready?
       context = Telemetry::Context.current
       Native.log(severity, Telemetry::Fields.message(message), plain(message, fields, progname || self.progname),

@@ -49,7 +49,17 @@ module TaskerCore
       # @param timeout [Numeric] seconds, at most 3
       # @return [Boolean] whether nothing is left
       def flush(timeout: TIMEOUT)
-        Native.flush_telemetry(timeout.to_f)
+        complete = Native.flush_telemetry(timeout.to_f)
+        @gave_up_at = complete ? nil : now
+        complete
+      end
+
+      # Seconds that closing may spend on exporting: a collector that has just kept a flush waiting is not waited
+      # for again.
+      # @api private
+      def patience
+        gave_up_at = @gave_up_at
+        gave_up_at && now - gave_up_at < TIMEOUT ? 0.3 : TIMEOUT
       end
 
       # Begins to export while the process runs, or exports to somewhere else from now on: no restart, no lost
@@ -109,6 +119,10 @@ module TaskerCore
       end
 
       private
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
 
       def settled
         TaskerCore.logger.follow_settings

@@ -132,14 +132,7 @@ class OtlpSink
         position = 0
         while position < bytes.bytesize
           key, position = varint(bytes, position)
-          case key & 7
-          when 0 then content, position = varint(bytes, position)
-          when 1 then content, position = bytes.byteslice(position, 8), position + 8
-          when 5 then content, position = bytes.byteslice(position, 4), position + 4
-          else
-            length, position = varint(bytes, position)
-            content, position = bytes.byteslice(position, length), position + length
-          end
+          content, position = content(bytes, position, key & 7)
           yield key >> 3, content
         end
       end
@@ -164,6 +157,14 @@ class OtlpSink
       end
 
       private
+
+      def content(bytes, position, type)
+        return varint(bytes, position) if type.zero?
+
+        length = { 1 => 8, 5 => 4 }[type]
+        length, position = varint(bytes, position) unless length
+        [bytes.byteslice(position, length), position + length]
+      end
 
       def varint(bytes, position)
         value = shift = 0

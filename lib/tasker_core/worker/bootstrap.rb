@@ -100,7 +100,7 @@ module TaskerCore
         in_time = stop_claims(timeout.to_f) && !@now
         # What still runs was handed back; its threads end with their handlers' ensure blocks.
         @poller.stop(in_time ? THREAD_GRACE : 0)
-        Native.flush_telemetry(Engine::TELEMETRY_TIMEOUT)
+        Telemetry.flush
         @signals&.remove
         in_time
       end

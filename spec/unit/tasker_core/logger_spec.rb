@@ -50,12 +50,9 @@ RSpec.describe TaskerCore::Logger do
     logger.add(Logger::WARN, nil, "the message after all")
     logger.add(Logger::WARN) { "from the block" }
     logger.log(nil, "unknown")
-    expect(lines.map { |line| line[0..2] }).to eq([[2, "message", nil], [2, "the message after all", nil],
-                                                   [2, "from the block", nil], [5, "unknown", nil]]).or(
-                                                     eq([[2, "message", { progname: "shop" }],
-                                                         [2, "the message after all", nil],
-                                                         [2, "from the block", nil], [5, "unknown", nil]])
-                                                   )
+    expect(lines.map { |line| line[0..2] }).to eq([[2, "message", { progname: "shop" }],
+                                                   [2, "the message after all", nil],
+                                                   [2, "from the block", nil], [5, "unknown", nil]])
   end
 
   it "writes what is shovelled into it" do
@@ -86,7 +83,8 @@ RSpec.describe TaskerCore::Logger do
   end
 
   it "makes any message text" do
-    [nil, 5, :symbol, { password: 1 }, "\xff".b, "f\xFCr".dup.force_encoding("ISO-8859-1")].each { |it| logger.info(it) }
+    latin = "f\xFCr".dup.force_encoding("ISO-8859-1")
+    [nil, 5, :symbol, { password: 1 }, "\xff".b, latin].each { |message| logger.info(message) }
     expect(lines.map { |line| line[1] }).to eq(["nil", "5", ":symbol", '{"password":"[FILTERED]"}', "\uFFFD", "für"])
   end
 

@@ -18,8 +18,8 @@ RSpec.describe TaskerCore::Telemetry::Fields do
   it "masks at every depth" do
     expect(plain({ user: { password: "x", tags: [{ token: 1 }] } }))
       .to eq(['{"user":{"password":"[FILTERED]","tags":[{"token":"[FILTERED]"}]}}'])
-    expect(plain({ card: { number: "4111", brand: "visa" } })).to eq(['{"card":{"number":"[FILTERED]","brand":"visa"}}'])
-      .or eq(['{"card":{"number":"4111","brand":"visa"}}'])
+    expect(plain({ card: { number: "4111", brand: "visa" } }))
+      .to eq(['{"card":{"number":"[FILTERED]","brand":"visa"}}'])
     expect(described_class.plain(card: { number: "4111", brand: "visa" }))
       .to eq(card: ['{"number":"[FILTERED]","brand":"visa"}'])
   end
@@ -54,7 +54,8 @@ RSpec.describe TaskerCore::Telemetry::Fields do
 
   it "gives a filtered copy" do
     hash = { password: "x", list: [{ token: 1 }] }
-    expect(TaskerCore::Telemetry.filter(hash)).to eq("password" => "[FILTERED]", "list" => [{ "token" => "[FILTERED]" }])
+    expect(TaskerCore::Telemetry.filter(hash))
+      .to eq("password" => "[FILTERED]", "list" => [{ "token" => "[FILTERED]" }])
     expect(hash[:password]).to eq("x")
   end
 end

@@ -33,7 +33,9 @@ RSpec.describe TaskerCore::Telemetry::Instrument do
 
   it "refuses what cannot be measured" do
     counter = TaskerCore.counter("spec.refuses")
-    [-1, Float::NAN, "1", nil].each { |value| expect { counter.add(value) }.to raise_error(TaskerCore::InvalidInputError) }
+    [-1, Float::NAN, "1", nil].each do |value|
+      expect { counter.add(value) }.to raise_error(TaskerCore::InvalidInputError)
+    end
     ["", "1st", "with space", "a" * 300].each do |name|
       expect { TaskerCore.counter(name) }.to raise_error(TaskerCore::InvalidInputError)
     end

@@ -39,7 +39,8 @@ RSpec.describe TaskerCore::Telemetry::Span do
     expect(span[:error]).to eq("ArgumentError: no")
     expect(span[:events].first).to include(name: "exception")
     expect(span[:events].first[:attributes]).to include(
-      "exception.type": "ArgumentError", "exception.message": "no", "exception.stacktrace": a_string_including("span_spec")
+      "exception.type": "ArgumentError", "exception.message": "no",
+      "exception.stacktrace": a_string_including("span_spec")
     )
   end
 
