@@ -3,13 +3,13 @@
 # Runs the benchmarks, each in a process of its own, and prints one table.
 #
 #     rake bench                     all of them
-#     rake bench ONLY=handoff        one of them: linear4, throughput, handoff, telemetry, start
+#     rake bench ONLY=handoff        one of them: linear4, throughput, handoff, telemetry, overhead, start
 #     rake bench JSON=figures.json   writes the figures to a file too, as flat keys
 #     ROUNDS=3 TASKS=2000 rake bench
 
 require_relative "runner"
 
-BENCHMARKS = %w[linear4 throughput handoff telemetry start].freeze
+BENCHMARKS = %w[linear4 throughput handoff telemetry overhead start].freeze
 
 # Key, unit, what it is, the floor it must reach on 2 cores (nil: none).
 TABLE = [
@@ -27,6 +27,12 @@ TABLE = [
   ["telemetry.export.steps_per_s", "steps/s", "exported to a local OTLP sink", nil],
   ["telemetry.export.cost_percent", "%", "export against console only", "<= 25"],
   ["telemetry.export.spans_per_step", "spans", "that reached the sink, for each step", nil],
+  ["overhead.ruby_span_ns", "ns", "a span from Ruby, exported", "<= 5000"],
+  ["overhead.ruby_nested_span_ns", "ns", "a span from Ruby inside another one", nil],
+  ["overhead.ruby_log_ns", "ns", "a line from Ruby, to OTLP and to a file", nil],
+  ["overhead.ruby_filtered_log_ns", "ns", "a line from Ruby below the level", "<= 1000"],
+  ["overhead.rust_span_ns", "ns", "a span from Rust, exported", nil],
+  ["overhead.rust_log_ns", "ns", "a line from Rust, to OTLP and to a file", nil],
   ["phase1_ms", "ms", "telemetry, Phase 1", "<= 1"],
   ["phase2_ms", "ms", "telemetry, Phase 2", "<= 10"],
   ["rss_mb", "MB", "resident memory of a worker process", nil]
@@ -34,7 +40,7 @@ TABLE = [
 
 # The median of several fresh processes.
 def rounds(name)
-  runs = Array.new(%w[telemetry start].include?(name) ? 1 : Integer(ENV.fetch("ROUNDS", "3"))) do
+  runs = Array.new(%w[telemetry overhead start].include?(name) ? 1 : Integer(ENV.fetch("ROUNDS", "3"))) do
     Runner.figures(name).tap { |figures| warn "#{name}: #{JSON.generate(figures)}" }
   end
   runs.first.keys.to_h { |key| [key, Runner.median(runs.map { |run| run.fetch(key) })] }

@@ -2,6 +2,7 @@
 
 require "json"
 require "monitor"
+require "set"
 require "time"
 
 require_relative "tasker_core/version"
@@ -21,4 +22,5 @@ require_relative "tasker_core/step_handler"
 require_relative "tasker_core/handler_registry"
 require_relative "tasker_core/worker"
 require_relative "tasker_core/telemetry"
+require_relative "tasker_core/logger"
 require_relative "tasker_core/api"

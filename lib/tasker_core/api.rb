@@ -23,8 +23,9 @@ module TaskerCore
     # @param context [Hash] what every step reads as `step.input`; anything JSON can say
     # @param options [Hash] `namespace:` (default "default"), `version:` of the template, `priority:` (higher
     #   first, default 0), `idempotency_key:` (a second submission finds the first's task), `correlation_id:`,
-    #   `parent_correlation_id:` (UUIDs), `traceparent:` (W3C; the task joins that trace), `run_at:` (Time, or
-    #   seconds since the epoch)
+    #   `parent_correlation_id:` (UUIDs; in a handler that of its own task), `traceparent:` (W3C; the task joins that
+    #   trace) or `rack_env:` (a request's, with its traceparent header); without either, the current span's trace.
+    #   `run_at:` (Time, or seconds since the epoch)
     # @return [Task]
     # @raise [NotFoundError] no such template
     # @raise [SchemaViolationError] the context does not fit the template's input_schema
@@ -76,6 +77,69 @@ module TaskerCore
     def shutdown
       Worker.stop
       engine.close
+    end
+
+    # @return [Logger] the log of this process: see {Logger}
+    def logger
+      @logger ||= Logger.new
+    end
+
+    # Runs the block inside a span of the application's own, and gives what the block gives. Its parent is the
+    # current span of this fiber, else the handler's; without either it begins a trace. An exception is noted and
+    # goes on.
+    #
+    #     TaskerCore.span("charge card", amount: 5) do |span|
+    #       receipt = Gateway.charge(5)
+    #       span.set(receipt: receipt.id)
+    #     end
+    #
+    # @param name [String] few different ones: what varies belongs into the attributes
+    # @param attributes [Hash{Symbol => Object}]
+    # @yieldparam span [Telemetry::Span]
+    # @return [Object] the block's value
+    def span(name, **attributes, &block)
+      Telemetry::Span.open(name, attributes, &block)
+    end
+
+    # @return [Telemetry::Context, nil] the current span's: to be handed to a thread or a fiber
+    def context
+      Telemetry::Context.current
+    end
+
+    # Runs the block, in this thread and fiber, inside a context that another one handed over.
+    # @param context [Telemetry::Context, String, nil] as {context} gives it, or a W3C traceparent
+    def with_context(context, &block)
+      context = Telemetry::Context.parse(context) if context.is_a?(String)
+      Telemetry::Context.with(context, &block)
+    end
+
+    # @return [String, nil] the current span's W3C traceparent: what a call to another service carries
+    def traceparent
+      context&.traceparent
+    end
+
+    # An instrument that counts: `TaskerCore.counter("orders.placed").add(1, country: "de")`.
+    # @param name [String]
+    # @param description [String, nil]
+    # @param unit [String, nil] of the Unified Code for Units of Measure: "ms", "By", "{order}"
+    # @return [Telemetry::Counter] the same one for the same name
+    # @raise [InvalidInputError]
+    def counter(name, description: nil, unit: nil)
+      Telemetry::Instruments.fetch(Telemetry::Counter, name, description: description, unit: unit)
+    end
+
+    # An instrument that measures a spread: `TaskerCore.histogram("order.value").record(12.5)`.
+    # @see counter
+    # @return [Telemetry::Histogram]
+    def histogram(name, description: nil, unit: nil)
+      Telemetry::Instruments.fetch(Telemetry::Histogram, name, description: description, unit: unit)
+    end
+
+    # An instrument that says how much there is now: `TaskerCore.gauge("carts.open").set(7)`.
+    # @see counter
+    # @return [Telemetry::Gauge]
+    def gauge(name, description: nil, unit: nil)
+      Telemetry::Instruments.fetch(Telemetry::Gauge, name, description: description, unit: unit)
     end
 
     private

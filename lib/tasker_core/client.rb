@@ -4,7 +4,7 @@ module TaskerCore
   # Owns: turning what an application asks for into requests, and their answers into {Task}s.
   class Client
     OPTIONS = %i[
-      namespace version priority idempotency_key correlation_id parent_correlation_id traceparent run_at
+      namespace version priority idempotency_key correlation_id parent_correlation_id traceparent rack_env run_at
     ].freeze
 
     def initialize(engine)
@@ -54,12 +54,22 @@ module TaskerCore
       end
       raise InvalidInputError, "submit: the context must be a Hash, not #{context.class}" unless context.is_a?(Hash)
 
-      head = { name: name.to_s, **options.compact }
+      head = { name: name.to_s, **traced(options).compact }
       head[:namespace] = head[:namespace].to_s if head.key?(:namespace)
       head[:run_at] = moment(head[:run_at]) if head.key?(:run_at)
       %(#{JsonText.generate(head, 'submit').chop},"context":#{JsonText.generate(context, 'context')}})
     rescue JsonText::Unwritable => e
       raise InvalidInputError, e.message
+    end
+
+    # What is given wins; then the request's header, then the span this is called in.
+    def traced(options)
+      rack_env = options[:rack_env]
+      current = Telemetry::Context.current
+      options = options.except(:rack_env)
+      options[:traceparent] ||= (rack_env && rack_env["HTTP_TRACEPARENT"]) || current&.traceparent
+      options[:parent_correlation_id] ||= current&.correlation_id
+      options
     end
 
     def moment(run_at)

@@ -2,11 +2,9 @@
 
 module TaskerCore
   # Owns: opening this process's engine once, on first use, with its settings and its templates, and
-  # closing it. A process that only submits never gets further than this: no Tokio runtime, no worker.
+  # closing it. A process that only submits never gets further than this: no worker, and no Tokio runtime
+  # unless it exports telemetry.
   class Engine
-    # Seconds that closing may spend on exporting telemetry.
-    TELEMETRY_TIMEOUT = 3.0
-
     attr_reader :templates
 
     def initialize
@@ -29,6 +27,7 @@ module TaskerCore
         next if Native.open?
 
         close_at_exit
+        Telemetry.arm!
         Native.open(configuration.to_engine_json)
         configuration.in_use = true
         give_templates
@@ -44,7 +43,7 @@ module TaskerCore
     # Closes the engine; the next use opens a new one. Settings may change in between.
     def close
       @lock.synchronize do
-        Native.close(TELEMETRY_TIMEOUT)
+        Native.close(Telemetry.patience)
         configuration.in_use = false
       end
     end

@@ -5,9 +5,22 @@ module TaskerCore
   # (3.1 and later) sends every fork that goes on running Ruby through Process._fork; what does not pass here
   # (Process.daemon) is found by its pid, on first use.
   module ProcessFork
+    @epoch = 0
+
+    class << self
+      # @return [Integer] how many forks lie between this process and the one that loaded the library
+      attr_reader :epoch
+
+      # @api private
+      def in_child
+        @epoch += 1
+        TaskerCore.engine.after_fork_child
+      end
+    end
+
     def _fork
       pid = Native.around_fork { super }
-      TaskerCore.engine.after_fork_child if pid.zero?
+      ProcessFork.in_child if pid.zero?
       pid
     end
   end

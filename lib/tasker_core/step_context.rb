@@ -126,6 +126,14 @@ module TaskerCore
       @event[:traceparent]
     end
 
+    # @return [Telemetry::Context, nil] where the handler stands in the trace: its handler.execution span
+    # @api private
+    def trace_context
+      return unless (traceparent = self.traceparent)
+
+      @trace_context ||= Telemetry::Context.new(traceparent, correlation_id: correlation_id)
+    end
+
     def inspect
       "#<#{self.class} #{namespace}/#{task_name} #{step_name} attempt=#{attempt}/#{max_attempts} task=#{task_uuid}>"
     end

@@ -1,8 +1,25 @@
 # frozen_string_literal: true
 
+require_relative "telemetry/filter"
+require_relative "telemetry/fields"
+require_relative "telemetry/open_telemetry_api"
+require_relative "telemetry/context"
+require_relative "telemetry/span"
+require_relative "telemetry/metrics"
+require_relative "telemetry/settings"
+
 module TaskerCore
   # What this process tells of itself. Where it goes is set by the environment: see docs/telemetry.md.
+  #
+  # Exporting begins with the engine, or with the first line or span of the application's own, and by itself
+  # again in the child of a fork. It ends, within three seconds, when the process ends.
   module Telemetry
+    # Seconds; no flush or shutdown takes longer.
+    TIMEOUT = 3.0
+
+    @settings = Settings.new
+    @at_exit = false
+
     class << self
       # Runs the block and gives the spans that ended in this process meanwhile, exported or not: for a demo,
       # a console, a spec. At most the latest 10,000.
@@ -22,11 +39,98 @@ module TaskerCore
         JSON.parse(Native.captured_spans, symbolize_names: true)
       end
 
+      # @param hash [Hash] anything that may go into a log
+      # @return [Hash] a copy in which what must not be seen is masked: see {Filter}
+      def filter(hash)
+        Fields.filter(hash)
+      end
+
       # Exports what waits, now.
       # @param timeout [Numeric] seconds, at most 3
       # @return [Boolean] whether nothing is left
-      def flush(timeout: 3.0)
-        Native.flush_telemetry(timeout)
+      def flush(timeout: TIMEOUT)
+        complete = Native.flush_telemetry(timeout.to_f)
+        @gave_up_at = complete ? nil : now
+        complete
+      end
+
+      # Seconds that closing may spend on exporting: a collector that has just kept a flush waiting is not waited
+      # for again.
+      # @api private
+      def patience
+        gave_up_at = @gave_up_at
+        gave_up_at && now - gave_up_at < TIMEOUT ? 0.3 : TIMEOUT
+      end
+
+      # Begins to export while the process runs, or exports to somewhere else from now on: no restart, no lost
+      # span, in a worker and in a process that only submits. What waits for the collector of before is sent
+      # there first, for at most `timeout` seconds. What is not given stays as it was configured.
+      #
+      # @param timeout [Numeric] seconds, at most 3
+      # @param settings [Hash] as `configuration.telemetry`: endpoint, protocol, headers, service_name, …
+      # @return [Boolean] whether the collector of before took everything
+      # @raise [ConfigurationError] the settings cannot be used; nothing has changed
+      def upgrade!(timeout: TIMEOUT, **settings)
+        wanted = @settings.merge(enabled: true, **settings)
+        complete = Native.upgrade_telemetry(wanted.to_json, timeout.to_f)
+        @settings = wanted
+        settled
+        complete
+      end
+
+      # Exports what waits and ends exporting, until {upgrade!}. The console goes on.
+      # @param timeout [Numeric] seconds, at most 3
+      # @return [Boolean] whether nothing was given up
+      def shutdown(timeout: TIMEOUT)
+        @settings = @settings.merge(enabled: false)
+        Native.shutdown_telemetry(timeout.to_f)
+      end
+
+      # @return [Boolean] whether this process exports
+      def exporting?
+        Native.telemetry_exporting?
+      end
+
+      # Sees that telemetry in this process is as it is configured. Settings that cannot be used are one line.
+      # @api private
+      def arm
+        arm!
+      rescue ConfigurationError => e
+        Native.log(::Logger::ERROR, "telemetry is not exported: #{e.message}", nil, nil, nil)
+      end
+
+      # @api private
+      # @raise [ConfigurationError]
+      def arm!
+        Native.arm_telemetry(@settings.to_json)
+        settled
+      end
+
+      # The settings that win over the environment.
+      # @api private
+      def settings_json
+        @settings.to_json
+      end
+
+      # Forgets what {upgrade!} and {shutdown} changed.
+      # @api private
+      def reset
+        @settings = Settings.new
+      end
+
+      private
+
+      def now
+        Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      end
+
+      def settled
+        TaskerCore.logger.follow_settings
+        return if @at_exit || !Native.telemetry_exporting?
+
+        @at_exit = true
+        # Children of a fork inherit it. An open engine flushes when it closes, which is at exit too.
+        at_exit { Native.shutdown_telemetry(TIMEOUT) unless Native.open? }
       end
     end
   end

@@ -7,6 +7,7 @@ module EngineSupport
     TaskerCore.shutdown
     TaskerCore.instance_variable_set(:@engine, TaskerCore::Engine.new)
     TaskerCore.instance_variable_set(:@client, nil)
+    TaskerCore::Telemetry.reset
   end
 
   # @return [TaskerCore::Configuration]

@@ -6,11 +6,9 @@ use std::time::Duration;
 use magnus::{function, Error, Object, RModule, Ruby};
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::Config;
-use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry::{self, Overrides};
 
 use crate::errors::{guard, Fault};
-use crate::{convert, gvl, runtime};
+use crate::{convert, gvl, runtime, telemetry};
 
 /// Opens the engine of this process, if it is not open yet: enough to submit and to look. No
 /// Tokio runtime, no worker. `config` is the engine's configuration as JSON.
@@ -31,13 +29,8 @@ fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
 fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<(), Error> {
     guard(ruby, || {
         let config = Config::from_json(&config)?;
-        let overrides: Overrides = serde_json::from_str(&overrides)
-            .map_err(|error| EngineError::Configuration(format!("telemetry: {error}")))?;
         let handle = runtime::tokio()?;
-        gvl::without(ruby, |_| {
-            telemetry::init_tracing(&handle, overrides.clone());
-            Some(())
-        })?;
+        telemetry::arm(ruby, overrides)?;
         let (worker, web) = (config.worker.clone(), config.web.clone());
         open_engine(ruby, config)?;
         let engine = runtime::engine()?;
@@ -64,27 +57,20 @@ fn stop_worker(ruby: &Ruby, timeout: f64) -> Result<(bool, usize), Error> {
     })
 }
 
-/// Exports what telemetry holds, for at most `timeout` seconds. False: not all of it.
-fn flush_telemetry(ruby: &Ruby, timeout: f64) -> Result<bool, Error> {
-    guard(ruby, || {
-        let timeout = convert::seconds(timeout)?;
-        gvl::without(ruby, |_| Some(telemetry::flush(timeout)))
-    })
-}
-
 /// Closes the engine and shuts telemetry and the Tokio runtime down, the latter two for at most
 /// `timeout` seconds. The next use opens a new engine. Nothing open is fine.
 fn close(ruby: &Ruby, timeout: f64) -> Result<(), Error> {
     guard(ruby, || {
         let timeout = convert::seconds(timeout)?;
         let mut owned = Some(runtime::take());
+        telemetry::forget();
         gvl::without(ruby, |_| {
             if let Some((engine, tokio)) = owned.take() {
                 if let Some(engine) = engine {
                     engine.close();
                 }
                 if let Some(tokio) = tokio {
-                    telemetry::shutdown(timeout);
+                    tasker_engine::telemetry::shutdown(timeout);
                     runtime::close(tokio, Duration::from_millis(200));
                 }
             }
@@ -98,6 +84,5 @@ pub fn init(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("open", function!(open, 1))?;
     native.define_singleton_method("bootstrap_worker", function!(bootstrap_worker, 2))?;
     native.define_singleton_method("stop_worker", function!(stop_worker, 1))?;
-    native.define_singleton_method("flush_telemetry", function!(flush_telemetry, 1))?;
     native.define_singleton_method("close", function!(close, 1))
 }

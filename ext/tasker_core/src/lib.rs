@@ -6,7 +6,8 @@
 //! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
-//! * `logging` - log lines from Ruby
+//! * `telemetry` - when Phase 2 begins in this process, with which settings, and its end
+//! * `logging`, `recorder` - log lines and spans from Ruby; `fields` - what both say about themselves
 //! * `metrics` - metrics that Ruby records, and the table of the gem's own
 //! * `spans` - the spans this process recorded lately
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
@@ -19,11 +20,14 @@ mod client;
 mod convert;
 mod errors;
 mod event_bridge;
+mod fields;
 mod gvl;
 mod logging;
 mod metrics;
+mod recorder;
 mod runtime;
 mod spans;
+mod telemetry;
 
 use magnus::{Error, Module, Ruby};
 
@@ -36,7 +40,9 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
+    telemetry::init(native)?;
     logging::init(native)?;
     metrics::init(native)?;
+    recorder::init(native)?;
     spans::init(native)
 }

@@ -52,6 +52,11 @@ fn owned() -> MutexGuard<'static, Owned> {
     owned
 }
 
+/// Forgets what was inherited, if this process is a fork's child that has not been here yet.
+pub fn enter_process() {
+    drop(owned());
+}
+
 /// The open engine.
 pub fn engine() -> Result<Arc<Engine>, Fault> {
     owned().engine.clone().ok_or_else(|| {
@@ -125,7 +130,7 @@ fn around_fork(ruby: &Ruby) -> Result<Value, Error> {
         FORKING.store(false, Ordering::SeqCst);
         if std::process::id() != parent {
             std::mem::forget(engine);
-            drop(owned());
+            enter_process();
         }
         Ok(answer?)
     })

@@ -3,7 +3,7 @@
 use magnus::{function, Error, Object, RModule, Ruby};
 use serde_json::{json, Map, Value as Json};
 use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry::spans::{Attributes, SpanRecord, Value};
+use tasker_engine::telemetry::spans::{Attributes, OwnName, SpanRecord, Value};
 use tasker_engine::telemetry::tap;
 
 use crate::errors::guard;
@@ -24,7 +24,7 @@ fn captured_spans(ruby: &Ruby) -> Result<String, Error> {
     })
 }
 
-fn span(span: &SpanRecord) -> Json {
+fn span(span: &SpanRecord<OwnName>) -> Json {
     let events = span
         .events
         .iter()
@@ -46,17 +46,18 @@ fn span(span: &SpanRecord) -> Json {
     })
 }
 
-fn attributes(attributes: &Attributes) -> Map<String, Json> {
+fn attributes(attributes: &Attributes<OwnName>) -> Map<String, Json> {
     let value = |value: &Value| match value {
         Value::Static(text) => json!(text),
         Value::Shared(text) => json!(&**text),
-        Value::String(text) => json!(text),
+        Value::String(text) | Value::Json(text) => json!(text),
         Value::Uuid(uuid) => json!(uuid.to_string()),
         Value::I64(number) => json!(number),
         Value::F64(number) => json!(number),
         Value::Bool(truth) => json!(truth),
+        Value::Null => Json::Null,
     };
-    attributes.iter().map(|(key, held)| ((*key).to_owned(), value(held))).collect()
+    attributes.iter().map(|(key, held)| (key.clone().into_owned(), value(held))).collect()
 }
 
 /// Defines the module's functions.

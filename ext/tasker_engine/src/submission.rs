@@ -46,7 +46,7 @@ pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, c
         correlation_id: request.correlation_id.unwrap_or_else(|| ids::uuid_v7(now)),
         parent_correlation_id: request.parent_correlation_id,
         idempotency_key: request.idempotency_key,
-        trace: trace(request.traceparent.as_deref()),
+        trace: trace(request.traceparent.as_deref(), &request.namespace),
         run_at: request.run_at.map(moment).transpose()?,
     })
 }
@@ -74,7 +74,7 @@ fn template(request: &TaskRequest, catalogue: &Catalogue, reader: &dyn Reader) -
 
 /// The task's place in a trace. A `traceparent` that is not well formed starts a new trace, as W3C
 /// Trace Context asks: a caller's broken header is no reason to lose its task.
-fn trace(traceparent: Option<&str>) -> TaskTrace {
+fn trace(traceparent: Option<&str>, namespace: &str) -> TaskTrace {
     let parent = traceparent.and_then(TraceContext::parse_traceparent);
     if let (Some(text), None) = (traceparent, &parent) {
         tracing::warn!(traceparent = text, "Not W3C trace context; the task starts a trace of its own");
@@ -84,7 +84,7 @@ fn trace(traceparent: Option<&str>) -> TaskTrace {
         trace_id,
         root_span_id: ids::span_id(),
         parent_span_id: parent.as_ref().map(|parent| parent.span_id),
-        sampled: sampling::decide(parent.as_ref(), trace_id),
+        sampled: sampling::decide(parent.as_ref(), trace_id, Some(namespace)),
         root_recorded: false,
     }
 }

@@ -12,8 +12,9 @@
 //!   span queue (`queue`, `encode`), the log provider (`logs`) and the pump of `metrics`, and wakes `late` by opening its `gate`s.
 //!
 //! `config` reads the environment; `sampling` decides once for each trace; `context` carries it across
-//! processes; [`spans`] is how the engine reports, [`tap`] a look at what it reported; [`metrics`] are its numbers, which
-//! need no phase; `complaints` keeps the console calm about a collector that is not there.
+//! processes; [`spans`] is how the engine reports, [`tap`] a look at what it reported, [`line`] how Ruby
+//! logs; [`metrics`] are its numbers, which need no phase; `complaints` keeps the console calm about a collector
+//! that is not there.
 
 mod complaints;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod context;
 mod encode;
 mod gate;
 mod late;
+pub mod line;
 mod logs;
 pub mod metrics;
 mod otlp;
@@ -38,6 +40,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 
+use crate::error::{Error, Result};
 pub use config::{Overrides, TelemetryConfig};
 
 /// No flush or shutdown takes longer than this, whatever it is asked.
@@ -99,16 +102,68 @@ pub fn init_tracing(runtime: &Handle, overrides: Overrides) {
     ARMING.store(false, Ordering::SeqCst);
 }
 
-fn arm(runtime: &Handle, overrides: &Overrides) {
+/// Whether Phase 2 would export, with these settings: who does not need a runtime otherwise need not
+/// make one.
+pub fn exports(overrides: &Overrides) -> bool {
+    TelemetryConfig::from_env(overrides).enabled
+}
+
+/// Whether this process exports.
+pub fn exporting() -> bool {
+    EXPORTING.load().as_ref().is_some_and(|exporting| !exporting.inherited())
+}
+
+/// Log filter and sampling from the environment with `overrides` on top; nothing is exported.
+pub fn apply(overrides: &Overrides) -> TelemetryConfig {
+    init_console_only();
     let config = TelemetryConfig::from_env(overrides);
     let known = PHASE_1.get().map_or(&[][..], |phase_1| &phase_1.warnings);
     for warning in config.warnings.iter().filter(|warning| !known.contains(warning)) {
         tracing::warn!("{warning}");
     }
-    if PHASE_1.get().is_some_and(|phase_1| phase_1.log_filter != config.log_filter) {
-        console::set_filter(&config.log_filter);
+    console::set_filter(&config.log_filter);
+    sampling::set(config.sampling.clone());
+    config
+}
+
+/// Phase 2 again, with other settings, while the process runs: exports from now on to where they say.
+/// What waits for the exporter of before is sent to where it was meant to go, for at most `timeout` (at
+/// most [`MAX_SHUTDOWN`]); no span is lost between the two or goes to both. `true` when nothing was given up.
+///
+/// Blocks: a Ruby thread must have let the GVL go.
+///
+/// # Errors
+/// [`Error::Configuration`] when the settings do not export, or cannot be used: then nothing changed.
+pub fn upgrade(runtime: &Handle, overrides: &Overrides, timeout: Duration) -> Result<bool> {
+    if EXPORTING.load().as_ref().is_some_and(|exporting| exporting.inherited()) {
+        forget_after_fork();
     }
-    sampling::set(config.sampler);
+    let config = TelemetryConfig::from_env(overrides);
+    if !config.enabled {
+        return Err(Error::Configuration(
+            "telemetry: nothing would be exported: OTEL_SDK_DISABLED is set, or enabled is false".into(),
+        ));
+    }
+    if ARMING.swap(true, Ordering::SeqCst) {
+        return Err(Error::Configuration("telemetry: another thread is changing the exporter; try again".into()));
+    }
+    let replaced =
+        otlp::Exporting::start(&config, runtime.clone()).map(|exporting| EXPORTING.swap(Some(Arc::new(exporting))));
+    ARMING.store(false, Ordering::SeqCst);
+    let replaced = replaced?;
+    apply(overrides);
+    tracing::info!(
+        otlp_endpoint = %config.endpoint,
+        service_name = %config.service_name,
+        traces_enabled = config.traces,
+        logs_enabled = config.logs,
+        "Telemetry is exported from here on"
+    );
+    Ok(replaced.is_none_or(|replaced| replaced.drain(timeout.min(MAX_SHUTDOWN))))
+}
+
+fn arm(runtime: &Handle, overrides: &Overrides) {
+    let config = apply(overrides);
     if !config.enabled {
         return;
     }

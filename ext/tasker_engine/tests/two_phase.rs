@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use otlp_receiver::Receiver;
 use tasker_engine::telemetry::context::{with_context, TraceContext};
+use tasker_engine::telemetry::line::{self, Line, Severity};
 use tasker_engine::telemetry::{self, spans, Overrides};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -68,7 +69,7 @@ fn with_telemetry_enabled_the_console_lives_in_both_phases() {
     };
     let lines: Vec<serde_json::Value> =
         story::console(&output).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let messages: Vec<&str> = lines.iter().filter_map(|line| line["fields"]["message"].as_str()).collect();
+    let messages: Vec<&str> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
     assert_eq!(
         messages,
         [
@@ -143,6 +144,114 @@ fn phase_2_may_come_again_after_a_shutdown() {
             assert_eq!(receiver.spans().len(), round);
         }
     });
+}
+
+#[test]
+fn an_upgrade_loses_no_span_and_doubles_none() {
+    story::alone("an_upgrade_loses_no_span_and_doubles_none", &[("LOG_LEVEL", "off")], || {
+        let receivers = [Receiver::start(), Receiver::start(), Receiver::start()];
+        let runtime = story::runtime();
+        telemetry::init_tracing(runtime.handle(), to(&receivers[0]));
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let mut recorded: Vec<u64> = std::thread::scope(|scope| {
+            let recorders: Vec<_> = (0..2).map(|_| scope.spawn(|| record_until(&stop))).collect();
+            for receiver in &receivers[1..] {
+                let exported = spans::exported();
+                while spans::exported() == exported {
+                    assert!(telemetry::flush(SOON));
+                }
+                assert!(telemetry::upgrade(runtime.handle(), &to(receiver), SOON).unwrap());
+            }
+            stop.store(true, std::sync::atomic::Ordering::SeqCst);
+            recorders.into_iter().flat_map(|recorder| recorder.join().unwrap()).collect()
+        });
+        assert!(telemetry::shutdown(SOON));
+        let mut arrived: Vec<u64> =
+            receivers.iter().flat_map(|receiver| receiver.spans()).map(|span| span.span_id).collect();
+        assert_eq!(spans::dropped(), 0);
+        recorded.sort_unstable();
+        arrived.sort_unstable();
+        assert!(recorded == arrived, "{} recorded, {} arrived", recorded.len(), arrived.len());
+        assert!(receivers.iter().all(|receiver| !receiver.spans().is_empty()));
+    });
+}
+
+/// Records spans, slower than they can be sent.
+fn record_until(stop: &std::sync::atomic::AtomicBool) -> Vec<u64> {
+    let mut recorded = Vec::new();
+    while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+        let span_id = tasker_engine::ids::span_id();
+        spans::record_own(spans::SpanRecord {
+            name: format!("span {span_id}").into(),
+            trace_id: tasker_engine::ids::trace_id(),
+            span_id,
+            parent_span_id: None,
+            parent_is_remote: false,
+            kind: spans::SpanKind::Internal,
+            start: tasker_engine::clock::Micros(1),
+            end: tasker_engine::clock::Micros(2),
+            attributes: Vec::new(),
+            events: Vec::new(),
+            links: Vec::new(),
+            error: None,
+        });
+        recorded.push(span_id);
+        std::thread::yield_now();
+        if recorded.len() % 64 == 0 {
+            assert!(telemetry::flush(SOON));
+        }
+    }
+    recorded
+}
+
+#[test]
+fn settings_that_export_nothing_are_no_upgrade() {
+    story::alone("settings_that_export_nothing_are_no_upgrade", &[], || {
+        let receiver = Receiver::start();
+        let runtime = story::runtime();
+        telemetry::init_tracing(runtime.handle(), to(&receiver));
+        let bad = Overrides { endpoint: Some("nowhere".into()), ..to(&receiver) };
+        assert!(telemetry::upgrade(runtime.handle(), &bad, SOON).is_err());
+        assert!(telemetry::upgrade(runtime.handle(), &Overrides::default(), SOON).is_err());
+        tracing::info_span!("still there").in_scope(|| ());
+        assert!(telemetry::shutdown(SOON));
+        assert_eq!(receiver.spans().len(), 1);
+    });
+}
+
+#[test]
+fn a_line_of_rubys_keeps_every_field_on_every_way() {
+    let context = TraceContext { trace_id: 0xaa, span_id: 0xbb, sampled: true };
+    let line = |message: &str| Line {
+        severity: Severity::Fatal,
+        message: message.into(),
+        fields: (0..20).map(|number| (format!("field{number}").into(), i64::from(number).into())).collect(),
+        context: Some(context),
+        correlation_id: Some("c1".into()),
+    };
+    let story = || {
+        let receiver = Receiver::start();
+        let runtime = story::runtime();
+        telemetry::init_tracing(runtime.handle(), to(&receiver));
+        line::write(line("charged"));
+        line::write(Line { fields: vec![("a".into(), spans::Value::Json("[1]".into()))], ..line("two\nlines") });
+        assert!(telemetry::shutdown(SOON));
+        let logs = receiver.logs();
+        let log = logs.iter().find(|log| log.body == "charged").unwrap();
+        assert_eq!((log.severity.as_str(), log.target.as_str()), ("FATAL", line::TARGET));
+        assert_eq!((log.trace_id, log.span_id), (Some(0xaa), Some(0xbb)));
+        assert_eq!(log.attributes.len(), 21);
+        assert_eq!((&log.attributes["field19"], &log.attributes["correlation_id"]), (&19.into(), &"c1".into()));
+    };
+    let test = "a_line_of_rubys_keeps_every_field_on_every_way";
+    let Some(output) = story::alone(test, &[("LOG_FORMAT", "json")], story) else { return };
+    let lines: Vec<serde_json::Value> =
+        story::console(&output).lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let line = lines.iter().find(|line| line["message"] == "charged").unwrap();
+    assert_eq!((&line["level"], &line["span_id"]), (&"FATAL".into(), &"00000000000000bb".into()));
+    assert_eq!((&line["correlation_id"], &line["fields"]["field19"]), (&"c1".into(), &19.into()));
+    let line = lines.iter().find(|line| line["message"] == "two\nlines").unwrap();
+    assert_eq!(line["fields"]["a"], serde_json::json!([1]));
 }
 
 #[test]

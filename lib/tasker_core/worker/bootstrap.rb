@@ -30,7 +30,7 @@ module TaskerCore
         configuration = @engine.configuration
         document = configuration.to_engine_json(**@settings)
         @engine.open
-        Native.bootstrap_worker(document, JSON.generate(configuration.telemetry))
+        Native.bootstrap_worker(document, Telemetry.settings_json)
         @poller = EventPoller.new(concurrency: setting(:concurrency), subscriber: subscriber(configuration)).start
         @state = :running
         @signals = install_signals(signals) if signals
@@ -100,7 +100,7 @@ module TaskerCore
         in_time = stop_claims(timeout.to_f) && !@now
         # What still runs was handed back; its threads end with their handlers' ensure blocks.
         @poller.stop(in_time ? THREAD_GRACE : 0)
-        Native.flush_telemetry(Engine::TELEMETRY_TIMEOUT)
+        Telemetry.flush
         @signals&.remove
         in_time
       end

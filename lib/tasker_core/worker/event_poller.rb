@@ -69,7 +69,7 @@ module TaskerCore
             Thread.handle_interrupt(WHILE_WAITING) { poll }
             finished = true
           rescue Exception => e # rubocop:disable Lint/RescueException -- raised into the thread from elsewhere
-            Native.log("error", "handler thread died: #{Failure.text(e.message, 1024)}", "{}")
+            TaskerCore.logger.error("handler thread died", error: e)
           ensure
             replace(index) unless finished
           end

@@ -26,6 +26,7 @@ module TaskerCore
         started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
         finished = nil
         begin
+          log_input(step) if payloads?
           value = run(@registry.resolve(step.handler), step)
           finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
           result = result_text(value)
@@ -65,7 +66,9 @@ module TaskerCore
       private
 
       def run(handler, step)
-        Thread.handle_interrupt(INTERRUPTIBLE) { handler.call(step) }
+        Telemetry::Context.with_step(step) do
+          Thread.handle_interrupt(INTERRUPTIBLE) { handler.call(step) }
+        end
       end
 
       def result_text(value)
@@ -80,14 +83,14 @@ module TaskerCore
 
       def settle(event, result, failure, started_at, milliseconds)
         error = Failure.describe(failure) if failure
-        log_failure(event, error) if error
+        log_settlement(event, result, error) if payloads? || (error && TaskerCore.logger.debug?)
         publish_step_completion(
           event_data: event, success: failure.nil?, result: result, error: error,
           metadata: { started_at_us: started_at, execution_time_ms: milliseconds }
         )
       rescue StandardError => e
         # The lease of the step runs out, and it is claimed again.
-        Native.log("error", "step completion refused", JSON.generate(reason: Failure.text(e.message, 1024)))
+        TaskerCore.logger.error("step completion refused", reason: e)
       end
 
       def killed(step)
@@ -95,14 +98,31 @@ module TaskerCore
                                "(Thread.exit, Thread#kill, or a jump out of it)")
       end
 
-      def log_failure(event, error)
+      def payloads?
+        TaskerCore.configuration.log_payloads && TaskerCore.logger.debug?
+      end
+
+      # At debug level, and only when it was asked for: contexts and results are the application's.
+      def log_input(step)
+        Telemetry::Context.with(step.trace_context) do
+          TaskerCore.logger.debug("step input", step_name: step.step_name, attempt: step.attempt, input: step.input,
+                                                dependencies: step.dependencies, config: step.config)
+        end
+      end
+
+      # The engine's own line says that a step failed, and what comes next; only the backtrace is not in it.
+      def log_settlement(event, result, error)
         step = event[:task_sequence_step]
-        fields = {
-          task_uuid: step.task_uuid, step_uuid: step.step_uuid, correlation_id: step.correlation_id,
-          namespace: step.namespace, step_name: step.step_name, attempt: step.attempt,
-          max_attempts: step.max_attempts, retryable: error[:retryable], trace_id: step.trace_id
-        }
-        Native.log("warn", "step handler failed: #{error[:class]}: #{error[:message]}", JSON.generate(fields))
+        Telemetry::Context.with(step.trace_context) do
+          if error
+            TaskerCore.logger.debug("step handler raised", step_name: step.step_name, attempt: step.attempt,
+                                                           "exception.type": error[:class],
+                                                           "exception.stacktrace": error[:backtrace].join("\n"))
+          elsif payloads?
+            TaskerCore.logger.debug("step result", step_name: step.step_name, attempt: step.attempt,
+                                                   result: JsonText.parse(result))
+          end
+        end
       end
     end
   end

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::sampling::Sampler;
+use super::sampling::Sampling;
 use read::Reader;
 
 /// How OTLP travels.
@@ -57,8 +57,8 @@ pub struct TelemetryConfig {
     pub metrics: bool,
     /// `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds there: how often metrics are sent.
     pub metric_interval: Duration,
-    /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
-    pub sampler: Sampler,
+    /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`, and `TASKER_TRACE_SAMPLE`.
+    pub sampling: Sampling,
     /// `OTEL_BSP_*`: how spans wait and travel.
     pub batch: BatchConfig,
     /// `RUST_LOG`, else `LOG_LEVEL`, else `info`: an `EnvFilter` directive list.
@@ -106,6 +106,8 @@ pub struct Overrides {
     pub sampler: Option<String>,
     /// Instead of `OTEL_TRACES_SAMPLER_ARG`.
     pub sampler_arg: Option<f64>,
+    /// Instead of `TASKER_TRACE_SAMPLE`, same text form.
+    pub trace_sample: Option<String>,
     /// Instead of `RUST_LOG` and `LOG_LEVEL`.
     pub log_level: Option<String>,
 }
@@ -150,7 +152,10 @@ impl TelemetryConfig {
             logs: read.exporter("OTEL_LOGS_EXPORTER"),
             metrics: read.exporter("OTEL_METRICS_EXPORTER"),
             metric_interval: Duration::from_millis(read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000) as u64),
-            sampler: read.sampler(&overrides.sampler, &sampler_arg),
+            sampling: Sampling {
+                general: read.sampler(&overrides.sampler, &sampler_arg),
+                namespaces: read.shares(&overrides.trace_sample),
+            },
             batch: read.batch(),
             log_filter,
             log_format: read.log_format(),
@@ -165,6 +170,7 @@ impl TelemetryConfig {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::telemetry::sampling::Sampler;
 
     fn config(vars: &[(&str, &str)]) -> TelemetryConfig {
         TelemetryConfig::from_vars(&Overrides::default(), |name| {
@@ -179,7 +185,7 @@ mod tests {
         assert_eq!(config.endpoint, "http://localhost:4317");
         assert_eq!(config.service_name, "tasker_core");
         assert_eq!(config.environment, "development");
-        assert_eq!(config.sampler, Sampler::ParentBasedAlwaysOn);
+        assert_eq!(config.sampling.general, Sampler::ParentBasedAlwaysOn);
         assert_eq!(config.log_filter, "info");
         assert_eq!(config.timeout, Duration::from_secs(2));
         assert!(config.warnings.is_empty());
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_ratio_without_a_sampler_is_parent_based() {
-        let sampler = config(&[("OTEL_TRACES_SAMPLER_ARG", "0.25")]).sampler;
+        let sampler = config(&[("OTEL_TRACES_SAMPLER_ARG", "0.25")]).sampling.general;
         assert_eq!(sampler, Sampler::ParentBasedRatio(0.25));
     }
 
@@ -213,7 +219,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "novalue"),
         ]);
         assert_eq!(config.protocol, Protocol::Grpc);
-        assert_eq!(config.sampler, Sampler::ParentBasedAlwaysOn);
+        assert_eq!(config.sampling.general, Sampler::ParentBasedAlwaysOn);
         assert_eq!(config.batch.max_queue, 65_536);
         assert_eq!(config.log_filter, "info");
         assert_eq!(config.warnings.len(), 9, "{:#?}", config.warnings);
@@ -228,6 +234,13 @@ mod tests {
         });
         assert_eq!((config.endpoint.as_str(), config.enabled), ("http://here:1", true));
         assert_eq!(config.protocol, Protocol::HttpProtobuf);
+    }
+
+    #[test]
+    fn namespaces_have_shares_and_a_bad_one_is_left_out() {
+        let config = config(&[("TASKER_TRACE_SAMPLE", "orders=1.0, bulk=0.01,late=2,=1,none")]);
+        assert_eq!(config.sampling.namespaces, [("orders".to_owned(), 1.0), ("bulk".to_owned(), 0.01)]);
+        assert_eq!(config.warnings.len(), 3, "{:#?}", config.warnings);
     }
 
     #[test]

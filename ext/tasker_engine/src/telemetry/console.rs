@@ -2,7 +2,9 @@
 //! layers that stay asleep until Phase 2.
 //! Refuses: threads, a runtime, and every global of OpenTelemetry.
 
-use std::io::IsTerminal;
+mod format;
+
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -12,6 +14,8 @@ use super::complaints;
 use super::config::{LogFormat, TelemetryConfig};
 use super::gate::{self, Gate, Slot};
 use super::late::{self, LateLogs};
+use super::line;
+use format::Lines;
 
 static FILTER: Slot = Slot::const_empty();
 
@@ -20,8 +24,11 @@ static FILTER: Slot = Slot::const_empty();
 pub(super) fn install(config: &TelemetryConfig) -> bool {
     set_filter(&config.log_filter);
     let gate = Gate::new(&FILTER, |_| true, |meta| !complaints::is_complaint(meta) || complaints::may_print());
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let ansi = config.log_format == LogFormat::Text && io::stderr().is_terminal() && !plain;
+    let layer = fmt::layer().with_writer(|| StandardError).with_ansi(ansi).event_format(Lines(config.log_format));
     Registry::default()
-        .with(lines(config.log_format).with_filter(gate))
+        .with(layer.with_filter(gate))
         .with(late::spans_layer())
         .with(LateLogs.with_filter(late::logs_gate()))
         .try_init()
@@ -30,16 +37,20 @@ pub(super) fn install(config: &TelemetryConfig) -> bool {
 
 /// What the console shows. Of the SDK only warnings, unless `directives` name it.
 pub(super) fn set_filter(directives: &str) {
-    gate::set(&[&FILTER], Some(&format!("opentelemetry=warn,{directives}")));
+    line::set_level(directives);
+    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry=warn,{directives}"))));
 }
 
-fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(true);
-    match format {
-        LogFormat::Json => layer.with_ansi(false).json().boxed(),
-        LogFormat::Text => {
-            let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            layer.with_ansi(std::io::stderr().is_terminal() && !plain).boxed()
-        }
+/// Standard error without the lock that `std` has for it: a fork while another thread writes would leave
+/// it locked for ever in the child. A line is one write, and the system keeps those apart.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(rustix::stdio::stderr(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

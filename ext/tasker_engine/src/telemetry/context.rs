@@ -1,6 +1,8 @@
 //! Owns: W3C trace context, in and out. Refuses: anything that is not exactly the standard's shape
 //! (`from_hex` of the SDK would take "0").
 
+use std::cell::Cell;
+
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use opentelemetry::Context;
 
@@ -48,7 +50,7 @@ impl TraceContext {
         format!("{:016x}", self.span_id)
     }
 
-    fn to_span_context(self) -> SpanContext {
+    pub(super) fn to_span_context(self) -> SpanContext {
         let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         let (trace_id, span_id) = (TraceId::from(self.trace_id), SpanId::from(self.span_id));
         SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE)
@@ -70,14 +72,33 @@ fn lower_hex(text: &str, digits: usize) -> Option<u128> {
     u128::from_str_radix(text, 16).ok()
 }
 
-/// Runs `body` inside `context`: log records made in it carry its ids, and `tracing` spans opened in
-/// it become its children. Costs one atomic load while nothing is exported.
+thread_local! {
+    static CURRENT: Cell<Option<TraceContext>> = const { Cell::new(None) };
+}
+
+/// Puts back what was current before, also when the body panics.
+struct Restore(Option<TraceContext>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0);
+    }
+}
+
+/// Runs `body` inside `context`: log lines made in it carry its ids, and `tracing` spans opened in it
+/// become its children. Costs a few nanoseconds while nothing is exported.
 pub fn with_context<T>(context: &TraceContext, body: impl FnOnce() -> T) -> T {
+    let _restore = Restore(CURRENT.replace(Some(*context)));
     if !spans::armed() {
         return body();
     }
     let _attached = Context::current().with_remote_span_context(context.to_span_context()).attach();
     body()
+}
+
+/// The innermost [`with_context`] of this thread.
+pub(super) fn current() -> Option<TraceContext> {
+    CURRENT.get()
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Encoder {
         self.spans.len()
     }
 
-    pub(super) fn push(&mut self, record: &SpanRecord) {
+    pub(super) fn push<K: AsRef<str>>(&mut self, record: &SpanRecord<K>) {
         self.scratch.clear();
         put_span(&mut self.scratch, &mut self.inner, record);
         put_bytes(&mut self.spans, 2, &self.scratch);
@@ -105,13 +105,13 @@ fn put_time(buf: &mut impl BufMut, tag: u32, at: Micros) {
     buf.put_u64_le(u64::try_from(at.0).unwrap_or(0).saturating_mul(1000));
 }
 
-fn put_span(buf: &mut Vec<u8>, inner: &mut Vec<u8>, record: &SpanRecord) {
+fn put_span<K: AsRef<str>>(buf: &mut Vec<u8>, inner: &mut Vec<u8>, record: &SpanRecord<K>) {
     put_bytes(buf, 1, &record.trace_id.to_be_bytes());
     put_bytes(buf, 2, &record.span_id.to_be_bytes());
     if let Some(parent) = record.parent_span_id {
         put_bytes(buf, 4, &parent.to_be_bytes());
     }
-    put_bytes(buf, 5, record.name.as_bytes());
+    put_bytes(buf, 5, record.name.as_ref().as_bytes());
     put_uint(buf, 6, kind_number(record.kind));
     put_time(buf, 7, record.start);
     put_time(buf, 8, record.end);
@@ -143,9 +143,9 @@ fn put_flags(buf: &mut Vec<u8>, tag: u32, remote: bool) {
     buf.put_u32_le(FLAGS_SAMPLED | FLAGS_HAS_IS_REMOTE | remote);
 }
 
-fn put_event(buf: &mut Vec<u8>, event: &SpanEvent) {
+fn put_event<K: AsRef<str>>(buf: &mut Vec<u8>, event: &SpanEvent<K>) {
     put_time(buf, 1, event.at);
-    put_bytes(buf, 2, event.name.as_bytes());
+    put_bytes(buf, 2, event.name.as_ref().as_bytes());
     put_attributes(buf, 3, &event.attributes);
 }
 
@@ -159,8 +159,9 @@ fn kind_number(kind: SpanKind) -> u64 {
     }
 }
 
-fn put_attributes(buf: &mut Vec<u8>, tag: u32, attributes: &Attributes) {
+fn put_attributes<K: AsRef<str>>(buf: &mut Vec<u8>, tag: u32, attributes: &Attributes<K>) {
     for (key, value) in attributes {
+        let key = key.as_ref();
         let any_value = any_value_len(value);
         encode_key(tag, WireType::LengthDelimited, buf);
         encode_varint((len_field(key.len()) + len_field(any_value)) as u64, buf);
@@ -177,11 +178,12 @@ fn any_value_len(value: &Value) -> usize {
     match value {
         Value::Static(text) => len_field(text.len()),
         Value::Shared(text) => len_field(text.len()),
-        Value::String(text) => len_field(text.len()),
+        Value::String(text) | Value::Json(text) => len_field(text.len()),
         Value::Uuid(_) => len_field(UUID_TEXT),
         Value::Bool(_) => 2,
         Value::I64(number) => 1 + encoded_len_varint(*number as u64),
         Value::F64(_) => 9,
+        Value::Null => 0,
     }
 }
 
@@ -189,7 +191,7 @@ fn put_any_value(buf: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Static(text) => put_bytes(buf, 1, text.as_bytes()),
         Value::Shared(text) => put_bytes(buf, 1, text.as_bytes()),
-        Value::String(text) => put_bytes(buf, 1, text.as_bytes()),
+        Value::String(text) | Value::Json(text) => put_bytes(buf, 1, text.as_bytes()),
         Value::Uuid(id) => {
             let mut text = [0u8; UUID_TEXT];
             put_bytes(buf, 1, id.hyphenated().encode_lower(&mut text).as_bytes());
@@ -200,6 +202,7 @@ fn put_any_value(buf: &mut Vec<u8>, value: &Value) {
             encode_key(4, WireType::SixtyFourBit, buf);
             buf.put_f64_le(*number);
         }
+        Value::Null => {}
     }
 }
 

@@ -19,12 +19,16 @@ use tracing_subscriber::layer::{Context as LayerContext, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::gate::{self, Gate, Slot};
+use super::line;
+use super::logs::Lines;
 
 type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
 
 static TRACER: ArcSwapOption<SdkTracer> = ArcSwapOption::const_empty();
 static BRIDGE: ArcSwapOption<Bridge> = ArcSwapOption::const_empty();
-/// The process that [`BRIDGE`] belongs to.
+/// The way of lines whose fields are known only at run time.
+static LINES: ArcSwapOption<Lines> = ArcSwapOption::const_empty();
+/// The process that [`BRIDGE`] and [`LINES`] belong to.
 static BRIDGE_PID: AtomicU32 = AtomicU32::new(0);
 static SPANS_FILTER: Slot = Slot::const_empty();
 static LOGS_FILTER: Slot = Slot::const_empty();
@@ -54,19 +58,17 @@ pub(super) fn logs_gate() -> Gate {
     Gate::new(&LOGS_FILTER, admits, |_| true)
 }
 
-/// Phase 2: spans go to `tracer`, events to the provider's logs, each if there is one. Logs are those
-/// that `log_filter` shows on the console; a quiet console must not cut holes into traces, so spans
-/// have a level of their own.
+/// Phase 2: spans go to `tracer`, events to the provider's logs, each if there is one; what was there
+/// before is let go. Logs are those that `log_filter` shows on the console; a quiet console must not cut
+/// holes into traces, so spans have a level of their own.
 pub(super) fn wake(tracer: Option<SdkTracer>, logs: Option<&SdkLoggerProvider>, log_filter: &str) {
-    if let Some(tracer) = tracer {
-        TRACER.store(Some(Arc::new(tracer)));
-        gate::set(&[&SPANS_FILTER], Some("info"));
-    }
-    if let Some(provider) = logs {
-        BRIDGE_PID.store(std::process::id(), Ordering::Relaxed);
-        BRIDGE.store(Some(Arc::new(Bridge::new(provider))));
-        gate::set(&[&LOGS_FILTER], Some(log_filter));
-    }
+    let (spans, events) = (tracer.is_some(), logs.is_some());
+    TRACER.store(tracer.map(Arc::new));
+    BRIDGE_PID.store(std::process::id(), Ordering::Relaxed);
+    BRIDGE.store(logs.map(|provider| Arc::new(Bridge::new(provider))));
+    LINES.store(logs.map(|provider| Arc::new(Lines::new(provider))));
+    gate::set(&[&SPANS_FILTER], spans.then_some("info"));
+    gate::set(&[&LOGS_FILTER], events.then(|| line::opened(log_filter)).as_deref());
 }
 
 /// Back to Phase 1.
@@ -74,13 +76,14 @@ pub(super) fn sleep() {
     gate::set(&[&SPANS_FILTER, &LOGS_FILTER], None);
     TRACER.store(None);
     BRIDGE.store(None);
+    LINES.store(None);
 }
 
 /// Back to Phase 1 in a forked child: nothing inherited is dropped, no lock is taken. Callsites that
 /// were switched on stay so and find the slots empty.
 pub(super) fn forget() {
     std::mem::forget((SPANS_FILTER.swap(None), LOGS_FILTER.swap(None)));
-    std::mem::forget((TRACER.swap(None), BRIDGE.swap(None)));
+    std::mem::forget((TRACER.swap(None), BRIDGE.swap(None), LINES.swap(None)));
 }
 
 /// The tracer of whichever phase it is.
@@ -169,7 +172,11 @@ where
         if BRIDGE_PID.load(Ordering::Relaxed) != std::process::id() {
             return;
         }
-        if let Some(bridge) = BRIDGE.load().as_deref() {
+        if event.metadata().target() == line::TARGET {
+            if let Some(lines) = LINES.load().as_deref() {
+                line::with_current(|line| lines.emit(line));
+            }
+        } else if let Some(bridge) = BRIDGE.load().as_deref() {
             bridge.on_event(event, cx);
         }
     }

@@ -1,18 +1,23 @@
-//! Owns: OTLP logs: the SDK's own batch processor, on its thread, with our client beneath it.
+//! Owns: OTLP logs: the SDK's own batch processor, on its thread, with our client beneath it; and the
+//! records of lines whose fields are known only at run time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider};
+use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::logs::{BatchLogProcessor, LogBatch, LogExporter, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{BatchLogProcessor, LogBatch, LogExporter, SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::Resource;
 use prost::Message;
 
 use super::complaints;
+use super::line::{self, Line};
+use super::spans::Value;
 use super::transport::{Signal, Transport};
 
 /// How often a wait looks whether it was given up.
@@ -63,5 +68,49 @@ impl LogExporter for OtlpLogs {
 impl std::fmt::Debug for OtlpLogs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OtlpLogs").field("endpoint", &self.transport.endpoint()).finish_non_exhaustive()
+    }
+}
+
+/// Turns [`Line`]s into log records: the SDK's bridge knows only fields that are fixed at compile time.
+pub(super) struct Lines(SdkLogger);
+
+impl Lines {
+    pub(super) fn new(provider: &SdkLoggerProvider) -> Lines {
+        Lines(provider.logger(""))
+    }
+
+    pub(super) fn emit(&self, line: &Line) {
+        let mut record = self.0.create_log_record();
+        record.set_target(line::TARGET);
+        record.set_timestamp(SystemTime::now());
+        record.set_severity_number(line.severity.number());
+        record.set_severity_text(line.severity.text());
+        record.set_body(line.message.clone().into());
+        if let Some(context) = line.context {
+            let flags = if context.sampled { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+            let (trace_id, span_id) = (TraceId::from(context.trace_id), SpanId::from(context.span_id));
+            record.set_trace_context(trace_id, span_id, Some(flags));
+        }
+        if let Some(id) = &line.correlation_id {
+            record.add_attribute("correlation_id", id.clone());
+        }
+        for (key, value) in &line.fields {
+            record.add_attribute(key.clone(), any_value(value));
+        }
+        self.0.emit(record);
+    }
+}
+
+fn any_value(value: &Value) -> AnyValue {
+    match value {
+        Value::Static(text) => (*text).into(),
+        Value::Shared(text) => text.to_string().into(),
+        Value::String(text) | Value::Json(text) => text.clone().into(),
+        Value::Uuid(id) => id.to_string().into(),
+        Value::I64(number) => AnyValue::Int(*number),
+        Value::F64(number) => AnyValue::Double(*number),
+        Value::Bool(truth) => AnyValue::Boolean(*truth),
+        // OTLP's own word for it, a value without a kind, is one that the SDK cannot say.
+        Value::Null => "null".into(),
     }
 }

@@ -53,7 +53,7 @@ impl Exporting {
         let tracer_provider = config.traces.then(|| {
             SdkTracerProvider::builder()
                 .with_resource(resource)
-                .with_sampler(config.sampler.for_sdk())
+                .with_sampler(config.sampling.general.for_sdk())
                 .with_id_generator(Ids)
                 .with_span_processor(ToQueue)
                 .build()
@@ -79,10 +79,16 @@ impl Exporting {
         })
     }
 
-    /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up.
+    /// Back to Phase 1, then [`Exporting::drain`].
     pub(super) fn shutdown(&self, timeout: Duration) -> bool {
         late::sleep();
         drop(spans::disarm());
+        self.drain(timeout)
+    }
+
+    /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up. Who
+    /// records, records elsewhere already.
+    pub(super) fn drain(&self, timeout: Duration) -> bool {
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
         if let Some(pump) = &self.metrics {
             pump.stop();

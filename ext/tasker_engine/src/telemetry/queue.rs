@@ -13,22 +13,24 @@ use opentelemetry_sdk::trace::SpanData;
 
 use super::config::BatchConfig;
 use super::encode::Encoder;
-use super::spans::{SpanRecord, COUNTS};
+use super::spans::{OwnName, SpanRecord, COUNTS};
 use super::transport::Transport;
 
 /// What may wait in the queue.
 pub(super) enum Item {
     /// The engine's spans, as many as one transaction made.
     Records(Vec<SpanRecord>),
+    /// A span of the application's own.
+    Own(Box<SpanRecord<OwnName>>),
     /// A span opened with `tracing`, through the SDK.
     Sdk(Box<SpanData>),
 }
 
 impl Item {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Item::Records(records) => records.len(),
-            Item::Sdk(_) => 1,
+            Item::Own(_) | Item::Sdk(_) => 1,
         }
     }
 }
@@ -87,19 +89,23 @@ impl SpanQueue {
         std::process::id() != self.pid
     }
 
-    /// Takes spans in, up to the bound; the rest is dropped and counted.
-    pub(super) fn push(&self, mut item: Item) {
+    /// Takes spans in, up to the bound; the rest is dropped and counted. A queue that has been told to
+    /// stop gives the item back.
+    pub(super) fn push(&self, mut item: Item) -> Option<Item> {
         if self.inherited() {
-            return;
+            return None;
         }
         let mut state = self.lock();
-        let room = if state.stop_by.is_some() { 0 } else { self.config.max_queue.saturating_sub(state.waiting) };
+        if state.stop_by.is_some() {
+            return Some(item);
+        }
+        let room = self.config.max_queue.saturating_sub(state.waiting);
         let excess = item.len().saturating_sub(room);
         if excess > 0 {
             COUNTS.drop_spans(excess);
             match &mut item {
                 Item::Records(records) if room > 0 => records.truncate(room),
-                _ => return,
+                _ => return None,
             }
         }
         let before = state.waiting + state.held;
@@ -113,6 +119,7 @@ impl SpanQueue {
         if full {
             self.wake.notify_one();
         }
+        None
     }
 
     /// Sends all that waits, now. `true` when the collector took everything within `timeout`.

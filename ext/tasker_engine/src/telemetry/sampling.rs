@@ -26,27 +26,49 @@ pub enum Sampler {
     ParentBasedRatio(f64),
 }
 
-static CURRENT: ArcSwapOption<Sampler> = ArcSwapOption::const_empty();
-
-/// Whether a trace that begins here, or comes in with `parent`, is exported.
-///
-/// Needs no exporter: a process that only submits decides for the workers that will run the task.
-pub fn decide(parent: Option<&TraceContext>, trace_id: u128) -> bool {
-    let current = CURRENT.load();
-    let sampler = match current.as_deref() {
-        Some(sampler) => *sampler,
-        None => {
-            let sampler = TelemetryConfig::from_env(&Overrides::default()).sampler;
-            CURRENT.store(Some(Arc::new(sampler)));
-            sampler
-        }
-    };
-    sampler.decide(parent.map(|parent| parent.sampled), trace_id)
+/// Everything a decision rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// `OTEL_TRACES_SAMPLER`: for every trace that no line of `namespaces` is about.
+    pub general: Sampler,
+    /// `TASKER_TRACE_SAMPLE`: for tasks of a namespace, the share of trace ids that are kept.
+    pub namespaces: Vec<(String, f64)>,
 }
 
-/// Phase 2 has read the environment, and what Ruby configured.
-pub(super) fn set(sampler: Sampler) {
-    CURRENT.store(Some(Arc::new(sampler)));
+static CURRENT: ArcSwapOption<Sampling> = ArcSwapOption::const_empty();
+
+/// Whether a trace that begins here, or comes in with `parent`, is exported. `namespace` is that of the
+/// task the trace is about; `None` for a span outside any task.
+///
+/// Needs no exporter: a process that only submits decides for the workers that will run the task.
+pub fn decide(parent: Option<&TraceContext>, trace_id: u128, namespace: Option<&str>) -> bool {
+    let parent_sampled = parent.map(|parent| parent.sampled);
+    if let Some(current) = CURRENT.load().as_deref() {
+        return current.decide(parent_sampled, trace_id, namespace);
+    }
+    let config = TelemetryConfig::from_env(&Overrides::default());
+    let decision = config.sampling.decide(parent_sampled, trace_id, namespace);
+    set(config.sampling);
+    decision
+}
+
+/// The environment has been read, and what Ruby configured.
+pub(super) fn set(sampling: Sampling) {
+    CURRENT.store(Some(Arc::new(sampling)));
+}
+
+impl Sampling {
+    /// The decision. A namespace's share takes the place of the general one, and no more: with a
+    /// parent-based sampler (the default) a caller's decision still stands, so that no trace is kept in
+    /// pieces.
+    pub fn decide(&self, parent_sampled: Option<bool>, trace_id: u128, namespace: Option<&str>) -> bool {
+        let share = namespace.and_then(|name| self.namespaces.iter().find(|(known, _)| known == name));
+        match (share, parent_sampled) {
+            (None, _) => self.general.decide(parent_sampled, trace_id),
+            (Some(_), Some(sampled)) if self.general.is_parent_based() => sampled,
+            (Some((_, share)), _) => in_ratio(*share, trace_id),
+        }
+    }
 }
 
 impl Sampler {
@@ -60,6 +82,11 @@ impl Sampler {
             (Sampler::ParentBasedAlwaysOn, None) => true,
             (Sampler::ParentBasedAlwaysOff, None) => false,
         }
+    }
+
+    fn is_parent_based(self) -> bool {
+        use Sampler::{ParentBasedAlwaysOff, ParentBasedAlwaysOn, ParentBasedRatio};
+        matches!(self, ParentBasedAlwaysOn | ParentBasedAlwaysOff | ParentBasedRatio(_))
     }
 
     /// The same sampler for the SDK's own spans.
@@ -105,6 +132,18 @@ mod tests {
                 assert_eq!(Sampler::Ratio(ratio).decide(None, id), sampled, "{ratio} {id:x}");
             }
         }
+    }
+
+    #[test]
+    fn a_namespace_has_a_share_of_its_own() {
+        let namespaces = vec![("orders".to_owned(), 1.0), ("bulk".to_owned(), 0.0)];
+        let sampling = Sampling { general: Sampler::ParentBasedRatio(0.5), namespaces };
+        assert!(sampling.decide(None, u128::MAX, Some("orders")));
+        assert!(!sampling.decide(None, 1, Some("bulk")));
+        assert!(sampling.decide(None, 1, Some("other")) && !sampling.decide(None, u128::MAX, Some("other")));
+        assert!(sampling.decide(Some(true), 1, Some("bulk")), "a caller's trace is kept whole");
+        let sampling = Sampling { general: Sampler::AlwaysOn, ..sampling };
+        assert!(!sampling.decide(Some(true), 1, Some("bulk")), "no parent counts for always_on");
     }
 
     #[test]

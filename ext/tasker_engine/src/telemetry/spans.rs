@@ -2,6 +2,7 @@
 //! the engine reports: its spans outlive the process that began them.
 //! Refuses: to wait. A full queue drops, and counts what it dropped.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -45,27 +46,35 @@ pub enum Value {
     F64(f64),
     /// A truth.
     Bool(bool),
+    /// A list or an object, as JSON text.
+    Json(String),
+    /// Known to be nothing.
+    Null,
 }
 
-/// Attributes of a span or of an event, in order.
-pub type Attributes = Vec<(&'static str, Value)>;
+/// A name that may be made at run time: those of spans, events and attributes that applications give.
+pub type OwnName = Cow<'static, str>;
+
+/// Attributes of a span or of an event, in order. The engine's own names are known at compile time and
+/// cost nothing; `K` is [`OwnName`] where an application gives them.
+pub type Attributes<K = &'static str> = Vec<(K, Value)>;
 
 /// Something that happened at one moment of a span.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SpanEvent {
+pub struct SpanEvent<K = &'static str> {
     /// The event's name.
-    pub name: &'static str,
+    pub name: K,
     /// When it happened.
     pub at: Micros,
     /// What is known about it.
-    pub attributes: Attributes,
+    pub attributes: Attributes<K>,
 }
 
 /// A finished span of a sampled trace.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SpanRecord {
-    /// The span's name, from the table in `docs/telemetry.md`.
-    pub name: &'static str,
+pub struct SpanRecord<K = &'static str> {
+    /// The span's name: the engine's are in the table in `docs/telemetry.md`.
+    pub name: K,
     /// The trace it belongs to.
     pub trace_id: u128,
     /// Its own id.
@@ -81,13 +90,41 @@ pub struct SpanRecord {
     /// When it ended.
     pub end: Micros,
     /// What is known about it.
-    pub attributes: Attributes,
+    pub attributes: Attributes<K>,
     /// What happened in it.
-    pub events: Vec<SpanEvent>,
+    pub events: Vec<SpanEvent<K>>,
     /// Other spans it is about: trace id and span id.
     pub links: Vec<(u128, u64)>,
     /// Why it failed; `None` when it did not.
     pub error: Option<String>,
+}
+
+impl SpanRecord {
+    /// The same span among spans whose names are made at run time.
+    pub(super) fn to_own(&self) -> SpanRecord<OwnName> {
+        let own = |attributes: &Attributes| -> Attributes<OwnName> {
+            attributes.iter().map(|(key, value)| (Cow::Borrowed(*key), value.clone())).collect()
+        };
+        let events = self.events.iter().map(|event| SpanEvent {
+            name: Cow::Borrowed(event.name),
+            at: event.at,
+            attributes: own(&event.attributes),
+        });
+        SpanRecord {
+            name: Cow::Borrowed(self.name),
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            parent_span_id: self.parent_span_id,
+            parent_is_remote: self.parent_is_remote,
+            kind: self.kind,
+            start: self.start,
+            end: self.end,
+            attributes: own(&self.attributes),
+            events: events.collect(),
+            links: self.links.clone(),
+            error: self.error.clone(),
+        }
+    }
 }
 
 macro_rules! value_from {
@@ -145,10 +182,20 @@ pub fn record_all(spans: Vec<SpanRecord>) {
         return;
     }
     if tap::is_open() {
-        tap::keep(&spans);
+        tap::keep(spans.iter().map(SpanRecord::to_own));
     }
     if RECORDING.load(Ordering::Relaxed) {
         push(Item::Records(spans));
+    }
+}
+
+/// Records one finished span of the application's own. Never waits.
+pub fn record_own(span: SpanRecord<OwnName>) {
+    if tap::is_open() {
+        tap::keep(std::iter::once(span.clone()));
+    }
+    if RECORDING.load(Ordering::Relaxed) {
+        push(Item::Own(Box::new(span)));
     }
 }
 
@@ -172,10 +219,17 @@ pub(super) fn armed() -> bool {
     ARMED.load(Ordering::Relaxed)
 }
 
-pub(super) fn push(item: Item) {
-    if let Some(queue) = QUEUE.load().as_deref() {
-        queue.push(item);
+pub(super) fn push(mut item: Item) {
+    // A queue that is being replaced refuses: then there is another one already.
+    for _ in 0..2 {
+        let queue = QUEUE.load();
+        let Some(queue) = queue.as_deref() else { break };
+        match queue.push(item) {
+            None => return,
+            Some(refused) => item = refused,
+        }
     }
+    COUNTS.drop_spans(item.len());
 }
 
 /// Phase 2: spans go to `queue` from now on (`None`: only logs are exported).

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::spans::SpanRecord;
+use super::spans::{OwnName, SpanRecord};
 
 /// How many spans are kept.
 pub const KEPT: usize = 10_000;
 
 static OPEN: AtomicBool = AtomicBool::new(false);
-static LATEST: Mutex<VecDeque<SpanRecord>> = Mutex::new(VecDeque::new());
+static LATEST: Mutex<VecDeque<SpanRecord<OwnName>>> = Mutex::new(VecDeque::new());
 
 /// Turns the tap on or off. Off, it forgets what it has.
 pub fn capture(on: bool) {
@@ -27,13 +27,16 @@ pub(super) fn is_open() -> bool {
 }
 
 /// The kept spans, in the order they were recorded.
-pub fn captured() -> Vec<SpanRecord> {
+pub fn captured() -> Vec<SpanRecord<OwnName>> {
     LATEST.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
 }
 
-pub(super) fn keep(spans: &[SpanRecord]) {
+pub(super) fn keep(spans: impl Iterator<Item = SpanRecord<OwnName>>) {
     let mut latest = LATEST.lock().unwrap_or_else(PoisonError::into_inner);
-    let excess = (latest.len() + spans.len()).saturating_sub(KEPT).min(latest.len());
-    latest.drain(..excess);
-    latest.extend(spans.iter().take(KEPT).cloned());
+    for span in spans {
+        if latest.len() == KEPT {
+            latest.pop_front();
+        }
+        latest.push_back(span);
+    }
 }

@@ -17,7 +17,7 @@ use crate::telemetry::spans::{SpanEvent, SpanKind, SpanRecord, Value};
 /// Appends the spans of what happened to `graph` in one transaction.
 pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
     if !graph.task.trace.sampled {
-        return;
+        return failures(graph, spans);
     }
     for transition in &graph.task_transitions {
         task_transition(graph, transition, spans);
@@ -29,6 +29,31 @@ pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
     }
     if graph.root_ended {
         spans.push(root(graph));
+    }
+}
+
+/// What a task leaves that was sampled out: errors are always kept. Each attempt that failed (the handler
+/// raised, it timed out, its worker died) leaves its `worker.step_execution` and `handler.execution`; the
+/// end of a task that failed, or in which an attempt had failed, leaves `task.orchestration`, so that these
+/// have their parent. All of them carry `sampled_out` = true. Nothing else of the task is exported: not
+/// its transitions, not the attempts that went well, not spans that handlers opened. The flags that travel
+/// on in `traceparent` stay 00: the services a handler calls do not record either.
+fn failures(graph: &Graph, spans: &mut Vec<SpanRecord>) {
+    let first = spans.len();
+    for transition in &graph.step_transitions {
+        let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { continue };
+        let mut whole = Vec::new();
+        attempt(graph, transition, ended, &mut whole);
+        spans.extend(
+            whole.into_iter().filter(|span| matches!(span.name, "worker.step_execution" | "handler.execution")),
+        );
+    }
+    let failed_before = || graph.steps.iter().any(|step| step.attempts > 1 || step.error.is_some());
+    if graph.root_ended && (graph.task.state == TaskState::Error || failed_before()) {
+        spans.push(root(graph));
+    }
+    for span in &mut spans[first..] {
+        span.attributes.push(("sampled_out", Value::Bool(true)));
     }
 }
 
@@ -146,13 +171,15 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
     if let Some(error) = &ended.error {
         record.attributes.push(("error.type", Value::String(error.class_name.clone())));
     }
+    let failure = record.error.clone();
     spans.push(record);
     let dispatched_at = ended.completion.as_ref().map_or(start, |completion| completion.dispatched_at);
     let mut claim = step_transition(graph, transition, span_id, start, dispatched_at.clamp(start, end));
     states(&mut claim, "enqueued", "in_progress");
     spans.push(claim);
-    if let Some(completion) = &ended.completion {
-        handler(graph, transition, ended, completion, span_id, spans);
+    match &ended.completion {
+        Some(completion) => handler(graph, transition, ended, completion, span_id, spans),
+        None => lost_handler(graph, transition, ended, failure, span_id, spans),
     }
     let received_at = ended.completion.as_ref().map_or(end, |completion| completion.received_at);
     let mut settled = step_transition(graph, transition, span_id, received_at.clamp(start, end), end);
@@ -166,6 +193,34 @@ fn step_transition(graph: &Graph, transition: &StepTransition, attempt: u64, sta
     record
 }
 
+/// The handler's span of an attempt that brought nothing back. The spans that the handler opened may have
+/// been exported before it was lost, so their parent must not be missing. How long it ran is not known,
+/// nor, when its process died or the task was cancelled, whether it had begun: the span is as long as the
+/// attempt, and says so with `handler.outcome_unknown`.
+fn lost_handler(
+    graph: &Graph,
+    transition: &StepTransition,
+    ended: &EndedAttempt,
+    failure: Option<String>,
+    span_id: u64,
+    spans: &mut Vec<SpanRecord>,
+) {
+    let (start, end) = (ended.claimed_at, transition.at);
+    let mut record = handler_span(graph, transition, span_id, start, end);
+    record.attributes.push(("handler.outcome_unknown", Value::Bool(true)));
+    record.error = failure;
+    spans.push(record);
+}
+
+fn handler_span(graph: &Graph, transition: &StepTransition, attempt: u64, start: Micros, end: Micros) -> SpanRecord {
+    let template = &graph.task.template.steps[transition.position];
+    let mut record = span(graph, "handler.execution", ids::handler_span_id(attempt), attempt, start, end);
+    record.attributes = step_attributes(graph, transition);
+    record.attributes.push(("handler_name", Value::Shared(Arc::clone(&template.handler))));
+    record.attributes.push(("attempt_number", Value::I64(transition.attempt.into())));
+    record
+}
+
 fn handler(
     graph: &Graph,
     transition: &StepTransition,
@@ -176,7 +231,6 @@ fn handler(
 ) {
     let (start, end) = (ended.claimed_at, transition.at);
     let root = graph.task.trace.root_span_id;
-    let template = &graph.task.template.steps[transition.position];
     let received_at = completion.received_at.clamp(start, end);
     let success = ended.error.is_none();
     let mut submitted_from = received_at;
@@ -184,10 +238,7 @@ fn handler(
         // The handler thread reads the same clock in another place: keep it within the attempt.
         let (began, done) = (began.clamp(start, end), done.clamp(start, end));
         submitted_from = done;
-        let mut record = span(graph, "handler.execution", ids::handler_span_id(span_id), span_id, began, done);
-        record.attributes = step_attributes(graph, transition);
-        record.attributes.push(("handler_name", Value::Shared(Arc::clone(&template.handler))));
-        record.attributes.push(("attempt_number", Value::I64(transition.attempt.into())));
+        let mut record = handler_span(graph, transition, span_id, began, done);
         record.error = ended.error.as_ref().map(|error| format!("{}: {}", error.class_name, error.message));
         spans.push(record);
     }

@@ -54,7 +54,7 @@ fn a_killed_worker_leaves_one_trace_with_one_root_and_no_open_end() {
             ("result.evaluation", 2),
             ("worker.step_execution", 3),
             ("step.state_transition", 6),
-            ("handler.execution", 2),
+            ("handler.execution", 3),
             ("result.submission", 2),
             ("worker.step_completion_received", 2),
         ]);
@@ -66,5 +66,10 @@ fn a_killed_worker_leaves_one_trace_with_one_root_and_no_open_end() {
         assert_eq!(lost[0].attributes["error.type"], "TaskerCore::LeaseExpired");
         assert_eq!(lost[0].attributes["attempt_number"], 1);
         assert!(trace.root().status.is_none(), "the task itself went well");
+        let mut handlers = trace.named("handler.execution").filter(|span| span.parent_span_id == Some(lost[0].span_id));
+        let handler = handlers.next().unwrap();
+        assert_eq!(handler.span_id, tasker_engine::ids::handler_span_id(lost[0].span_id), "what its own spans hang on");
+        assert_eq!(handler.attributes["handler.outcome_unknown"], true);
+        assert!(handler.status.is_some());
     });
 }

@@ -133,6 +133,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    /// `namespace=share,…`, shares from 0.0 to 1.0.
+    pub(super) fn shares(&mut self, over: &Option<String>) -> Vec<(String, f64)> {
+        const NAME: &str = "TASKER_TRACE_SAMPLE";
+        let Some(text) = self.text(NAME, over) else { return Vec::new() };
+        let mut shares = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let pair = part.split_once('=').map(|(name, share)| (name.trim(), share.trim().parse::<f64>()));
+            match pair {
+                Some((name, Ok(share))) if !name.is_empty() && (0.0..=1.0).contains(&share) => {
+                    shares.push((name.to_owned(), share));
+                }
+                _ => self.refuse(NAME, part, "each entry must be namespace=0.0 to 1.0: entry left out"),
+            }
+        }
+        shares
+    }
+
     pub(super) fn batch(&mut self) -> BatchConfig {
         let max_queue = self.number("OTEL_BSP_MAX_QUEUE_SIZE", 65_536);
         BatchConfig {

@@ -118,6 +118,10 @@ impl Sender {
                     self.send_if_full();
                 }
             }
+            Item::Own(record) => {
+                self.encoder.push(&record);
+                self.send_if_full();
+            }
             Item::Sdk(span) => {
                 self.encoder.push_sdk(*span);
                 self.send_if_full();

@@ -1,0 +1,189 @@
+# frozen_string_literal: true
+
+require "logger"
+
+module TaskerCore
+  # The log of this process, as {TaskerCore.logger} gives it: a Logger of the standard library's kind, that can
+  # be `Rails.logger` too, whose lines take the way of the engine's: to the console (text, or JSON with
+  # LOG_FORMAT=json) and, when they are exported, to OTLP logs. Keywords are fields, however many there are:
+  #
+  #     TaskerCore.logger.info("charged", amount: 5, currency: "EUR")
+  #
+  # A line carries the ids of the span it is written in and the correlation id of its task. Fields are
+  # filtered (see {Telemetry::Filter}), messages are not. Below its level a line costs a comparison. The level
+  # is what RUST_LOG or LOG_LEVEL say, until it is set.
+  #
+  # Refuses: log files, devices and formatters; a formatter may be set, as libraries do, and is not called.
+  class Logger < ::Logger
+    LEVEL = :tasker_core_log_level
+    TAGS = :tasker_core_log_tags
+    NO_TAGS = [].freeze
+    private_constant :LEVEL, :TAGS, :NO_TAGS
+
+    def initialize(progname: nil)
+      super(nil, progname: progname)
+      @silences = 0
+      @lock = Mutex.new
+      @own_tags = NO_TAGS
+      @level = Native.log_level
+      @chosen = false
+    end
+
+    # @!method debug(message = nil, **fields)
+    #   @param message [Object] or a block that gives it, called only when the line is written; what is given
+    #     beside a block is the progname
+    #   @param fields [Hash{Symbol => Object}]
+    #   @return [true]
+    # @!method info(message = nil, **fields)
+    # @!method warn(message = nil, **fields)
+    # @!method error(message = nil, **fields)
+    # @!method fatal(message = nil, **fields)
+    # @!method unknown(message = nil, **fields)
+    { debug: DEBUG, info: INFO, warn: WARN, error: ERROR, fatal: FATAL, unknown: UNKNOWN }.each do |name, severity|
+      class_eval <<~RUBY, __FILE__, __LINE__ + 1
+        def #{name}(message = nil, **fields, &block)
+          return true if level > #{severity}
+
+          write(#{severity}, nil, message, fields, &block)
+        end
+      RUBY
+    end
+
+    # @param severity [Integer, nil]
+    # @param message [Object] or a block, or the progname
+    # @param progname [String, nil]
+    # @return [true]
+    def add(severity, message = nil, progname = nil, **fields, &block)
+      severity ||= UNKNOWN
+      return true if level > severity
+
+      message.nil? ? write(severity, nil, progname, fields, &block) : write(severity, message, progname, fields)
+    end
+    alias log add
+
+    # A line as it is, at the level info.
+    # @param message [#to_s]
+    # @return [self]
+    def <<(message)
+      write(INFO, message.to_s.chomp, nil, {}) unless level > INFO
+      self
+    end
+
+    # @return [Integer] the lowest severity that is written, here and now
+    def level
+      @silences.zero? ? @level : (Thread.current[LEVEL] || @level)
+    end
+
+    # @param severity [Integer, Symbol, String]
+    def level=(severity)
+      super
+      @chosen = true
+    end
+
+    # Writes only what is at least so grave while the block runs, in this fiber.
+    # @param severity [Integer]
+    def silence(severity = ERROR)
+      outer = Thread.current[LEVEL]
+      @lock.synchronize { @silences += 1 }
+      Thread.current[LEVEL] = severity
+      yield self
+    ensure
+      Thread.current[LEVEL] = outer
+      @lock.synchronize { @silences -= 1 }
+    end
+
+    # Lines that the block writes carry these tags, in this fiber. Without a block, a logger that has them.
+    # @param tags [Array<String>]
+    def tagged(*tags)
+      tags = clean(tags)
+      return clone.tap { |logger| logger.own_tags = @own_tags + tags } unless block_given?
+
+      outer = Thread.current[TAGS]
+      Thread.current[TAGS] = (outer || NO_TAGS) + tags
+      begin
+        yield self
+      ensure
+        Thread.current[TAGS] = outer
+      end
+    end
+
+    # @param tags [Array<String>]
+    # @return [Array<String>] those that were added, in this fiber
+    def push_tags(*tags)
+      clean(tags).tap { |more| Thread.current[TAGS] = (Thread.current[TAGS] || NO_TAGS) + more }
+    end
+
+    # @param count [Integer]
+    # @return [Array<String>] those that were taken away
+    def pop_tags(count = 1)
+      tags = Thread.current[TAGS] || NO_TAGS
+      Thread.current[TAGS] = tags[0...-count] if count.positive?
+      tags.last(count)
+    end
+
+    # Takes all tags of this fiber away.
+    def clear_tags!
+      Thread.current[TAGS] = nil
+    end
+    alias flush clear_tags!
+
+    # @return [Array<String>] what lines carry here and now
+    def current_tags
+      theirs = formatter.respond_to?(:current_tags) ? formatter.current_tags : NO_TAGS
+      own = Thread.current[TAGS] || NO_TAGS
+      @own_tags.empty? && theirs.empty? ? own : @own_tags + theirs + own
+    end
+
+    # Takes the level from the environment and the settings again, unless somebody has set it.
+    # @api private
+    def follow_settings
+      @level = Native.log_level unless @chosen
+    end
+
+    def inspect
+      "#<#{self.class} level=#{level}>"
+    end
+
+    protected
+
+    attr_writer :own_tags
+
+    private
+
+    def clean(tags)
+      tags.flatten.map { |tag| Telemetry::Fields.text(tag) }.reject { |tag| tag.strip.empty? }
+    end
+
+    # A message that is missing is the block's; without a block it is what was given as the progname.
+    def write(severity, message, progname, fields)
+      if message.nil?
+        message, progname = block_given? ? [yield, progname] : [progname, nil]
+      end
+      send_line(severity, message, progname, fields)
+    end
+
+    def send_line(severity, message, progname, fields)
+      Telemetry.arm unless Native.telemetry_ready?
+      context = Telemetry::Context.current
+      Native.log(severity, Telemetry::Fields.message(message), plain(message, fields, progname || self.progname),
+                 context&.traceparent, context&.correlation_id)
+      true
+    rescue StandardError => e
+      Native.log(ERROR, "a log line could not be written: #{Worker::Failure.text(e.class, 1024)}", nil, nil, nil)
+      true
+    end
+
+    def plain(message, fields, progname)
+      plain = fields.empty? ? {} : Telemetry::Fields.plain(fields)
+      if message.is_a?(Exception)
+        failure = Worker::Failure.describe(message)
+        plain[:"exception.type"] = failure[:class]
+        plain[:"exception.stacktrace"] = failure[:backtrace].join("\n")
+      end
+      tags = current_tags
+      plain[:tags] = [JSON.generate(tags)] unless tags.empty?
+      plain[:progname] = Telemetry::Fields.text(progname) if progname
+      plain unless plain.empty?
+    end
+  end
+end

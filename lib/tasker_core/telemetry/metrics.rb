@@ -1,0 +1,97 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Telemetry
+    # What the instruments of an application have in common: see {TaskerCore.counter}, {TaskerCore.histogram},
+    # {TaskerCore.gauge}. Labels must have few different values: no ids.
+    class Instrument
+      NAME = %r{\A[A-Za-z][A-Za-z0-9_./-]{0,254}\z}
+
+      # @return [String]
+      attr_reader :name, :description, :unit
+
+      # @api private
+      def initialize(name, description: nil, unit: nil)
+        @name = name.to_s
+        @description = description
+        @unit = unit
+        return if NAME.match?(@name)
+
+        raise InvalidInputError, "#{name.inspect} cannot be an instrument's name: it begins with a letter, and " \
+                                 "letters, digits, _ . / and - follow, 255 in all"
+      end
+
+      def inspect
+        "#<#{self.class} #{name}>"
+      end
+
+      private
+
+      def number(value)
+        number = Float(value, exception: false) if value.is_a?(Numeric)
+        return number if number&.finite?
+
+        raise InvalidInputError, "#{name}: #{value.inspect} is not a number that can be measured"
+      end
+
+      def labels(labels)
+        return "{}" if labels.empty?
+
+        JSON.generate(Fields.plain(labels).transform_values { |value| value.is_a?(Array) ? value.first : value })
+      end
+    end
+
+    # Counts what only ever grows.
+    class Counter < Instrument
+      # @param value [Numeric] 0 or more
+      # @param labels [Hash{Symbol => Object}]
+      # @return [self]
+      def add(value = 1, **labels)
+        number = number(value)
+        raise InvalidInputError, "#{name}: a counter cannot count #{value}; use a gauge" if number.negative?
+
+        Native.metric_counter(name, number, labels(labels))
+        self
+      end
+    end
+
+    # Measures how values are spread: durations, sizes.
+    class Histogram < Instrument
+      # @param value [Numeric]
+      # @param labels [Hash{Symbol => Object}]
+      # @return [self]
+      def record(value, **labels)
+        Native.metric_histogram(name, number(value), labels(labels))
+        self
+      end
+    end
+
+    # Says how much there is of something now.
+    class Gauge < Instrument
+      # @param value [Numeric]
+      # @param labels [Hash{Symbol => Object}]
+      # @return [self]
+      def set(value, **labels)
+        Native.metric_gauge(name, number(value), labels(labels))
+        self
+      end
+    end
+
+    # The instruments of this process: one for each name.
+    module Instruments
+      @lock = Mutex.new
+      @known = {}
+
+      class << self
+        # @return [Instrument] the one of that name
+        # @raise [InvalidInputError] there is one of another kind
+        def fetch(kind, name, **about)
+          known = @known[name.to_s] || @lock.synchronize { @known[name.to_s] ||= kind.new(name, **about) }
+          return known if known.instance_of?(kind)
+
+          raise InvalidInputError, "#{name} is a #{known.class.name} already; give one of them another name"
+        end
+      end
+    end
+  end
+end

@@ -1,0 +1,44 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Telemetry
+    # Owns: the settings of telemetry that win over the environment: `configuration.telemetry`, and what was
+    # changed while the process ran. Refuses: judging them; the extension does.
+    class Settings
+      # What may be given as a Hash and travels as `name=value,…`.
+      PAIRS = %i[headers resource_attributes trace_sample].freeze
+
+      # @param changes [Hash]
+      def initialize(changes = {})
+        @changes = changes
+      end
+
+      # @param changes [Hash]
+      # @return [Settings] with these changes too
+      def merge(changes)
+        Settings.new(@changes.merge(changes))
+      end
+
+      # @return [String]
+      def to_json(*)
+        settings = TaskerCore.configuration.telemetry.to_h.transform_keys(&:to_sym).merge(@changes)
+        JSON.generate(settings.to_h { |name, value| [name, value(name, value)] })
+      end
+
+      private
+
+      def value(name, value)
+        case value
+        when Hash then PAIRS.include?(name) ? value.map { |key, item| "#{key}=#{encode(item)}" }.join(",") : value
+        when Symbol then value.name
+        else value
+        end
+      end
+
+      # Percent-encoded, as W3C Baggage wants it: neither `,` nor `%` may stand for itself.
+      def encode(item)
+        item.to_s.b.gsub(%r{[^A-Za-z0-9._~:/@!$&'()*+;=-]}) { |byte| format("%%%02X", byte.ord) }
+      end
+    end
+  end
+end

@@ -1,0 +1,145 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Telemetry
+    # A span of the application's own, while its block runs: see {TaskerCore.span}. It is recorded when the block
+    # ends. In a trace that is not kept it has ids and does nothing.
+    class Span
+      # More events of one span are counted, not kept.
+      MAX_EVENTS = 1000
+      private_constant :MAX_EVENTS
+
+      class << self
+        # @see TaskerCore.span
+        def open(name, attributes, &block)
+          Telemetry.arm unless Native.telemetry_ready?
+          parent = Context.current
+          context = Context.new(Native.start_span(parent&.traceparent), correlation_id: parent&.correlation_id)
+          span = new(name, context, parent, attributes)
+          Context.with(context) { span.run(&block) }
+        end
+      end
+
+      # @return [Context] its own
+      attr_reader :context
+
+      # @api private
+      def initialize(name, context, parent, attributes)
+        @name = name
+        @context = context
+        @parent = parent
+        @attributes = attributes
+        @events = nil
+        @dropped_events = 0
+        @error = nil
+        @epoch = ProcessFork.epoch
+        @began = Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond)
+        @start = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
+      end
+
+      # Adds attributes, or replaces those with the same keys.
+      # @param more [Hash] the same, for keys that are not Symbols
+      # @param attributes [Hash{Symbol => Object}]
+      # @return [self]
+      def set(more = nil, **attributes)
+        @attributes = @attributes.merge(more || {}, attributes)
+        self
+      end
+
+      # Notes something that happens now.
+      # @param name [String]
+      # @param more [Hash] attributes whose keys are not Symbols
+      # @param attributes [Hash{Symbol => Object}]
+      # @return [self]
+      def event(name, more = nil, **attributes)
+        if (@events ||= []).size < MAX_EVENTS
+          @events << [name, now, more ? more.merge(attributes) : attributes]
+        else
+          @dropped_events += 1
+        end
+        self
+      end
+
+      # Notes an exception and that the span failed. What leaves the block is noted by itself.
+      # @param exception [Exception]
+      # @return [self]
+      def record_exception(exception)
+        failure = Worker::Failure.describe(exception)
+        stacktrace = failure[:backtrace].join("\n")
+        event("exception", "exception.type": failure[:class], "exception.message": failure[:message],
+                           "exception.stacktrace": stacktrace)
+        fail("#{failure[:class]}: #{failure[:message]}")
+      end
+
+      # Notes that the span failed, without an exception.
+      # @param reason [String]
+      # @return [self]
+      def fail(reason)
+        @error = reason.to_s
+        self
+      end
+
+      # @return [String] 32 hex digits
+      def trace_id
+        @context.trace_id
+      end
+
+      # @return [String] 16 hex digits
+      def span_id
+        @context.span_id
+      end
+
+      # @return [String] for calls to other services
+      def traceparent
+        @context.traceparent
+      end
+
+      # @return [Boolean] whether the trace is kept
+      def sampled?
+        @context.sampled?
+      end
+
+      # @api private
+      def run
+        yield self
+      rescue Exception => e # rubocop:disable Lint/RescueException -- whatever ends the block is noted, and goes on
+        record_exception(e) unless e.is_a?(SystemExit) && e.success?
+        raise
+      ensure
+        finish
+      end
+
+      def inspect
+        "#<#{self.class} #{@name} #{traceparent}>"
+      end
+
+      private
+
+      def now
+        @start + Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond) - @began
+      end
+
+      # A child that was forked inside the block leaves the span to its parent.
+      def finish
+        return unless @context.sampled? && Native.spans_enabled? && @epoch == ProcessFork.epoch
+
+        Native.record_span(Fields.text(@name, 1024), @context.traceparent, @parent&.traceparent,
+                           @parent&.remote? || false, @start, now, attributes, @events && events,
+                           @error && Fields.text(@error))
+      rescue StandardError => e
+        TaskerCore.logger.warn("a span could not be recorded", error: e)
+      end
+
+      def attributes
+        plain = Fields.plain(@attributes)
+        plain[:correlation_id] = @context.correlation_id if @context.correlation_id
+        plain[:dropped_events] = @dropped_events if @dropped_events.positive?
+        plain
+      end
+
+      def events
+        @events.map { |name, at, attributes| [Fields.text(name, 1024), at, Fields.plain(attributes)] }
+      end
+    end
+  end
+end
