@@ -109,7 +109,7 @@ impl Ahead {
     pub(super) fn observe_handler(&mut self, execution_time_ms: f64) {
         let ms = execution_time_ms.clamp(0.001, 1e9);
         self.handler_ms = match self.handler_ms {
-            unknown if unknown == 0.0 => ms,
+            0.0 => ms,
             kept if ms > kept => (kept * 1.5).min(ms),
             kept => (kept / 1.5).max(ms),
         };
