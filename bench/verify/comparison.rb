@@ -51,8 +51,7 @@ module Verify
       # The flush has ended; what rotel prints and Prometheus scrapes comes a moment later.
       await_scrapes(SCRAPES)
       @received = Received.new(File.read(rotel.log, encoding: "UTF-8"))
-      @table.section("                                                                             " \
-                     "   expected     received")
+      puts format("%86s %12s", "expected", "received")
       @table.same("telemetry flushed", true, answer.fetch("flushed"))
     end
 
@@ -64,27 +63,38 @@ module Verify
 
     def compare_spans
       @table.section("Spans at rotel")
-      came = @received.spans.group_by(&:name).transform_values(&:size)
+      came = @received.spans.map(&:name).tally
       @stored.spans.each { |name, count| @table.same(name, count, came.fetch(name, 0)) }
       @table.same("any other", 0, came.except(*@stored.spans.keys).values.sum)
+      compare_ids
+      compare_parents(@received.spans.partition { |span| !span.parent_span_id.empty? })
+      compare_links
+    end
+
+    def compare_ids
       roots = @received.spans.select { |span| span.name == "task.orchestration" }
       @table.row("traces, each a task's with one task.orchestration", @stored.traces.size, roots.size,
                  @stored.traces.sort == roots.map(&:trace_id).sort)
       ids = @received.spans.map(&:span_id)
       @table.same("span ids that came twice", 0, ids.size - ids.uniq.size)
-      compare_parents(@received.spans)
     end
 
-    def compare_parents(spans)
-      known = spans.to_h { |span| [[span.trace_id, span.span_id], true] }
-      below, roots = spans.partition { |span| !span.parent_span_id.empty? }
+    # The name of the span with those ids that came.
+    def known
+      @known ||= @received.spans.to_h { |span| [[span.trace_id, span.span_id], span.name] }
+    end
+
+    def compare_parents((below, roots))
       orphans = below.reject do |span|
         parent = [span.trace_id, span.parent_span_id]
         known[parent] || (span.name == "task.orchestration" && parent == @stored.remote)
       end
       @table.same("spans without their parent", 0, orphans.size)
       @table.same("roots (one task has a caller elsewhere)", @stored.traces.size - 1, roots.size)
-      linked = spans.select { |span| span.name == "worker.step_completion_received" }
+    end
+
+    def compare_links
+      linked = @received.spans.select { |span| span.name == "worker.step_completion_received" }
       dangling = linked.reject { |span| span.links.size == 1 && known[[span.trace_id, span.links.first]] }
       @table.same("completions without a link to their attempt", 0, dangling.size)
     end
@@ -92,14 +102,17 @@ module Verify
     def compare_logs
       @table.section("Log records at rotel")
       with_ids = @received.logs.reject { |log| log.trace_id.empty? }
-      came = with_ids.group_by(&:body).transform_values(&:size)
+      came = with_ids.map(&:body).tally
       @stored.logs.each { |body, count| @table.same(body, count, came.fetch(body, 0)) }
-      known = @received.spans.to_h { |span| [[span.trace_id, span.span_id], span.name] }
-      of = with_ids.group_by { |log| known[[log.trace_id, log.span_id]] }
+      compare_log_ids(with_ids)
+    end
+
+    def compare_log_ids(with_ids)
+      of = ->(log) { known[[log.trace_id, log.span_id]] }
       @table.same("with the trace of no task", 0, with_ids.count { |log| !@stored.traces.include?(log.trace_id) })
-      @table.same("with the id of no span", 0, of.fetch(nil, []).size)
+      @table.same("with the id of no span", 0, with_ids.count { |log| of.call(log).nil? })
       @table.same("traces with log records", @stored.traces.size, with_ids.map(&:trace_id).uniq.size)
-      inside = with_ids.count { |log| log.body == "charging" && known[[log.trace_id, log.span_id]] == "charge card" }
+      inside = with_ids.count { |log| log.body == "charging" && of.call(log) == "charge card" }
       @table.same("of Ruby's lines, those inside the span they were written in", @stored.logs["charging"], inside)
     end
 
@@ -123,7 +136,7 @@ module Verify
       text = Services.get("http://#{@web}/metrics").body
       said, status = Open3.capture2e(@services.tools[:promtool], "check", "metrics", stdin_data: text)
       lines = said.lines(chomp: true)
-      lines.each { |line| puts "  promtool: #{line}#{'  (allowed: the name is prescribed)' if line.match?(PRESCRIBED)}" }
+      lines.each { |line| puts "  promtool: #{line}", *("      allowed: the name is prescribed" if line.match?(PRESCRIBED)) }
       others = lines.grep_v(PRESCRIBED)
       # 0 is no word, 3 is advice, 1 is an error.
       @table.row("errors, or advice other than on prescribed units", 0, others.size,

@@ -43,7 +43,7 @@ module Verify
         Dir[programs].first || begin
           cure = "python3 -m venv #{VENV} && #{VENV}/bin/pip install #{ROTEL}"
           missing("rotel", cure) unless allowed? && find("python3")
-          made = quietly({}, ["python3", "-m", "venv", VENV]) && quietly({}, ["#{VENV}/bin/pip", "install", "-q", ROTEL])
+          made = quietly({}, %w[python3 -m venv] + [VENV]) && quietly({}, ["#{VENV}/bin/pip", "install", ROTEL])
           (made && Dir[programs].first) or missing("rotel", cure)
         end
       end

@@ -11,7 +11,11 @@ require_relative "../../examples/order_fulfillment/handlers"
 
 folder, orders = ARGV
 ORDERS = Integer(orders)
-FAILS, HELD, WAITS, JOINED = 3, 5, 6, 7 # what becomes of these orders is said in `submit`
+# What becomes of these orders is said in `submit`.
+FAILS = 13
+HELD = 5
+WAITS = 6
+JOINED = 7
 REMOTE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 # The example's, which is refused by the gateway at first, but for some orders only; with a span, a line and a count of

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Verify
-  # Reads what rotel prints at verbosity "detailed". It is meant for eyes: only the lines with ids, names and values count.
+  # Reads what rotel prints at verbosity "detailed". Meant for eyes: only lines with ids, names and values count.
   class Received
     Span = Struct.new(:trace_id, :parent_span_id, :span_id, :name, :links)
     Log = Struct.new(:body, :trace_id, :span_id)
@@ -31,7 +31,7 @@ module Verify
     def read(line)
       case line
       when "ResourceSpans #0" then @reader = :read_span
-      when "ResourceLogs #0" then @reader = :read_log
+      when "ResourceLog #0", "ResourceLogs #0" then @reader = :read_log
       when "ResourceMetrics #0" then @reader = :read_metric
       else send(@reader, line) if @reader
       end
@@ -59,11 +59,16 @@ module Verify
 
     def read_metric(line)
       case line
-      when /\A     -> Name: (.+)\z/ then @name, @labels = Regexp.last_match(1), nil
+      when /\A     -> Name: (.+)\z/ then describe(Regexp.last_match(1))
       when /\A(?:Number|Histogram)DataPoints #\d+\z/ then @labels = []
       when /\A     -> ([\w.]+: \w+\(.*\))\z/ then @labels&.push(Regexp.last_match(1))
       when /\A(?:Value|Count): (-?[\d.]+)\z/ then metrics[[@name, @labels.sort]] = Regexp.last_match(1).to_f
       end
+    end
+
+    def describe(name)
+      @name = name
+      @labels = nil
     end
   end
 end

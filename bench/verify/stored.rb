@@ -22,6 +22,8 @@ module Verify
       end
     end
 
+    # An attempt that the cancelled task left without a completion has its handler.execution all the same: the spans
+    # that its handler opened need their parent.
     # @return [Hash{String => Integer}]
     def spans
       attempts = steps { |move| move.to == "in_progress" }
@@ -33,7 +35,7 @@ module Verify
         "result.evaluation" => tasks { |move| move.to == "evaluating_results" },
         "worker.step_execution" => attempts,
         "step.state_transition" => steps { |move| [move.from, move.to].include?("in_progress") },
-        "handler.execution" => done, "result.submission" => done, "worker.step_completion_received" => done,
+        "handler.execution" => attempts, "result.submission" => done, "worker.step_completion_received" => done,
         "charge card" => charges
       }
     end

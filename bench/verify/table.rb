@@ -17,7 +17,7 @@ module Verify
 
     def row(what, expected, received, right)
       @wrong << what unless right
-      puts format("  %-72s %12s %12s  %s", what, expected, received, right ? "ok" : "WRONG")
+      puts format("  %-72.72s %12s %12s  %s", what, expected, received, right ? "ok" : "WRONG")
       right
     end
 
