@@ -39,20 +39,24 @@ module Verify
 
     def watch
       rotel = @services.rotel
+      answer = process_orders(rotel)
+      @stored = Stored.new(answer)
+      puts "#{answer.fetch('tasks').size} orders: #{answer.fetch('tasks').map { |task| task['state'] }.tally}"
+      # The flush has ended; what rotel prints and Prometheus scrapes comes a moment later.
+      await_scrapes(SCRAPES)
+      @received = Received.new(File.read(rotel.log, encoding: "UTF-8"))
+      puts format("%86s %12s", "expected", "received")
+      @table.same("telemetry flushed", true, answer.fetch("flushed"))
+    end
+
+    def process_orders(rotel)
       settings = { "OTEL_EXPORTER_OTLP_ENDPOINT" => rotel.url, "TASKER_WEB_PORT" => Services.free_port.to_s }
       orders = ENV.fetch("ORDERS", "20")
       @worker = @services.worker("orders.rb", ENVIRONMENT.merge(settings), @services.folder, orders)
       @web = @worker.answer.fetch("web") or raise "the worker has no web server"
       @prometheus = Queries.new(@services.prometheus(@web))
       await_scrapes(2)
-      answer = @worker.ask("go")
-      @stored = Stored.new(answer)
-      puts "#{orders} orders: #{answer.fetch('tasks').map { |task| task['state'] }.tally}"
-      # The flush has ended; what rotel prints and Prometheus scrapes comes a moment later.
-      await_scrapes(SCRAPES)
-      @received = Received.new(File.read(rotel.log, encoding: "UTF-8"))
-      puts format("%86s %12s", "expected", "received")
-      @table.same("telemetry flushed", true, answer.fetch("flushed"))
+      @worker.ask("go")
     end
 
     def await_scrapes(count)
@@ -136,7 +140,7 @@ module Verify
       text = Services.get("http://#{@web}/metrics").body
       said, status = Open3.capture2e(@services.tools[:promtool], "check", "metrics", stdin_data: text)
       lines = said.lines(chomp: true)
-      lines.each { |line| puts "  promtool: #{line}", *("      allowed: the name is prescribed" if line.match?(PRESCRIBED)) }
+      lines.each { |line| puts "  #{line}#{'; allowed: the name is prescribed' if line.match?(PRESCRIBED)}" }
       others = lines.grep_v(PRESCRIBED)
       # 0 is no word, 3 is advice, 1 is an error.
       @table.row("errors, or advice other than on prescribed units", 0, others.size,
