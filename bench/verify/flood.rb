@@ -30,9 +30,13 @@ end
 puts JSON.generate(ready: true)
 
 $stdin.gets
-speed = tasks * 4 / Stand.drain(submitted)
+steps = tasks * 4
+began = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+speed = steps / Stand.drain(submitted)
+cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - began
 watch.kill
-puts JSON.generate(steps_per_s: speed, peak_mb: peak, web: TaskerCore.status.dig(:web, :address))
+puts JSON.generate(steps_per_s: speed, cpu_us: cpu * 1e6 / steps, peak_mb: peak,
+                   web: TaskerCore.status.dig(:web, :address))
 
 $stdin.gets
 TaskerCore.shutdown

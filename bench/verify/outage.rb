@@ -6,7 +6,7 @@ module Verify
   # The same flood of work with collectors that are well, away, silent, and killed in mid-run; they take turns.
   class Outage
     # What one run came to.
-    Run = Struct.new(:steps_per_s, :peak_mb, :dropped, :exported, :failures, :lines, :seconds, :exit_seconds)
+    Run = Struct.new(:steps_per_s, :cpu_us, :peak_mb, :dropped, :exported, :failures, :lines, :seconds, :exit_seconds)
 
     COMPLAINTS = /OTLP export failed|spans were dropped/
     MEMORY_MB = 150 # more than with a healthy collector: a full queue is 65,536 spans
@@ -43,7 +43,7 @@ module Verify
     private
 
     def said(run)
-      words = "%7.0f steps/s, peak %.0f MB, spans: %d dropped, %d exported; %d exports failed, " \
+      words = "%6.0f steps/s, %.0f us of CPU a step, peak %.0f MB, spans: %d dropped, %d exported; %d exports failed, " \
               "%d lines in %.1f s, exit %.2f s"
       format(words, *run.to_a)
     end
@@ -101,7 +101,7 @@ module Verify
       exit_seconds = worker.finish
       lines = File.foreach(worker.log).grep(COMPLAINTS).size
       seconds = Services.now - began
-      Run.new(*figures.values_at("steps_per_s", "peak_mb"), *counts, failures, lines, seconds, exit_seconds)
+      Run.new(*figures.values_at("steps_per_s", "cpu_us", "peak_mb"), *counts, failures, lines, seconds, exit_seconds)
     end
 
     def median(collector, &figure)
@@ -110,18 +110,31 @@ module Verify
     end
 
     # Each round has a healthy run of its own to be measured by.
-    def ratio(collector)
-      ratios = @runs[collector].zip(@runs[:healthy]).map { |run, healthy| run.steps_per_s / healthy.steps_per_s }.sort
+    def ratio(collector, &figure)
+      pairs = @runs[collector].zip(@runs[:healthy])
+      ratios = pairs.map { |pair| pair.map(&figure).reduce(:/) }.sort
       ratios[ratios.size / 2]
     end
 
+    # On a machine with other work to do steps/s say little (see their span); CPU time a step says more.
     def report
-      puts "", "Medians of #{@rounds} rounds, #{@tasks} tasks of 4 steps; to reach: #{AIM} of healthy"
-      COLLECTORS.each do |collector|
-        puts format("  %-10s %7.0f steps/s  %.3f of healthy  peak %.0f MB  %d spans dropped in /metrics", collector,
-                    median(collector, &:steps_per_s), ratio(collector), median(collector, &:peak_mb),
-                    median(collector, &:dropped))
-      end
+      puts "", "Medians of #{@rounds} rounds, #{@tasks} tasks of 4 steps; to reach: steps/s #{AIM} of healthy. " \
+               "Load: #{load}"
+      puts format("  %-10s %8s %17s %9s %8s %9s %8s %9s", "collector", "steps/s", "lowest..highest", "healthy=1",
+                  "CPU us", "healthy=1", "peak MB", "dropped")
+      COLLECTORS.each { |collector| puts line(collector) }
+    end
+
+    def line(collector)
+      speeds = @runs[collector].map(&:steps_per_s)
+      format("  %-10s %8.0f %17s %9.3f %8.1f %9.3f %8.0f %9d", collector, median(collector, &:steps_per_s),
+             speeds.minmax.map(&:round).join(".."), ratio(collector, &:steps_per_s), median(collector, &:cpu_us),
+             ratio(collector, &:cpu_us), median(collector, &:peak_mb), median(collector, &:dropped))
+    end
+
+    def load
+      averages = "/proc/loadavg"
+      File.exist?(averages) ? File.read(averages).split.first(3).join(" ") : "unknown"
     end
 
     def judge
