@@ -43,7 +43,7 @@ module Verify
     private
 
     def said(run)
-      words = "%6.0f steps/s, %.0f us of CPU a step, peak %.0f MB, spans: %d dropped, %d exported; %d exports failed, " \
+      words = "%6.0f steps/s, %.0f us CPU a step, peak %.0f MB, spans: %d dropped, %d exported; %d exports failed, " \
               "%d lines in %.1f s, exit %.2f s"
       format(words, *run.to_a)
     end

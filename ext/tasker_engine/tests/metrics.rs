@@ -288,6 +288,26 @@ fn an_application_has_metrics_of_its_own() {
 }
 
 #[test]
+fn domain_events_are_zero_before_the_first_one() {
+    story::alone("domain_events_are_zero_before_the_first_one", &[], || {
+        let _ = (metrics::task_series("shop", "order"), metrics::task_series("shop", "refund"));
+        let text = metrics::prometheus_text();
+        let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
+        for name in ["tasker_domain_events_published_total{", "tasker_domain_events_failed_total{"] {
+            let series = lines(name);
+            assert_eq!(series.len(), 3, "one for each way an event may travel: {series:?}");
+            assert!(series.iter().all(|line| line.contains("namespace=\"shop\"") && line.ends_with("} 0")));
+        }
+        let buckets = lines("tasker_domain_events_publish_duration_milliseconds_bucket{");
+        assert!(!buckets.is_empty() && buckets.iter().all(|line| line.ends_with("} 0")));
+        assert_eq!(lines("tasker_domain_events_publish_duration_milliseconds_count{").len(), 3);
+
+        domain_events::published("order.placed", "shop", Delivery::Fast, 1.0);
+        assert_eq!(scraped().sum("tasker_domain_events_published_total", &[("namespace", "shop")]), 1.0);
+    });
+}
+
+#[test]
 fn too_many_templates_share_one_series() {
     story::alone("too_many_templates_share_one_series", &[], || {
         for n in 0..300 {
