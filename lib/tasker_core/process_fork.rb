@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: telling the extension that this process is a fork. Ruby (3.1 and later) sends every fork that
-  # goes on running Ruby through Process._fork; what does not pass here is found by its pid, on first use.
+  # Owns: telling the extension of forks: before one, so that no transaction is under way, and the child that
+  # it is one. Ruby (3.1 and later) sends every fork that goes on running Ruby through Process._fork; what does not
+  # pass here is found by its pid, on first use.
   module ProcessFork
     @epoch = 0
 
@@ -18,9 +19,12 @@ module TaskerCore
     end
 
     def _fork
+      Native.before_fork
       pid = super
       ProcessFork.in_child if pid.zero?
       pid
+    ensure
+      Native.after_fork
     end
   end
 

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! * `runtime` - what belongs to this process (engine, Tokio runtime), the pid stamp, the fork rules
+//! * `fork` - what happens around a fork
 //! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
@@ -20,6 +21,7 @@ mod convert;
 mod errors;
 mod event_bridge;
 mod fields;
+mod fork;
 mod gvl;
 mod logging;
 mod recorder;
@@ -35,6 +37,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     tasker_engine::telemetry::init_console_only();
     let native = ruby.define_module("TaskerCore")?.define_module("Native")?;
     runtime::init(native)?;
+    fork::init(native)?;
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;

@@ -105,19 +105,11 @@ pub fn close(runtime: Runtime, timeout: Duration) {
     runtime.shutdown_timeout(timeout);
 }
 
-fn after_fork_child(ruby: &Ruby) -> Result<(), Error> {
-    guard(ruby, || {
-        enter_process();
-        Ok(())
-    })
-}
-
 fn open_in_this_process(ruby: &Ruby) -> Result<bool, Error> {
     guard(ruby, || Ok(is_open()))
 }
 
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
-    native.define_singleton_method("after_fork_child", function!(after_fork_child, 0))?;
     native.define_singleton_method("open?", function!(open_in_this_process, 0))
 }

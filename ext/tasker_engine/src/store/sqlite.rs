@@ -49,6 +49,7 @@ impl SqliteStore {
         let location = config.database.strip_prefix("sqlite:").unwrap_or(&config.database);
         let location = location.strip_prefix("//").unwrap_or(location).to_owned();
         let in_memory = location == ":memory:";
+        let _working = crate::fork::working();
         let failed = |error: Error| Error::Store(format!("cannot open {location:?}: {}", strip(&error)));
         if !in_memory {
             make_folder(&location)?;

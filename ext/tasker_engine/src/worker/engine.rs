@@ -87,11 +87,13 @@ impl EngineThread {
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
         loop {
+            let working = crate::fork::working();
             let mut gathered = self.gather();
             if gathered.batch.is_empty() {
                 if self.inbox.is_closed() {
                     break;
                 }
+                drop(working);
                 self.inbox.bell.sleep(self.patience());
                 continue;
             }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::interrupt::lock;
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
@@ -33,6 +34,7 @@ fn raw(text: String) -> Result<Box<RawValue>> {
 
 impl Reader for SqliteReader {
     fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
+        let _working = fork::working();
         let mut connection = lock(&self.connection);
         // Of one moment: the task and its steps.
         let connection = &*connection.savepoint()?;
@@ -52,6 +54,7 @@ impl Reader for SqliteReader {
     }
 
     fn state(&self, task_uuid: Uuid) -> Result<TaskState> {
+        let _working = fork::working();
         let connection = lock(&self.connection);
         let state: Option<String> = connection
             .prepare_cached("SELECT state FROM tasks WHERE task_uuid = ?1")?
@@ -62,6 +65,7 @@ impl Reader for SqliteReader {
     }
 
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
+        let _working = fork::working();
         let connection = lock(&self.connection);
         let id: Option<i64> = connection
             .prepare_cached("SELECT id FROM tasks WHERE task_uuid = ?1")?
@@ -89,6 +93,7 @@ impl Reader for SqliteReader {
     }
 
     fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
+        let _working = fork::working();
         let connection = lock(&self.connection);
         let mut statement = connection.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?;
         let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -96,6 +101,7 @@ impl Reader for SqliteReader {
     }
 
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()> {
+        let _working = fork::working();
         let connection = lock(&self.connection);
         let mut statement =
             connection.prepare_cached("SELECT id FROM templates WHERE namespace = ?1 AND name = ?2 ORDER BY id")?;
