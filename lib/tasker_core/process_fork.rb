@@ -6,8 +6,25 @@ module TaskerCore
   # pass here is found by its pid, on first use.
   module ProcessFork
     @epoch = 0
+    @lock = Mutex.new
 
     class << self
+      # Runs the block, which forks, while no transaction is under way. One fork at a time: a second one would wait
+      # in the extension, with the GVL that the first one needs. A trap may take no lock and forks as it is.
+      # @api private
+      def quietly(&block)
+        @lock.synchronize do
+          Native.before_fork
+          block.call
+        ensure
+          Native.after_fork
+        end
+      rescue ThreadError => e
+        raise unless e.message.include?("trap context")
+
+        yield
+      end
+
       # @return [Integer] how many forks lie between this process and the one that loaded the library
       attr_reader :epoch
 
@@ -19,12 +36,9 @@ module TaskerCore
     end
 
     def _fork
-      Native.before_fork
-      pid = super
+      pid = ProcessFork.quietly { super() }
       ProcessFork.in_child if pid.zero?
       pid
-    ensure
-      Native.after_fork
     end
   end
 
