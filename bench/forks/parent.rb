@@ -30,7 +30,8 @@ TaskerCore::Worker.start(concurrency: 2)
 
 done = false
 load = Thread.new do
-  TaskerCore.submit_all(Array.new(10) { { name: "load", namespace: "load" } }).each { |task| task.wait(timeout: 60) } until done
+  requests = Array.new(10) { { name: "load", namespace: "load" } }
+  TaskerCore.submit_all(requests).each { |task| task.wait(timeout: 60) } until done
 end
 
 child = lambda do |number|

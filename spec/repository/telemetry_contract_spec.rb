@@ -108,7 +108,7 @@ RSpec.describe "docs/telemetry.md" do
     it "lists every line from Ruby, and no other" do
       sources = Dir[File.join(Document::ROOT, "lib/**/*.rb")].map { |file| File.read(file, encoding: "UTF-8") }
       said = sources.flat_map do |text|
-        text.scan(/(?:TaskerCore\.logger\.|Native\.log\((?:::Logger::)?)(\w+)(?:\(|, )"((?:\\.|[^"\\])*)"/)
+        text.gsub(/^\s*#.*/, "").scan(/(?:TaskerCore\.logger\.|Native\.log\((?:::Logger::)?)(\w+)(?:\(|, )"((?:\\.|[^"\\])*)"/)
       end
       said.map! { |level, message| [level.downcase, message] }
       rows = Document.new(page.path, page.section("## Logs").text[/^Lines from Ruby.*/m]).table("Level", "Message")

@@ -77,8 +77,14 @@ RSpec.describe "the spans of docs/telemetry.md" do
     submit("without_ids") { |_| { done: true } }.wait(timeout: 20)
   end
 
+  # Of which only the failures are told.
+  def sampled_out
+    options = { traceparent: traceparent.sub(/01\z/, "00") }
+    submit("sampled_out", { retry: quick(1) }, options) { |_| raise TaskerCore::PermanentError, "no" }.wait(timeout: 20)
+  end
+
   def every_kind
-    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids] }
+    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids, sampled_out] }
   end
 
   # What the block finds wrong with a span, by its section: nil, a fault, or several.

@@ -17,16 +17,14 @@ pub fn attributes(hash: Option<RHash>) -> Result<Attributes<OwnName>, Fault> {
     let Some(hash) = hash else { return Ok(Vec::new()) };
     let mut attributes = Vec::with_capacity(hash.len());
     let mut fault = None;
-    hash.foreach(|key: Value, value: Value| {
-        match name(key).and_then(|name| Ok((name, attribute(value)?))) {
-            Ok(pair) => {
-                attributes.push(pair);
-                Ok(ForEach::Continue)
-            }
-            Err(error) => {
-                fault = Some(error);
-                Ok(ForEach::Stop)
-            }
+    hash.foreach(|key: Value, value: Value| match name(key).and_then(|name| Ok((name, attribute(value)?))) {
+        Ok(pair) => {
+            attributes.push(pair);
+            Ok(ForEach::Continue)
+        }
+        Err(error) => {
+            fault = Some(error);
+            Ok(ForEach::Stop)
         }
     })?;
     fault.map_or(Ok(attributes), Err)

@@ -145,8 +145,8 @@ pub fn upgrade(runtime: &Handle, overrides: &Overrides, timeout: Duration) -> Re
     if ARMING.swap(true, Ordering::SeqCst) {
         return Err(Error::Configuration("telemetry: another thread is changing the exporter; try again".into()));
     }
-    let replaced = otlp::Exporting::start(&config, runtime.clone())
-        .map(|exporting| EXPORTING.swap(Some(Arc::new(exporting))));
+    let replaced =
+        otlp::Exporting::start(&config, runtime.clone()).map(|exporting| EXPORTING.swap(Some(Arc::new(exporting))));
     ARMING.store(false, Ordering::SeqCst);
     let replaced = replaced?;
     apply(overrides);

@@ -44,7 +44,9 @@ fn failures(graph: &Graph, spans: &mut Vec<SpanRecord>) {
         let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { continue };
         let mut whole = Vec::new();
         attempt(graph, transition, ended, &mut whole);
-        spans.extend(whole.into_iter().filter(|span| matches!(span.name, "worker.step_execution" | "handler.execution")));
+        spans.extend(
+            whole.into_iter().filter(|span| matches!(span.name, "worker.step_execution" | "handler.execution")),
+        );
     }
     let failed_before = || graph.steps.iter().any(|step| step.attempts > 1 || step.error.is_some());
     if graph.root_ended && (graph.task.state == TaskState::Error || failed_before()) {
