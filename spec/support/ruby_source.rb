@@ -2,7 +2,10 @@
 
 # A Ruby file of lib/, read for the facts that a document states: no comments.
 class RubySource
-  CALL = /(?:TaskerCore\.logger\.|Native\.log\((?:::Logger::)?)(?<level>[A-Za-z]+)(?:\(|, )"(?<message>(?:\\.|[^"\\])*)"/
+  CALL = /
+    (?:TaskerCore\.logger\.|Native\.log\((?:::Logger::)?)(?<level>[A-Za-z]+)(?:\(|,\ )
+    "(?<message>(?:\\.|[^"\\])*)"
+  /x
   # What stands between here and the bracket that closes the call.
   ARGUMENTS = /\G(?<inside>(?:[^()]|(?<brackets>\((?:[^()]|\g<brackets>)*\)))*)\)/m
 
