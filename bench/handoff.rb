@@ -47,16 +47,19 @@ idle = lambda do
   Stopwatch::SAMPLE
 end
 
-# The pace of no-op steps, with and without two CPU-bound handlers beside them.
+# The pace of no-op steps, with and without two CPU-bound handlers beside them. Everything is queued before
+# the worker starts.
 pace = lambda do |burners|
-  tasks = Integer(ENV.fetch("PACE_TASKS", "20000"))
+  tasks = Integer(ENV.fetch("PACE_TASKS", "30000"))
   Burner.stop = false
   burning = Array.new(burners) { TaskerCore.submit("burner", {}, namespace: "bench", priority: 10) }
-  burners.times { Burner::RUNNING.pop }
   Stand.fill(tasks, "linear4")
-  Stand.pace(Float(ENV.fetch("SECONDS", "5")), tasks * 4).tap do
+  TaskerCore::Worker.start(concurrency: Stand::CONCURRENCY)
+  burners.times { Burner::RUNNING.pop }
+  Stand.pace(Float(ENV.fetch("SECONDS", "4")), tasks * 4).tap do
     Burner.stop = true
     burning.each { |task| task.wait(timeout: 60) }
+    TaskerCore.shutdown # what is left stays where it is
   end
 end
 
@@ -65,10 +68,9 @@ Stand.measure do
   Stand.linear(4)
   TaskerCore::Worker.start
   sample = idle.call
+  TaskerCore.shutdown
   busy = pace.call(2)
-  TaskerCore.shutdown # what is left of the busy run stays where it is
   TaskerCore.configuration.database += ".quiet"
-  TaskerCore::Worker.start
   quiet = pace.call(0)
   { "handoff.idle.p50_us" => Stand.percentile(sample, 0.5), "handoff.idle.p99_us" => Stand.percentile(sample, 0.99),
     "handoff.busy.steps_per_s" => busy, "handoff.quiet.steps_per_s" => quiet, "handoff.busy.share" => busy / quiet }

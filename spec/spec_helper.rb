@@ -2,6 +2,7 @@
 
 # Expects the extension where bin/setup puts it: under lib/tasker_core/.
 ENV["LOG_LEVEL"] ||= "off"
+ENV["TASKER_WEB_PORT"] ||= "0" # any free one: specs run beside each other
 $LOAD_PATH.unshift(File.expand_path("../lib", __dir__))
 require "tasker_core"
 require "tmpdir"

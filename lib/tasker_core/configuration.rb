@@ -12,7 +12,7 @@ module TaskerCore
   class Configuration
     SETTINGS = %i[
       database synchronous busy_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
-      template_paths handlers max_result_bytes telemetry filter_parameters filter_mask log_payloads
+      template_paths handlers max_result_bytes telemetry web filter_parameters filter_mask log_payloads
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval].freeze
 
@@ -46,6 +46,11 @@ module TaskerCore
     #   @return [Hash] settings that win over the environment: enabled, endpoint, protocol, headers (Hash or text),
     #     timeout_ms, service_name, service_version, environment, resource_attributes (Hash or text), sampler,
     #     sampler_arg, trace_sample (Hash or text: shares by namespace), log_level
+    # @!attribute [rw] web
+    #   @return [Hash] the worker's web server: `enabled:` (default true), `bind:` (an IP address, default 127.0.0.1;
+    #     any other interface needs a token), `port:` (default 8081; 0 for any free one), `token:` (callers must bring
+    #     it as a bearer token). What is not given comes from TASKER_WEB_ENABLED, _BIND, _PORT and _TOKEN. A process
+    #     that only submits has no web server
     # @!attribute [rw] filter_parameters
     #   @return [Array<String, Symbol, Regexp, Proc>] keys whose values are masked in logs, spans and metrics, besides
     #     the library's own list and, in Rails, `config.filter_parameters`; see {Telemetry::Filter}
@@ -71,7 +76,7 @@ module TaskerCore
         database: default_database(env), synchronous: "full", busy_timeout: 10.0, concurrency: 10, namespaces: [],
         lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
-        telemetry: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
+        telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
       }
     end
 
@@ -95,12 +100,13 @@ module TaskerCore
 
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
-      JSON.generate(database: database.to_s, synchronous: synchronous.to_s, busy_timeout: busy_timeout, worker: worker)
+      JSON.generate(database: database.to_s, synchronous: synchronous.to_s, busy_timeout: busy_timeout, worker: worker,
+                    web: web)
     end
 
     # Says nothing of what telemetry sends with its requests: that may be a secret.
     def inspect
-      "#<#{self.class} #{Telemetry::Fields.filter(@settings.except(:telemetry, :handlers))}>"
+      "#<#{self.class} #{Telemetry::Fields.filter(@settings.except(:telemetry, :handlers, :web))}>"
     end
 
     private

@@ -50,7 +50,6 @@ module TaskerCore
 
     # The child of a fork has no engine yet.
     def after_fork_child
-      Native.after_fork_child
       @configuration.in_use = false if @configuration
     end
 

@@ -82,7 +82,8 @@ RSpec.describe "docs/telemetry.md" do
     end
 
     it "lists the resource's attributes" do
-      given = telemetry.flat_map { |source| source.code.scan(/KeyValue::new\("([^"]+)"/).flatten }
+      otlp = telemetry.select { |source| source.path.end_with?("/otlp.rs") }
+      given = otlp.flat_map { |source| source.code.scan(/KeyValue::new\("([^"]+)"/).flatten }
       expect(page.table("Resource attribute").map { |row| row[0].delete("`") }).to match_array(given)
     end
   end
@@ -105,16 +106,41 @@ RSpec.describe "docs/telemetry.md" do
       expect(rows).to match_array(calls.uniq)
     end
 
-    it "lists every line from Ruby, and no other" do
-      sources = Dir[File.join(Document::ROOT, "lib/**/*.rb")].map { |file| File.read(file, encoding: "UTF-8") }
-      said = sources.flat_map do |text|
-        text.gsub(/^\s*#.*/, "").scan(/(?:TaskerCore\.logger\.|Native\.log\((?:::Logger::)?)(\w+)(?:\(|, )"((?:\\.|[^"\\])*)"/)
+    it "lists every line from Ruby, with its level and its fields, and no other" do
+      section = Document.new(page.path, page.section("## Logs").text[/^Lines from Ruby.*/m])
+      rows = section.table("Level", "Message", "Fields").map do |level, message, fields|
+        [level, Document.code(message).first.gsub(/\{[^}]*\}/, "{}"), Document.code(fields)]
       end
-      said.map! { |level, message| [level.downcase, message] }
-      rows = Document.new(page.path, page.section("## Logs").text[/^Lines from Ruby.*/m]).table("Level", "Message")
-      plain = ->(message) { message.gsub(/#?\{[^}]*\}/, "{}") }
-      expect(rows.map { |level, message| [level, plain.call(Document.code(message).first)] })
-        .to match_array(said.map { |level, message| [level, plain.call(message)] })
+      expect(rows).to match_array(RubySource.all.flat_map(&:log_calls))
+    end
+  end
+
+  describe "the metrics" do
+    it "are these, with these names, kinds, units, labels and meanings" do
+      rows = page.section("## Metrics").table("On `/metrics`", "In OTLP", "Kind", "Unit", "Labels", "Meaning")
+      shown = rows.map do |row|
+        name, instrument, kind, unit, labels, meaning = row
+        { "name" => Document.code(name).first, "instrument" => Document.code(instrument).first, "kind" => kind,
+          "unit" => Document.code(unit).first, "labels" => Document.code(labels), "meaning" => meaning }
+      end
+      expect(shown).to eq(JSON.parse(TaskerCore::Native.metrics_catalogue))
+    end
+  end
+
+  describe "the web server" do
+    let(:section) { page.section("## Web server") }
+
+    it "has these routes" do
+      web = sources.find { |source| source.path.end_with?("/src/web.rs") }
+      routes = web.code[/ROUTES.*?=\s*\[(.*?)\]/m, 1].scan(/"([^"]+)"/).flatten
+      expect(section.table("Route", "Says").map { |row| Document.code(row[0]).first }).to match_array(routes)
+    end
+
+    it "reads these variables" do
+      config = sources.find { |source| source.path.end_with?("/config/web.rs") }
+      read = config.code.scan(/text\("(TASKER_\w+)"\)/).flatten.uniq
+      rows = section.table("Variable", "In Ruby", "Default")
+      expect(rows.map { |row| Document.code(row[0]).first }).to match_array(read)
     end
   end
 
@@ -130,7 +156,8 @@ RSpec.describe "docs/telemetry.md" do
     # What the extension said, without times and without complaints about a collector that is not there.
     def lines(**env)
       names = page.section("## Environment").table("Variable").map { |row| row[0].delete("`") }
-      clean = names.to_h { |name| [name, nil] }.merge("LOG_LEVEL" => "info")
+      # The web server's line has a port that differs.
+      clean = names.to_h { |name| [name, nil] }.merge("LOG_LEVEL" => "info", "TASKER_WEB_ENABLED" => "false")
       _, errors, status = ruby(program, env: clean.merge(env.transform_keys(&:to_s)))
       expect(status).to be_success
       told = errors.lines(chomp: true).reject { |line| line.include?("telemetry::export") }
@@ -138,7 +165,7 @@ RSpec.describe "docs/telemetry.md" do
     end
 
     def shown(*infos)
-      infos.map { |info| page.blocks("text #{info}").first.chomp }
+      infos.flat_map { |info| page.blocks("text #{info}").first.lines(chomp: true) }
     end
 
     it "are these with telemetry off" do

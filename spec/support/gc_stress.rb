@@ -6,12 +6,12 @@ module GcStress
   # Goes before the extension's own functions.
   module Calls
     TaskerCore::Native.singleton_methods.each do |name|
-      define_method(name) do |*arguments|
-        next super(*arguments) unless GcStress.on?
+      define_method(name) do |*arguments, &block|
+        next super(*arguments, &block) unless GcStress.on?
 
         begin
           GC.stress = true
-          super(*arguments)
+          super(*arguments, &block)
         ensure
           GC.stress = false
         end

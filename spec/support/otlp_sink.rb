@@ -81,6 +81,8 @@ class OtlpSink
 
   # Export…ServiceRequest { 1: Resource… { 1: Resource { 1: KeyValue }, 2: Scope… { 2: Span or LogRecord } } }
   def keep(path, body)
+    return unless path.end_with?("/v1/traces", "/v1/logs") # metrics are taken, and not looked at
+
     Wire.each(body, 1) do |resource|
       pid = attributes(Wire.first(resource, 1), 1)["process.pid"]
       Wire.each(resource, 2) do |scope|

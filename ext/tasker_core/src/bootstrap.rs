@@ -24,17 +24,20 @@ fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Starts the worker: Tokio runtime, Phase 2 of telemetry, engine, claims. `overrides` are the
+/// Starts the worker: Tokio runtime, Phase 2 of telemetry, engine, web server, claims. `overrides` are the
 /// telemetry settings that win over the environment, as JSON.
 fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<(), Error> {
     guard(ruby, || {
         let config = Config::from_json(&config)?;
-        runtime::tokio()?;
+        let handle = runtime::tokio()?;
         telemetry::arm(ruby, overrides)?;
-        let worker = config.worker.clone();
+        let (worker, web) = (config.worker.clone(), config.web.clone());
         open_engine(ruby, config)?;
         let engine = runtime::engine()?;
-        gvl::without(ruby, |_| Some(engine.start_worker(worker.clone())))??;
+        gvl::without(ruby, |_| {
+            engine.start_web(&handle, &web);
+            Some(engine.start_worker(worker.clone()))
+        })??;
         Ok(())
     })
 }

@@ -41,16 +41,20 @@ fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
         let until = Instant::now() + convert::seconds(timeout)?.min(LONGEST_POLL);
         let stretch = gvl::stretch(ruby);
         loop {
-            let came = gvl::without(ruby, |interrupt| {
+            let (came, woken) = gvl::without(ruby, |interrupt| {
                 let left = until.saturating_duration_since(Instant::now());
                 match channel.wait(left.min(stretch), interrupt) {
                     Err(EngineError::Interrupted) => None,
                     Ok(false) if left > stretch && !channel.is_closed() => None,
-                    other => Some(other),
+                    other => Some((other, Instant::now())),
                 }
-            })??;
+            })?;
+            let came = came?;
             match channel.try_poll() {
-                Some(event) => return event_hash(ruby, &event),
+                Some(event) => {
+                    engine.metrics().gvl_wait.record(woken.elapsed().as_secs_f64() * 1e3);
+                    return event_hash(ruby, &event);
+                }
                 None if came => {} // another thread was faster
                 None if channel.is_closed() => return Ok(ruby.qfalse().as_value()),
                 None => return Ok(ruby.qnil().as_value()),
@@ -202,8 +206,8 @@ fn close_channel(ruby: &Ruby) -> Result<(), Error> {
 }
 
 /// Panics, with the GVL or without it: how the specs see that a panic ends as an `InternalError`.
-fn simulate_panic(ruby: &Ruby, without_gvl: bool) -> Result<(), Error> {
-    let panic = || -> () { std::panic::resume_unwind(Box::new("simulated")) };
+fn simulate_panic(ruby: &Ruby, without_gvl: bool) -> Result<bool, Error> {
+    let panic = || -> bool { std::panic::resume_unwind(Box::new("simulated")) };
     guard(ruby, || if without_gvl { gvl::without(ruby, |_| Some(panic())) } else { Ok(panic()) })
 }
 

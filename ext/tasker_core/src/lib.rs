@@ -3,12 +3,12 @@
 //! # Layout
 //!
 //! * `runtime` - what belongs to this process (engine, Tokio runtime), the pid stamp, the fork rules
-//! * `fork` - what happens around a fork
 //! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
 //! * `telemetry` - when Phase 2 begins in this process, with which settings, and its end
 //! * `logging`, `recorder` - log lines and spans from Ruby; `fields` - what both say about themselves
+//! * `metrics` - metrics that Ruby records, and the table of the gem's own
 //! * `spans` - the spans this process recorded lately
 //! * `convert`, `errors`, `gvl` - Hashes and ids, exceptions and panics, and the one `unsafe` file
 
@@ -21,9 +21,9 @@ mod convert;
 mod errors;
 mod event_bridge;
 mod fields;
-mod fork;
 mod gvl;
 mod logging;
+mod metrics;
 mod recorder;
 mod runtime;
 mod spans;
@@ -37,12 +37,12 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     tasker_engine::telemetry::init_console_only();
     let native = ruby.define_module("TaskerCore")?.define_module("Native")?;
     runtime::init(native)?;
-    fork::init(native)?;
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
     telemetry::init(native)?;
     logging::init(native)?;
+    metrics::init(native)?;
     recorder::init(native)?;
     spans::init(native)
 }

@@ -3,15 +3,17 @@
 //!
 //! Fork rules. After a fork the child has the memory of an engine and a runtime whose threads stayed
 //! in the parent. Dropping them would wait for those threads for ever, so they are forgotten, never
-//! dropped, and made afresh on first use. `Process._fork` calls `after_fork_child`; every entry
+//! dropped, and made afresh on first use. `Process._fork` runs inside `around_fork`; every entry
 //! compares the stamp too, for forks that do not pass there.
 //!
 //! The lock is only ever held under the GVL and for moments: no other thread can hold it in a fork.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use magnus::{function, Error, Object, RModule, Ruby};
+use magnus::value::ReprValue;
+use magnus::{function, Error, Object, RModule, Ruby, Value};
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::error::Error as EngineError;
 use tasker_engine::telemetry;
@@ -28,6 +30,10 @@ struct Owned {
     engine: Option<Arc<Engine>>,
     runtime: Option<Runtime>,
 }
+
+/// A thread is forking. Another one that forks meanwhile does without the protection: it would wait
+/// under the GVL for a thread that needs the GVL.
+static FORKING: AtomicBool = AtomicBool::new(false);
 
 static OWNED: Mutex<Owned> = Mutex::new(Owned { pid: 0, engine: None, runtime: None });
 
@@ -105,11 +111,37 @@ pub fn close(runtime: Runtime, timeout: Duration) {
     runtime.shutdown_timeout(timeout);
 }
 
+/// Runs the block, which forks and returns the child's pid, or 0 in the child, with the engine held
+/// still: the child inherits no lock that nobody would ever open. Blocks under the GVL for as long as
+/// the transaction in flight takes; the engine does not need the GVL to end it.
+fn around_fork(ruby: &Ruby) -> Result<Value, Error> {
+    guard(ruby, || {
+        let block = ruby.block_proc()?;
+        let engine = owned().engine.clone();
+        let Some(engine) = engine.filter(|_| !FORKING.swap(true, Ordering::SeqCst)) else {
+            return Ok(block.call(())?);
+        };
+        let parent = std::process::id();
+        let mut answer = Ok(ruby.qnil().as_value());
+        engine.around_fork(&mut || {
+            answer = block.call(());
+            std::process::id() != parent
+        });
+        FORKING.store(false, Ordering::SeqCst);
+        if std::process::id() != parent {
+            std::mem::forget(engine);
+            enter_process();
+        }
+        Ok(answer?)
+    })
+}
+
 fn open_in_this_process(ruby: &Ruby) -> Result<bool, Error> {
     guard(ruby, || Ok(is_open()))
 }
 
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
+    native.define_singleton_method("around_fork", function!(around_fork, 0))?;
     native.define_singleton_method("open?", function!(open_in_this_process, 0))
 }

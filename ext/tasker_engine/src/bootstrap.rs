@@ -1,27 +1,30 @@
 //! Owns: putting the engine together, and the handle through which everything else uses it. The only
 //! place that names a concrete store.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::json;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::channel::{Bell, Channel};
 use crate::clock::Clock;
-use crate::config::{Config, WorkerConfig};
+use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Reader, Store, TaskView, TransitionView};
+use crate::store::{AroundFork, Reader, Store, TaskView, TransitionView};
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
+use crate::telemetry::metrics::{self, EngineHandle};
 use crate::template::Template;
-use crate::worker::{EngineThread, Inbox, Reply, Shared, Work};
+use crate::web::Web;
+use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, Work};
 
 /// Tasks one transaction takes from a batch of submissions.
 const SUBMIT_TOGETHER: usize = 200;
@@ -35,8 +38,11 @@ pub struct Engine {
     shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    forking: Arc<dyn AroundFork>,
     clock: Clock,
-    location: String,
+    monitor: Arc<Monitor>,
+    metrics: EngineHandle,
+    web: Mutex<Option<Web>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -67,11 +73,15 @@ impl Engine {
         }
         let catalogue = Arc::new(Catalogue::default());
         let store = SqliteStore::open(config, Arc::clone(&catalogue))?;
-        let (reader, location) = (store.reader(), store.describe());
+        let (reader, forking) = (store.reader(), store.around_fork());
+        let (location, connections) = (store.describe(), store.connections());
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
+        let (sees, hears, time) = (Arc::clone(&shared), Arc::clone(&channel), clock.clone());
+        let monitor = Arc::new(Monitor::new(sees, hears, time, location, connections));
+        metrics::watch(&monitor);
         let thread = EngineThread::new(
             Box::new(store),
             Arc::clone(&catalogue),
@@ -85,7 +95,19 @@ impl Engine {
             .spawn(move || thread.run())
             .map_err(|error| Error::Internal(format!("cannot start the engine's thread: {error}")))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Arc::new(Engine { inbox, channel, shared, catalogue, reader, clock, location, thread }))
+        Ok(Arc::new(Engine {
+            inbox,
+            channel,
+            shared,
+            catalogue,
+            reader,
+            forking,
+            clock,
+            monitor,
+            metrics: metrics::engine(),
+            web: Mutex::default(),
+            thread,
+        }))
     }
 
     /// Makes a template known. The one registered last is what its name means from here on.
@@ -221,39 +243,39 @@ impl Engine {
         &self.channel
     }
 
+    /// What the engine records about itself: for the skin's own measurements.
+    pub fn metrics(&self) -> &EngineHandle {
+        &self.metrics
+    }
+
     /// How the engine is: for health checks and for a person.
     pub fn status(&self) -> serde_json::Value {
-        use std::sync::atomic::Ordering::Relaxed;
-        let (worker, depth, counters) = (self.shared.status(), self.channel.depth(), &self.shared.counters);
-        json!({
-            "database": self.location,
-            "worker": {
-                "worker_id": worker.worker_id.as_deref(),
-                "running": worker.running,
-                "draining": worker.draining,
-                "concurrency": worker.concurrency,
-                "in_flight": worker.in_flight,
-            },
-            "channel": {
-                "waiting": depth.waiting,
-                "running": depth.running,
-                "abandoned": depth.abandoned,
-                "completions": depth.completions,
-            },
-            "totals": {
-                "tasks_submitted": counters.submitted.load(Relaxed),
-                "tasks_finalized": counters.finalized.load(Relaxed),
-                "steps_claimed": counters.claimed.load(Relaxed),
-                "steps_settled": counters.settled.load(Relaxed),
-                "stale_completions": counters.stale_completions.load(Relaxed),
-                "transactions": counters.transactions.load(Relaxed),
-                "store_errors": counters.store_errors.load(Relaxed),
-            },
-        })
+        let mut status = self.monitor.status();
+        let address = lock(&self.web).as_ref().map(|web| web.address().to_string());
+        status["web"] = serde_json::json!({ "address": address });
+        status
+    }
+
+    /// Starts the web server on `runtime`, unless one runs or `config` wants none. Gives where it listens; `None`
+    /// without a server: the reason is a line in the log, never an error.
+    pub fn start_web(&self, runtime: &Handle, config: &WebConfig) -> Option<SocketAddr> {
+        let mut web = lock(&self.web);
+        if web.is_none() {
+            *web = Web::start(runtime, config.resolve(), Arc::clone(&self.monitor));
+        }
+        web.as_ref().map(Web::address)
+    }
+
+    /// Runs `fork`, which answers whether it came back in the child, while no thread of this process is
+    /// in the store. The parent goes on as if nothing had been; in the child the store is closed and
+    /// this engine must be forgotten, not dropped: its thread is not there.
+    pub fn around_fork(&self, fork: &mut dyn FnMut() -> bool) {
+        self.forking.around_fork(fork);
     }
 
     /// Ends the engine's thread after the transaction in flight. Whatever asks it later is refused.
     pub fn close(&self) {
+        drop(lock(&self.web).take());
         self.inbox.close();
         self.channel.close();
         if let Some(thread) = lock(&self.thread).take() {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
+use crate::telemetry::metrics::{self, EngineHandle};
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]
@@ -174,12 +175,13 @@ pub struct Channel {
     state: Mutex<State>,
     ready: Condvar,
     bell: Arc<Bell>,
+    metrics: EngineHandle,
 }
 
 impl Channel {
     /// An open, empty channel whose completions ring `bell`.
     pub fn new(clock: Clock, bell: Arc<Bell>) -> Arc<Channel> {
-        Arc::new(Channel { clock, state: Mutex::default(), ready: Condvar::new(), bell })
+        Arc::new(Channel { clock, state: Mutex::default(), ready: Condvar::new(), bell, metrics: metrics::engine() })
     }
 
     /// The next event, when there is one. Never blocks. The attempt counts as started from here.
@@ -192,6 +194,8 @@ impl Channel {
             self.bell.ring();
         }
         state.running.insert(event.event_id, Running { deadline, cancelled: false });
+        drop(state);
+        self.metrics.handoff.record(now.millis_since(event.dispatched_at));
         Some(event)
     }
 

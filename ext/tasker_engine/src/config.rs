@@ -1,11 +1,14 @@
 //! Owns: what a process may set about the engine and its worker, with the defaults. Refuses:
 //! telemetry settings, which come from the environment alone (`telemetry/config.rs`).
 
+mod web;
+
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+pub use web::{Token, WebConfig, WebSettings};
 
 /// The engine's settings. Every field has a default: `{}` is a whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +22,8 @@ pub struct Config {
     pub busy_timeout: f64,
     /// The worker's settings; a process that only submits ignores them.
     pub worker: WorkerConfig,
+    /// The web server's settings; only a worker has one.
+    pub web: WebConfig,
 }
 
 /// SQLite's `synchronous` pragma.
@@ -54,6 +59,7 @@ impl Default for Config {
             synchronous: Synchronous::Full,
             busy_timeout: 10.0,
             worker: WorkerConfig::default(),
+            web: WebConfig::default(),
         }
     }
 }

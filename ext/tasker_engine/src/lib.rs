@@ -10,7 +10,7 @@
 //! - [`channel`]: step events out to handler threads, completions in
 //! - `worker`: the one thread that carries all of it, a transaction at a time
 //! - [`telemetry`]: the one room for logs, spans and their export
-//! - [`fork`]: keeps a fork away from transactions
+//! - `web`: health and metrics over HTTP
 //! - [`bootstrap`]: puts it together; [`bootstrap::Engine`] is the handle
 
 pub mod bootstrap;
@@ -18,7 +18,6 @@ pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod error;
-pub mod fork;
 pub mod graph;
 pub mod ids;
 pub mod interrupt;
@@ -30,4 +29,5 @@ pub mod submission;
 pub mod task;
 pub mod telemetry;
 pub mod template;
+mod web;
 mod worker;

@@ -28,8 +28,22 @@ pub trait Store: Send {
     /// The side that reads without the right to write.
     fn reader(&self) -> Arc<dyn Reader>;
 
+    /// How many connections it may hold at once.
+    fn connections(&self) -> usize;
+
+    /// The way to keep the process out of the store while it forks.
+    fn around_fork(&self) -> Arc<dyn AroundFork>;
+
     /// Where the data is, for logs and status.
     fn describe(&self) -> String;
+}
+
+/// Brings a process through a fork. A child inherits the memory of its parent's connections, with
+/// whatever lock another thread held in it at that moment, and would wait for that lock for ever.
+pub trait AroundFork: Send + Sync {
+    /// Waits until no thread of this process is in the store, keeps them out while `fork` runs, and
+    /// closes the inherited connections when `fork` says that it came back in the child.
+    fn around_fork(&self, fork: &mut dyn FnMut() -> bool);
 }
 
 /// A step that may be claimed.
@@ -52,6 +66,17 @@ pub struct Due {
     pub retries: Vec<(i64, usize)>,
     /// Steps whose lease has run out.
     pub leases: Vec<(i64, usize)>,
+}
+
+/// What waits in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Tasks with a step that is enqueued, runs or waits for a retry.
+    pub tasks_active: usize,
+    /// Enqueued steps.
+    pub steps_enqueued: usize,
+    /// Since when the longest waiting of them waits.
+    pub oldest: Option<Micros>,
 }
 
 /// A claim as the worker that holds it names it.
@@ -101,6 +126,8 @@ pub trait Transaction {
     fn due(&mut self, now: Micros, limit: usize) -> Result<Due>;
     /// When something is next due.
     fn next_due(&mut self) -> Result<Option<Micros>>;
+    /// What waits, going through at most `limit` rows of each kind.
+    fn backlog(&mut self, limit: usize) -> Result<Backlog>;
     /// Enqueued steps in the order they are to be claimed; empty `namespaces` means all.
     fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Vec<Candidate>>;
     /// What a step of the graph works on.

@@ -9,11 +9,12 @@
 //! - [`init_console_only`], **Phase 1**, in the extension's init hook: `console` installs the one global
 //!   subscriber. No thread, no runtime, no global of OpenTelemetry. The layers of `late` sleep in it.
 //! - [`init_tracing`], **Phase 2**, once the runtime exists: `otlp` builds the client (`transport`), the
-//!   span queue (`queue`, `encode`) and the log provider (`logs`), and wakes `late` by opening its `gate`s.
+//!   span queue (`queue`, `encode`), the log provider (`logs`) and the pump of `metrics`, and wakes `late` by opening its `gate`s.
 //!
 //! `config` reads the environment; `sampling` decides once for each trace; `context` carries it across
 //! processes; [`spans`] is how the engine reports, [`tap`] a look at what it reported, [`line`] how Ruby
-//! logs; `complaints` keeps the console calm about a collector that is not there.
+//! logs; [`metrics`] are its numbers, which need no phase; `complaints` keeps the console calm about a collector
+//! that is not there.
 
 mod complaints;
 pub mod config;
@@ -24,6 +25,7 @@ mod gate;
 mod late;
 pub mod line;
 mod logs;
+pub mod metrics;
 mod otlp;
 mod queue;
 pub mod sampling;
@@ -173,10 +175,14 @@ fn arm(runtime: &Handle, overrides: &Overrides) {
                 opentelemetry_enabled = true,
                 traces_enabled = config.traces,
                 logs_enabled = config.logs,
+                metrics_enabled = config.metrics,
                 otlp_endpoint = %config.endpoint,
                 service_name = %config.service_name,
                 "Console logging with OpenTelemetry initialized"
             );
+            metrics::set_global();
+            tracing::info!("Global meter provider is set");
+            tracing::info!("OpenTelemetry Prometheus text exporter initialized");
         }
         Err(error) => tracing::error!(
             environment = %config.environment,
@@ -222,6 +228,8 @@ pub fn forget_after_fork() {
     drop_nothing(EXPORTING.swap(None));
     std::mem::forget(spans::disarm());
     late::forget();
+    spans::forget_counts();
+    metrics::forget();
     ARMING.store(false, Ordering::SeqCst);
 }
 

@@ -11,6 +11,9 @@ mod dispatch;
 mod engine;
 mod inbox;
 mod lease;
+mod measure;
+mod monitor;
+mod pulse;
 mod report;
 mod running;
 mod settle;
@@ -20,4 +23,6 @@ mod transact;
 
 pub(crate) use engine::EngineThread;
 pub(crate) use inbox::{Inbox, Reply, Work};
+pub(crate) use monitor::Monitor;
+pub(crate) use pulse::BreakerState;
 pub(crate) use shared::Shared;

@@ -24,6 +24,20 @@ RSpec.describe TaskerCore::Configuration do
     expect(document["worker"]).to include("concurrency" => 3, "namespaces" => ["orders"])
   end
 
+  it "has the web server's settings, or leaves them to the environment" do
+    expect(JSON.parse(configuration.to_engine_json)["web"]).to eq({})
+    configuration.web = { port: 0, bind: "127.0.0.2", token: "hush", enabled: false }
+    expect(JSON.parse(configuration.to_engine_json)["web"])
+      .to eq("port" => 0, "bind" => "127.0.0.2", "token" => "hush", "enabled" => false)
+  end
+
+  it "names what is wrong with the web server's settings" do
+    [{ ports: 1 }, { port: 70_000 }, { port: "http" }].each do |web|
+      configure(web: web)
+      expect { TaskerCore::Worker.start }.to raise_error(TaskerCore::ConfigurationError, /port/)
+    end
+  end
+
   it "refuses worker settings it does not know" do
     expect { configuration.to_engine_json(threads: 3) }
       .to raise_error(TaskerCore::ConfigurationError, /threads; there are concurrency/)

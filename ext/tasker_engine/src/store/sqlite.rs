@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::catalogue::Catalogue;
-use super::{Reader, Store, Transaction};
+use super::{AroundFork, Reader, Store, Transaction};
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
@@ -49,7 +49,6 @@ impl SqliteStore {
         let location = config.database.strip_prefix("sqlite:").unwrap_or(&config.database);
         let location = location.strip_prefix("//").unwrap_or(location).to_owned();
         let in_memory = location == ":memory:";
-        let _working = crate::fork::working();
         let failed = |error: Error| Error::Store(format!("cannot open {location:?}: {}", strip(&error)));
         if !in_memory {
             make_folder(&location)?;
@@ -84,8 +83,48 @@ impl Store for SqliteStore {
         Arc::clone(&self.reader) as Arc<dyn Reader>
     }
 
+    // One writes, one reads; in memory they are the same.
+    fn connections(&self) -> usize {
+        if self.location == ":memory:" {
+            1
+        } else {
+            2
+        }
+    }
+
+    fn around_fork(&self) -> Arc<dyn AroundFork> {
+        Arc::new(Connections { writer: Arc::clone(&self.writer), reading: self.reader.connection() })
+    }
+
     fn describe(&self) -> String {
         format!("sqlite:{}", self.location)
+    }
+}
+
+/// Both connections of a process; the same one twice for a database in memory.
+struct Connections {
+    writer: Arc<Mutex<Connection>>,
+    reading: Arc<Mutex<Connection>>,
+}
+
+impl AroundFork for Connections {
+    /// SQLite keeps one record per file and process of the locks it holds. Between two transactions it
+    /// is clean, and closing the connections in the child removes it there, so that the file can be
+    /// opened anew. The parent's locks are the parent's: the child's closing leaves them alone.
+    fn around_fork(&self, fork: &mut dyn FnMut() -> bool) {
+        let mut writer = lock(&self.writer);
+        let mut reading = (!Arc::ptr_eq(&self.writer, &self.reading)).then(|| lock(&self.reading));
+        if fork() {
+            close_inherited(&mut writer);
+            reading.iter_mut().for_each(|reading| close_inherited(reading));
+        }
+    }
+}
+
+fn close_inherited(connection: &mut Connection) {
+    match Connection::open_in_memory() {
+        Ok(nothing) => drop(std::mem::replace(connection, nothing)),
+        Err(error) => tracing::error!(error = %error, "A forked child could not close the database it inherited"),
     }
 }
 

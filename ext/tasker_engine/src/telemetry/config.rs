@@ -15,7 +15,7 @@ use read::Reader;
 pub enum Protocol {
     /// gRPC: HTTP/2, port 4317 by convention.
     Grpc,
-    /// Protobuf over HTTP/1.1, port 4318 by convention; paths `/v1/traces` and `/v1/logs`.
+    /// Protobuf over HTTP/1.1, port 4318 by convention; paths `/v1/traces`, `/v1/logs` and `/v1/metrics`.
     HttpProtobuf,
 }
 
@@ -53,6 +53,10 @@ pub struct TelemetryConfig {
     pub traces: bool,
     /// `OTEL_LOGS_EXPORTER` is not `none`.
     pub logs: bool,
+    /// `OTEL_METRICS_EXPORTER` is not `none`.
+    pub metrics: bool,
+    /// `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds there: how often metrics are sent.
+    pub metric_interval: Duration,
     /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`, and `TASKER_TRACE_SAMPLE`.
     pub sampling: Sampling,
     /// `OTEL_BSP_*`: how spans wait and travel.
@@ -146,6 +150,8 @@ impl TelemetryConfig {
             resource_attributes: read.pairs("OTEL_RESOURCE_ATTRIBUTES", &overrides.resource_attributes),
             traces: read.exporter("OTEL_TRACES_EXPORTER"),
             logs: read.exporter("OTEL_LOGS_EXPORTER"),
+            metrics: read.exporter("OTEL_METRICS_EXPORTER"),
+            metric_interval: Duration::from_millis(read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000) as u64),
             sampling: Sampling {
                 general: read.sampler(&overrides.sampler, &sampler_arg),
                 namespaces: read.shares(&overrides.trace_sample),

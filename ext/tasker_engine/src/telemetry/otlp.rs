@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
 use opentelemetry::{Context, KeyValue};
@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 
 use super::config::TelemetryConfig;
 use super::encode::Encoder;
+use super::metrics::pump::Pump;
 use super::queue::{Item, SpanQueue};
 use super::transport::Transport;
 use super::{late, logs, spans};
@@ -34,6 +35,7 @@ pub(super) struct Exporting {
     queue: Option<Arc<SpanQueue>>,
     tracer_provider: Option<SdkTracerProvider>,
     logs: Option<(SdkLoggerProvider, Arc<AtomicBool>)>,
+    metrics: Option<Pump>,
 }
 
 impl Exporting {
@@ -42,9 +44,11 @@ impl Exporting {
     /// # Errors
     /// [`Error::Configuration`] for an endpoint that cannot be used; [`Error::Internal`] without threads.
     pub(super) fn start(config: &TelemetryConfig, runtime: Handle) -> Result<Exporting> {
-        let transport = Arc::new(Transport::new(config, runtime)?);
+        let transport = Arc::new(Transport::new(config, runtime.clone())?);
         let resource = resource(config);
         let queue = if config.traces { Some(span_queue(config, &resource, transport.clone())?) } else { None };
+        let metrics =
+            config.metrics.then(|| Pump::start(&runtime, transport.clone(), proto(&resource), config.metric_interval));
         let logs = config.logs.then(|| logs::provider(transport, resource.clone()));
         let tracer_provider = config.traces.then(|| {
             SdkTracerProvider::builder()
@@ -57,7 +61,7 @@ impl Exporting {
         let tracer: Option<SdkTracer> = tracer_provider.as_ref().map(|provider| provider.tracer(SCOPE));
         spans::arm(queue.clone());
         late::wake(tracer, logs.as_ref().map(|(provider, _)| provider), &config.log_filter);
-        Ok(Exporting { pid: std::process::id(), queue, tracer_provider, logs })
+        Ok(Exporting { pid: std::process::id(), queue, tracer_provider, logs, metrics })
     }
 
     /// A forked child has only the memory of it: no threads, perhaps locks that nobody will open.
@@ -68,8 +72,10 @@ impl Exporting {
     /// Sends all that waits. `true` when the collector took everything within `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
-        in_parallel(timeout, logs.map(|provider| move || provider.force_flush().is_ok()), || {
-            self.queue.as_ref().is_none_or(|queue| queue.flush(timeout))
+        self.with_metrics(timeout, || {
+            in_parallel(timeout, logs.map(|provider| move || provider.force_flush().is_ok()), || {
+                self.queue.as_ref().is_none_or(|queue| queue.flush(timeout))
+            })
         })
     }
 
@@ -84,10 +90,14 @@ impl Exporting {
     /// records, records elsewhere already.
     pub(super) fn drain(&self, timeout: Duration) -> bool {
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
-        let complete =
+        if let Some(pump) = &self.metrics {
+            pump.stop();
+        }
+        let complete = self.with_metrics(timeout, || {
             in_parallel(timeout, logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok()), || {
                 self.queue.as_ref().is_none_or(|queue| queue.shutdown(timeout))
-            });
+            })
+        });
         if let Some((_, given_up)) = &self.logs {
             given_up.store(true, Ordering::Relaxed);
         }
@@ -99,13 +109,28 @@ impl Exporting {
     }
 }
 
+impl Exporting {
+    /// Sends the metrics of now, does `others` meanwhile, and waits for what is left of `timeout`.
+    fn with_metrics(&self, timeout: Duration, others: impl FnOnce() -> bool) -> bool {
+        let started = Instant::now();
+        let pending = self.metrics.as_ref().map(Pump::begin);
+        let others_complete = others();
+        let left = timeout.saturating_sub(started.elapsed());
+        let metrics_complete = match (&self.metrics, pending) {
+            (Some(pump), Some(pending)) => pump.finish(pending, left),
+            _ => true,
+        };
+        others_complete && metrics_complete
+    }
+}
+
 /// Logs on a thread of their own, spans on this one: together they take no longer than one.
 fn in_parallel<L>(timeout: Duration, logs: Option<L>, spans: impl FnOnce() -> bool) -> bool
 where
     L: FnOnce() -> bool + Send + 'static,
 {
     let (sender, answer) = channel();
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let waits = match logs {
         None => false,
         // A thread that outlives the wait ends by itself: its work gives up too.
@@ -120,16 +145,19 @@ where
 }
 
 fn span_queue(config: &TelemetryConfig, resource: &Resource, transport: Arc<Transport>) -> Result<Arc<SpanQueue>> {
-    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
-    let resource = ProtoResource { attributes, ..ProtoResource::default() };
     let scope = InstrumentationScope {
         name: SCOPE.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         ..InstrumentationScope::default()
     };
-    let encoder = Encoder::new(&resource, &scope);
+    let encoder = Encoder::new(&proto(resource), &scope);
     SpanQueue::start(config.batch.clone(), encoder, transport)
         .map_err(|error| Error::Internal(format!("no thread for the export of spans: {error}")))
+}
+
+fn proto(resource: &Resource) -> ProtoResource {
+    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
+    ProtoResource { attributes, ..ProtoResource::default() }
 }
 
 /// Who sends: the service, its version, where it is deployed, which process.

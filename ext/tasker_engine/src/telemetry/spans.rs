@@ -239,6 +239,13 @@ pub(super) fn arm(queue: Option<Arc<SpanQueue>>) {
     ARMED.store(true, Ordering::Relaxed);
 }
 
+/// A forked child counts for itself.
+pub(super) fn forget_counts() {
+    for count in [&COUNTS.dropped, &COUNTS.exported, &COUNTS.failures] {
+        count.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Back to Phase 1. The queue is handed back, for a forked child must not drop it.
 pub(super) fn disarm() -> Option<Arc<SpanQueue>> {
     ARMED.store(false, Ordering::Relaxed);

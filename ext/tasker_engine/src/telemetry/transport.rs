@@ -1,9 +1,10 @@
 //! Owns: one OTLP request: where it goes, over gRPC or HTTP/protobuf, with or without TLS, and what
-//! its answer means. One client for spans and logs.
+//! its answer means. One client for spans, logs and metrics.
 //! Refuses: to wait longer than its timeout, and to try more than twice.
 
 mod answer;
 
+use std::future::Future;
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) enum Signal {
     Traces,
     /// `ExportLogsServiceRequest`
     Logs,
+    /// `ExportMetricsServiceRequest`
+    Metrics,
 }
 
 impl Signal {
@@ -40,6 +43,7 @@ impl Signal {
         match self {
             Signal::Traces => "traces",
             Signal::Logs => "logs",
+            Signal::Metrics => "metrics",
         }
     }
 
@@ -47,8 +51,10 @@ impl Signal {
         match (self, protocol) {
             (Signal::Traces, Protocol::Grpc) => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             (Signal::Logs, Protocol::Grpc) => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            (Signal::Metrics, Protocol::Grpc) => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
             (Signal::Traces, Protocol::HttpProtobuf) => "/v1/traces",
             (Signal::Logs, Protocol::HttpProtobuf) => "/v1/logs",
+            (Signal::Metrics, Protocol::HttpProtobuf) => "/v1/metrics",
         }
     }
 }
@@ -63,6 +69,7 @@ pub(super) struct Transport {
     endpoint: String,
     traces: Uri,
     logs: Uri,
+    metrics: Uri,
     headers: HeaderMap,
     timeout: Duration,
 }
@@ -109,7 +116,8 @@ impl Transport {
     /// [`Error::Configuration`] for an endpoint without `http://` or `https://`, or not a URL, for a
     /// header that HTTP does not allow, and for `https://` on a machine without root certificates.
     pub(super) fn new(config: &TelemetryConfig, runtime: Handle) -> Result<Transport> {
-        let (traces, logs) = (uri(config, Signal::Traces)?, uri(config, Signal::Logs)?);
+        let [traces, logs, metrics] = [Signal::Traces, Signal::Logs, Signal::Metrics].map(|signal| uri(config, signal));
+        let (traces, logs, metrics) = (traces?, logs?, metrics?);
         let connector = connector(config, traces.scheme_str() == Some("https"))?;
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new());
@@ -123,6 +131,7 @@ impl Transport {
             endpoint: config.endpoint.clone(),
             traces,
             logs,
+            metrics,
             headers: headers(config)?,
             timeout: config.timeout,
         })
@@ -133,10 +142,19 @@ impl Transport {
         &self.endpoint
     }
 
-    /// Sends `message` on the runtime, and again if it failed in a way that may pass; both tries
-    /// together have one timeout.
+    /// Sends `message` on the runtime; see [`Transport::exchange`].
     pub(super) fn send(&self, signal: Signal, message: Bytes) -> Pending {
         let (sender, answer) = sync_channel(1);
+        let exchange = self.exchange(signal, message);
+        self.runtime.spawn(async move {
+            // Whoever asked may have given up waiting.
+            let _ = sender.send(exchange.await);
+        });
+        Pending { answer, early: None }
+    }
+
+    /// Sends `message`, and again if that failed in a way that may pass; both tries together have one timeout.
+    pub(super) fn exchange(&self, signal: Signal, message: Bytes) -> impl Future<Output = Answer> + Send + 'static {
         let body = match self.protocol {
             Protocol::Grpc => grpc_frame(&message),
             Protocol::HttpProtobuf => message,
@@ -144,10 +162,11 @@ impl Transport {
         let uri = match signal {
             Signal::Traces => self.traces.clone(),
             Signal::Logs => self.logs.clone(),
+            Signal::Metrics => self.metrics.clone(),
         };
         let (connections, headers) = (self.connections.clone(), self.headers.clone());
         let (protocol, timeout) = (self.protocol, self.timeout);
-        self.runtime.spawn(async move {
+        async move {
             let client = connections.client.load_full();
             let tries = try_twice(&client, protocol, signal, || {
                 let mut request = Request::new(Full::new(body.clone()));
@@ -156,17 +175,14 @@ impl Transport {
                 *request.headers_mut() = headers.clone();
                 request
             });
-            let answer = match tokio::time::timeout(timeout, tries).await {
+            match tokio::time::timeout(timeout, tries).await {
                 Ok(answer) => answer,
                 Err(_) => {
                     connections.client.store(Arc::new((connections.renew)()));
                     Err(format!("no answer within {} ms", timeout.as_millis()))
                 }
-            };
-            // Whoever asked may have given up waiting.
-            let _ = sender.send(answer);
-        });
-        Pending { answer, early: None }
+            }
+        }
     }
 }
 

@@ -1,22 +1,24 @@
-//! Owns: the loop of the engine's thread: gather, transact, follow up.
+//! Owns: the loop of the engine's thread: gather, transact, follow up; while the store fails, wait it out.
+
+mod follow;
+mod outage;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::claim::Ahead;
-use super::inbox::{Inbox, Reply, Request, Work};
+use super::inbox::{Inbox, Request, Work};
 use super::lease;
+use super::measure::Metrics;
 use super::running::Running;
 use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
-use super::transact::{transact, Batch, Outcome};
-use super::{dispatch, report};
+use super::transact::{transact, Batch};
 use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
-use crate::error::{Error, Result};
-use crate::plan::Verdict;
+use crate::error::Error;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Held, Store};
+use crate::store::Store;
 
 /// Requests and completions one transaction takes at most.
 const REQUESTS: usize = 64;
@@ -54,6 +56,9 @@ pub(crate) struct EngineThread {
     backlog: bool,
     next_due: Option<Micros>,
     failures: u32,
+    last_error: String,
+    breaker: outage::Breaker,
+    metrics: Metrics,
 }
 
 impl EngineThread {
@@ -65,7 +70,11 @@ impl EngineThread {
         channel: Arc<Channel>,
         shared: Arc<Shared>,
     ) -> EngineThread {
+        let breaker = outage::breaker(&shared, store.describe());
         EngineThread {
+            breaker,
+            metrics: Metrics::new(),
+            last_error: String::new(),
             store,
             catalogue,
             clock,
@@ -86,35 +95,49 @@ impl EngineThread {
 
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
+        let _end = End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox) };
         loop {
-            let working = crate::fork::working();
+            if !self.store_is_worth_asking() {
+                if self.inbox.is_closed() {
+                    break;
+                }
+                self.wait_out();
+                continue;
+            }
             let mut gathered = self.gather();
             if gathered.batch.is_empty() {
                 if self.inbox.is_closed() {
                     break;
                 }
-                drop(working);
                 self.inbox.bell.sleep(self.patience());
                 continue;
             }
-            let began = self.clock.now();
-            match transact(self.store.as_mut(), &self.catalogue, &gathered.batch, &self.clock) {
-                Ok(outcome) => {
-                    self.failures = 0;
-                    Counters::add(&self.shared.counters.transactions, 1);
-                    self.follow_up(gathered, outcome, began);
-                }
-                Err(error) => {
-                    self.keep(&mut gathered, error);
-                    // Nobody waits for a database that is gone; what has not been settled runs again.
-                    if self.inbox.is_closed() {
-                        break;
-                    }
-                }
+            self.carry(&mut gathered);
+            // Nobody waits for a database that is gone; what has not been settled runs again.
+            if self.failures > 0 && self.inbox.is_closed() {
+                break;
             }
-            self.channel.rest(self.ahead.steps() > 0);
+            self.channel.rest(self.ahead.brisk());
         }
-        self.shared.publish(WorkerStatus::default());
+    }
+
+    /// One transaction, and what follows from it.
+    fn carry(&mut self, gathered: &mut Gathered) {
+        let began = self.clock.now();
+        let timed = Instant::now();
+        self.shared.pulse.transaction_begins();
+        let outcome = transact(self.store.as_mut(), &self.catalogue, &gathered.batch, &self.clock);
+        self.metrics.engine.transaction.record(timed.elapsed().as_secs_f64() * 1e3);
+        self.shared.pulse.transaction_ends(matches!(outcome, Err(Error::Store(_))));
+        match outcome {
+            Ok(outcome) => {
+                self.failures = 0;
+                self.breaker.on_success();
+                Counters::add(&self.shared.counters.transactions, 1);
+                self.follow_up(std::mem::take(gathered), outcome, began);
+            }
+            Err(error) => self.keep(gathered, error),
+        }
     }
 
     /// Takes what has arrived and what time has brought.
@@ -158,6 +181,7 @@ impl EngineThread {
         let completions = self.channel.take_completions(COMPLETIONS);
         let Some(worker) = &mut self.worker else {
             Counters::add(&self.shared.counters.stale_completions, completions.len());
+            self.metrics.engine.stale_completions.add(completions.len());
             return;
         };
         let worker_id = &worker.lease.worker_id;
@@ -168,7 +192,10 @@ impl EngineThread {
             }
             match self.in_flights.settlement(completion, received_at, worker_id) {
                 Some(pending) => gathered.pending.push(pending),
-                None => Counters::add(&self.shared.counters.stale_completions, 1),
+                None => {
+                    Counters::add(&self.shared.counters.stale_completions, 1);
+                    self.metrics.engine.stale_completions.add(1);
+                }
             }
         }
         for event_id in self.channel.overdue(now) {
@@ -188,6 +215,7 @@ impl EngineThread {
             worker.recover_at = now.after(RECOVERY);
             gathered.batch.forget.extend(lease::dead_workers(self.store.as_mut(), &worker.process));
             self.look_due = true;
+            gathered.batch.look_waiting = true;
         }
         if self.store.changed_elsewhere().unwrap_or(true) {
             self.look_due = true;
@@ -213,154 +241,6 @@ impl EngineThread {
         self.backlog = may_find;
     }
 
-    /// Does what follows from a durable transaction.
-    fn follow_up(&mut self, gathered: Gathered, mut outcome: Outcome, began: Micros) {
-        let now = self.clock.now();
-        for (pending, verdict) in gathered.pending.iter().zip(&outcome.verdicts) {
-            if pending.settlement.completion.is_some() || *verdict == Verdict::Applied {
-                self.in_flights.remove(&pending.event_id);
-            }
-            let counters = &self.shared.counters;
-            match verdict {
-                Verdict::Applied => Counters::add(&counters.settled, 1),
-                Verdict::Stale => Counters::add(&counters.stale_completions, 1),
-            }
-        }
-        for lost in &outcome.lost {
-            self.revoke(*lost);
-        }
-        self.revoke_ended(&outcome);
-        self.dispatch(&mut outcome, now);
-        let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
-        // Before the answers: who has one may look, or flush the spans, at once.
-        report::report(&outcome.graphs, &self.shared.counters);
-        self.publish();
-        self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
-        self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
-        if gathered.batch.look_due {
-            self.next_due = outcome.next_due;
-            self.look_due |= outcome.more_due;
-        }
-        self.note_due(&outcome);
-        if gathered.batch.claim.is_some() {
-            self.backlog = outcome.backlog;
-        }
-        if let Some(worker) = &self.worker {
-            let arrived = self.channel.depth().completions;
-            self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
-        }
-    }
-
-    /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here.
-    fn revoke_ended(&mut self, outcome: &Outcome) {
-        for graph in &outcome.graphs {
-            for transition in &graph.step_transitions {
-                if transition.ended.as_ref().is_some_and(|ended| ended.completion.is_none()) {
-                    let (task_id, position) = (graph.task.id, transition.position);
-                    self.revoke(Held { task_id, position, attempt: transition.attempt });
-                }
-            }
-        }
-    }
-
-    fn revoke(&mut self, held: Held) {
-        if let Some(event_id) = self.in_flights.remove_step(held.task_id, held.position, held.attempt) {
-            self.channel.revoke(event_id);
-        }
-    }
-
-    fn dispatch(&mut self, outcome: &mut Outcome, now: Micros) {
-        let mut events = Vec::with_capacity(outcome.claimed.len());
-        Counters::add(&self.shared.counters.claimed, outcome.claimed.len());
-        for claimed in std::mem::take(&mut outcome.claimed) {
-            let graph = &outcome.graphs[claimed.graph];
-            let (event, in_flight) = dispatch::event(graph, claimed, now);
-            self.in_flights.insert(event.event_id, in_flight);
-            events.push(event);
-        }
-        self.channel.dispatch(events);
-    }
-
-    /// How many claims the worker has given back since it drains; forgets the worker when it stops.
-    fn given_back(&mut self, requests: &[Request], now: usize) -> usize {
-        let Some(worker) = self.worker.as_mut().filter(|worker| worker.draining) else { return 0 };
-        worker.given_back += now;
-        let given_back = worker.given_back;
-        if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
-            self.worker = None;
-            self.ahead = Ahead::default();
-        }
-        given_back
-    }
-
-    fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, handed_back: usize) {
-        for (request, reply) in requests.into_iter().zip(replies) {
-            if let Ok(Reply::Submitted(tasks)) = &reply {
-                Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
-            }
-            let reply = match (&request.work, reply) {
-                (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(handed_back)),
-                (_, reply) => reply,
-            };
-            // The caller may have gone; what it asked for is done all the same.
-            let _ = request.reply.send(reply);
-        }
-    }
-
-    fn note_due(&mut self, outcome: &Outcome) {
-        use crate::state::{StepState, TaskState};
-        for graph in &outcome.graphs {
-            let pending = (graph.task.state == TaskState::Pending).then_some(graph.task.run_at).flatten();
-            let waits = graph.steps.iter().filter(|step| step.state == StepState::WaitingForRetry);
-            let retry = waits.filter_map(|step| step.due_at).min();
-            self.next_due = self.next_due.into_iter().chain(pending).chain(retry).min();
-        }
-    }
-
-    /// A failed transaction: nothing of it happened. Callers are told; settlements are kept and tried
-    /// again, for their handlers have run.
-    fn keep(&mut self, gathered: &mut Gathered, error: Error) {
-        self.failures += 1;
-        Counters::add(&self.shared.counters.store_errors, 1);
-        if self.failures == 1 || self.failures.is_multiple_of(60) {
-            tracing::error!(
-                error = %error, failures = self.failures, settlements = gathered.pending.len(),
-                database = %self.store.describe(),
-                "Transaction failed; finished steps are kept and tried again"
-            );
-        }
-        let message = match &error {
-            Error::Store(message) => message.clone(),
-            other => other.to_string(),
-        };
-        for request in gathered.requests.drain(..) {
-            if matches!(request.work, Work::StartWorker(_)) {
-                self.worker = None;
-            }
-            let _ = request.reply.send(Err(Error::Store(message.clone())));
-        }
-        let undecidable = matches!(error, Error::Internal(_) | Error::IllegalTransition(_) | Error::NotFound(_));
-        if undecidable && gathered.pending.len() == 1 && self.failures > 3 {
-            let dropped = gathered.pending.remove(0);
-            self.in_flights.remove(&dropped.event_id);
-            tracing::error!(
-                event_id = %dropped.event_id, task = dropped.task_id, error = %message,
-                "Settlement dropped; the step runs again when its lease runs out"
-            );
-        }
-        self.unsettled = std::mem::take(&mut gathered.pending);
-        self.kept = Batch {
-            hand_back: std::mem::take(&mut gathered.batch.hand_back),
-            forget: std::mem::take(&mut gathered.batch.forget),
-            ..Batch::default()
-        };
-        self.look_due |= gathered.batch.look_due;
-        self.backlog = true;
-        if !self.inbox.is_closed() {
-            self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
-        }
-    }
-
     /// Gives up every claim of a worker that stops.
     fn abandon(&mut self, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
@@ -380,6 +260,7 @@ impl EngineThread {
             running: worker.is_some(),
             draining: worker.is_some_and(|worker| worker.draining),
             concurrency: worker.map_or(0, |worker| worker.config.concurrency),
+            queues: worker.map_or(0, |worker| worker.config.namespaces.len().max(1)),
             in_flight: self.in_flights.len(),
         });
     }
@@ -395,6 +276,16 @@ impl EngineThread {
     }
 }
 
-fn ended(graph: &crate::graph::Graph) -> bool {
-    graph.task.state.is_final() && graph.is_changed()
+/// Tells of the thread's end, however it comes: nobody may wait for a thread that is gone.
+struct End {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.shared.pulse.end();
+        self.inbox.close();
+        self.shared.publish(WorkerStatus::default());
+    }
 }

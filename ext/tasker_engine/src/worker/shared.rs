@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::pulse::Pulse;
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
 
 /// How the worker is.
@@ -17,6 +18,8 @@ pub(crate) struct WorkerStatus {
     pub(crate) running: bool,
     pub(crate) draining: bool,
     pub(crate) concurrency: usize,
+    /// Namespaces served; 1 stands for all of them.
+    pub(crate) queues: usize,
     pub(crate) in_flight: usize,
 }
 
@@ -41,6 +44,7 @@ impl Counters {
 #[derive(Default)]
 pub(crate) struct Shared {
     pub(crate) counters: Counters,
+    pub(crate) pulse: Pulse,
     status: Mutex<WorkerStatus>,
     changed: Condvar,
     awaited: Mutex<HashMap<Uuid, Awaited>>,

@@ -14,11 +14,13 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::plan::{self, Lease, NewTask, Settlement, Verdict};
 use crate::store::catalogue::Catalogue;
-use crate::store::{Held, Store, Transaction, WorkerProcess};
+use crate::store::{Backlog, Held, Store, Transaction, WorkerProcess};
 use crate::template::Template;
 
 /// How much of each kind one transaction looks at.
 const DUE_LIMIT: usize = 500;
+/// Rows a look at what waits goes through at most: some milliseconds.
+const LOOK_LIMIT: usize = 20_000;
 
 /// What one transaction carries.
 #[derive(Default)]
@@ -39,6 +41,8 @@ pub(super) struct Batch {
     pub(super) look_due: bool,
     /// Whose claims these are, and the namespaces served.
     pub(super) worker: Option<(Lease, Vec<String>)>,
+    /// Whether to look how much waits.
+    pub(super) look_waiting: bool,
     /// How many steps to claim; `None`: none, and do not look.
     pub(super) claim: Option<usize>,
 }
@@ -77,6 +81,10 @@ pub(super) struct Outcome {
     pub(super) more_due: bool,
     /// When something is next due, when that was looked up.
     pub(super) next_due: Option<Micros>,
+    /// Which of the graphs were created.
+    pub(super) created: Vec<usize>,
+    /// What waits in the store, when that was looked up.
+    pub(super) waiting: Option<Backlog>,
 }
 
 /// Carries `batch` in one transaction.
@@ -125,9 +133,14 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
     }
     let templates = work.templates;
     let mut graphs: Vec<Graph> = work.loaded.into_iter().map(|loaded| loaded.graph).collect();
+    let created = graphs.iter().enumerate().filter(|(_, graph)| graph.is_new).map(|(at, _)| at);
+    outcome.created = created.collect();
     transaction.apply(&mut graphs)?;
     if batch.look_due {
         outcome.next_due = transaction.next_due()?;
+    }
+    if batch.look_waiting {
+        outcome.waiting = Some(transaction.backlog(LOOK_LIMIT)?);
     }
     transaction.commit()?;
     for (id, template) in templates {

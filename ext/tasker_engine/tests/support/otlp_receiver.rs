@@ -14,17 +14,23 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
 use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-pub use received::{Attributes, ReceivedLog, ReceivedSpan};
+pub use received::{Attributes, ReceivedLog, ReceivedMetric, ReceivedSpan};
 
 #[derive(Default)]
 struct Arrived {
     spans: Vec<ReceivedSpan>,
     logs: Vec<ReceivedLog>,
+    metrics: Vec<ReceivedMetric>,
+    metric_requests: usize,
     resource: Attributes,
     headers: BTreeMap<String, String>,
     requests: usize,
@@ -50,6 +56,7 @@ impl Receiver {
             let traces = TraceServiceServer::from_arc(shared.clone()).max_decoding_message_size(64 << 20);
             tonic::transport::Server::builder()
                 .add_service(traces)
+                .add_service(MetricsServiceServer::from_arc(shared.clone()))
                 .add_service(LogsServiceServer::from_arc(shared))
                 .serve_with_incoming(incoming)
                 .await
@@ -126,6 +133,16 @@ impl Receiver {
         self.shared.arrived.lock().unwrap().logs.clone()
     }
 
+    /// The series of the last request with metrics.
+    pub fn metrics(&self) -> Vec<ReceivedMetric> {
+        self.shared.arrived.lock().unwrap().metrics.clone()
+    }
+
+    /// Waits until so many requests with metrics have come; `false` at `timeout`.
+    pub fn wait_for_metrics(&self, requests: usize, timeout: Duration) -> bool {
+        self.wait(|arrived| arrived.metric_requests >= requests, timeout)
+    }
+
     /// The resource of the last request.
     pub fn resource(&self) -> Attributes {
         self.shared.arrived.lock().unwrap().resource.clone()
@@ -183,6 +200,19 @@ impl Shared {
         });
     }
 
+    fn take_metrics(&self, request: ExportMetricsServiceRequest, headers: BTreeMap<String, String>) {
+        self.change(|arrived| {
+            arrived.headers = headers;
+            arrived.metric_requests += 1;
+            arrived.metrics.clear();
+            for group in request.resource_metrics {
+                arrived.resource = received::attributes(group.resource.unwrap_or_default().attributes);
+                let metrics = group.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
+                arrived.metrics.extend(metrics.flat_map(ReceivedMetric::series));
+            }
+        });
+    }
+
     fn take_logs(&self, request: ExportLogsServiceRequest, headers: BTreeMap<String, String>) {
         self.change(|arrived| {
             arrived.headers = headers;
@@ -222,6 +252,18 @@ impl LogsService for Shared {
     }
 }
 
+#[tonic::async_trait]
+impl MetricsService for Shared {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let headers = header_map(&request.metadata().clone().into_headers());
+        self.take_metrics(request.into_inner(), headers);
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
 async fn serve_http(
     request: hyper::Request<hyper::body::Incoming>,
     shared: Arc<Shared>,
@@ -233,6 +275,7 @@ async fn serve_http(
     match head.uri.path() {
         "/v1/traces" => shared.take_spans(ExportTraceServiceRequest::decode(body).unwrap(), headers),
         "/v1/logs" => shared.take_logs(ExportLogsServiceRequest::decode(body).unwrap(), headers),
+        "/v1/metrics" => shared.take_metrics(ExportMetricsServiceRequest::decode(body).unwrap(), headers),
         other => panic!("unknown path {other}"),
     }
     Ok(hyper::Response::new(Full::default()))

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{number_data_point, Metric, NumberDataPoint};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
@@ -78,6 +80,41 @@ impl ReceivedLog {
             trace_id: log.trace_id.try_into().ok().map(u128::from_be_bytes),
             span_id: log.span_id.try_into().ok().map(u64::from_be_bytes),
             attributes: attributes(log.attributes),
+        }
+    }
+}
+
+/// One series as it arrived last. A histogram's value is its count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceivedMetric {
+    pub name: String,
+    pub unit: String,
+    pub attributes: Attributes,
+    pub value: f64,
+}
+
+impl ReceivedMetric {
+    pub(super) fn series(metric: Metric) -> Vec<ReceivedMetric> {
+        let series = |given: Vec<KeyValue>, value| ReceivedMetric {
+            name: metric.name.clone(),
+            unit: metric.unit.clone(),
+            attributes: attributes(given),
+            value,
+        };
+        let number = |point: NumberDataPoint| {
+            let value = match point.value.unwrap() {
+                number_data_point::Value::AsDouble(number) => number,
+                number_data_point::Value::AsInt(number) => number as f64,
+            };
+            series(point.attributes, value)
+        };
+        match metric.data.clone().unwrap() {
+            Data::Gauge(gauge) => gauge.data_points.into_iter().map(number).collect(),
+            Data::Sum(sum) => sum.data_points.into_iter().map(number).collect(),
+            Data::Histogram(histogram) => {
+                histogram.data_points.into_iter().map(|point| series(point.attributes, point.count as f64)).collect()
+            }
+            other => panic!("unexpected {other:?}"),
         }
     }
 }

@@ -7,7 +7,6 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::fork;
 use crate::interrupt::lock;
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
@@ -22,6 +21,10 @@ impl SqliteReader {
     pub(super) fn new(connection: Arc<Mutex<Connection>>, catalogue: Arc<Catalogue>) -> SqliteReader {
         SqliteReader { connection, catalogue }
     }
+
+    pub(super) fn connection(&self) -> Arc<Mutex<Connection>> {
+        Arc::clone(&self.connection)
+    }
 }
 
 fn unknown(task_uuid: Uuid) -> Error {
@@ -34,7 +37,6 @@ fn raw(text: String) -> Result<Box<RawValue>> {
 
 impl Reader for SqliteReader {
     fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
-        let _working = fork::working();
         let mut connection = lock(&self.connection);
         // Of one moment: the task and its steps.
         let connection = &*connection.savepoint()?;
@@ -54,7 +56,6 @@ impl Reader for SqliteReader {
     }
 
     fn state(&self, task_uuid: Uuid) -> Result<TaskState> {
-        let _working = fork::working();
         let connection = lock(&self.connection);
         let state: Option<String> = connection
             .prepare_cached("SELECT state FROM tasks WHERE task_uuid = ?1")?
@@ -65,7 +66,6 @@ impl Reader for SqliteReader {
     }
 
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
-        let _working = fork::working();
         let connection = lock(&self.connection);
         let id: Option<i64> = connection
             .prepare_cached("SELECT id FROM tasks WHERE task_uuid = ?1")?
@@ -93,7 +93,6 @@ impl Reader for SqliteReader {
     }
 
     fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
-        let _working = fork::working();
         let connection = lock(&self.connection);
         let mut statement = connection.prepare_cached("SELECT state, count(*) FROM tasks GROUP BY state")?;
         let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -101,7 +100,6 @@ impl Reader for SqliteReader {
     }
 
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()> {
-        let _working = fork::working();
         let connection = lock(&self.connection);
         let mut statement =
             connection.prepare_cached("SELECT id FROM templates WHERE namespace = ?1 AND name = ?2 ORDER BY id")?;

@@ -10,7 +10,7 @@ use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Candidate, Due, Held, Inputs, Transaction, WorkerProcess};
+use crate::store::{Backlog, Candidate, Due, Held, Inputs, Transaction, WorkerProcess};
 use crate::template::Template;
 
 pub(super) struct SqliteTransaction<'a> {
@@ -109,6 +109,32 @@ impl Transaction for SqliteTransaction<'_> {
             .prepare_cached("SELECT min(due_at) FROM steps WHERE state IN ('in_progress', 'waiting_for_retry')")?
             .query_row([], |row| row.get(0))?;
         Ok(task.into_iter().chain(step).min().map(Micros))
+    }
+
+    fn backlog(&mut self, limit: usize) -> Result<Backlog> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (enqueued, oldest): (i64, Option<i64>) = self
+            .connection
+            .prepare_cached(
+                "SELECT count(*), min(state_since) FROM \
+                 (SELECT state_since FROM steps INDEXED BY steps_enqueued WHERE state = 'enqueued' LIMIT ?1)",
+            )?
+            .query_row([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let active: i64 = self
+            .connection
+            .prepare_cached(
+                "SELECT count(*) FROM ( \
+                 SELECT * FROM (SELECT task_id FROM steps INDEXED BY steps_enqueued \
+                 WHERE state = 'enqueued' LIMIT ?1) \
+                 UNION SELECT * FROM (SELECT task_id FROM steps INDEXED BY steps_due \
+                 WHERE state IN ('in_progress', 'waiting_for_retry') LIMIT ?1))",
+            )?
+            .query_row([limit], |row| row.get(0))?;
+        Ok(Backlog {
+            tasks_active: usize::try_from(active).unwrap_or(0),
+            steps_enqueued: usize::try_from(enqueued).unwrap_or(0),
+            oldest: oldest.map(Micros),
+        })
     }
 
     fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Vec<Candidate>> {

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use hyper::{HeaderMap, Response, StatusCode};
 use hyper_util::client::legacy::Error as ClientError;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 
@@ -76,6 +77,10 @@ fn refused(signal: Signal, message: Bytes) -> u64 {
             .ok()
             .and_then(|response| response.partial_success)
             .map(|partial| partial.rejected_log_records),
+        Signal::Metrics => ExportMetricsServiceResponse::decode(message)
+            .ok()
+            .and_then(|response| response.partial_success)
+            .map(|partial| partial.rejected_data_points),
     };
     count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }

@@ -1,0 +1,127 @@
+//! Owns: the worker's web server: a task on the Tokio runtime that answers for health and metrics. Refuses: the store:
+//! every answer is made from what the engine's thread has published, so that none can hang; and to stop a worker: without
+//! a port it goes on without a server.
+//!
+//! # Routes
+//! `GET /health`, `/health/ready`, `/health/live` (`health`); `/metrics`, `/metrics/events`, `/metrics/worker`
+//! (`metrics`). With a token every one of them wants it (`auth`).
+
+mod auth;
+mod health;
+mod metrics;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{from_fn_with_state, Next};
+use axum::response::Response;
+use axum::routing::get;
+use axum::Router;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::config::{Token, WebSettings};
+use crate::telemetry;
+use crate::worker::Monitor;
+
+/// The routes there are: what a request's metric is labelled with.
+const ROUTES: [&str; 6] =
+    ["/health", "/health/ready", "/health/live", "/metrics", "/metrics/events", "/metrics/worker"];
+
+/// What every handler works with.
+#[derive(Clone)]
+struct Served {
+    monitor: Arc<Monitor>,
+    token: Option<Arc<Token>>,
+}
+
+/// A running server. Ends with the value.
+pub(crate) struct Web {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Web {
+    /// Starts a server on `runtime`; `None` when it is not wanted, or cannot be had, which is one line.
+    pub(crate) fn start(runtime: &Handle, settings: WebSettings, monitor: Arc<Monitor>) -> Option<Web> {
+        if !settings.enabled {
+            return None;
+        }
+        for warning in &settings.warnings {
+            tracing::warn!("{warning}");
+        }
+        match listen(runtime, &settings) {
+            Ok((listener, address)) => {
+                let (stop, stopped) = oneshot::channel();
+                let app = router(Served { monitor, token: settings.token.map(Arc::new) });
+                runtime.spawn(async move {
+                    let serve = axum::serve(listener, app).with_graceful_shutdown(async {
+                        // A sender that is gone means the same as one that has spoken.
+                        let _ = stopped.await;
+                    });
+                    if let Err(error) = serve.await {
+                        tracing::warn!(%error, "Web server ended");
+                    }
+                });
+                tracing::info!(%address, "Web server listens");
+                Some(Web { address, stop: Some(stop) })
+            }
+            Err(error) => {
+                tracing::warn!(
+                    address = %settings.address, %error,
+                    "Web server not started; the worker goes on without it. Set TASKER_WEB_PORT (0 is any free one), or TASKER_WEB_ENABLED=false"
+                );
+                None
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // A server that is gone already needs no word.
+            let _ = stop.send(());
+        }
+    }
+}
+
+fn listen(runtime: &Handle, settings: &WebSettings) -> std::io::Result<(tokio::net::TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(settings.address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let _context = runtime.enter();
+    Ok((tokio::net::TcpListener::from_std(listener)?, address))
+}
+
+fn router(served: Served) -> Router {
+    let [health, ready, live, all, events, worker] = ROUTES;
+    Router::new()
+        .route(health, get(health::health))
+        .route(ready, get(health::ready))
+        .route(live, get(health::live))
+        .route(all, get(metrics::prometheus))
+        .route(events, get(metrics::events))
+        .route(worker, get(metrics::worker))
+        .layer(from_fn_with_state(served.clone(), auth::check))
+        .layer(from_fn_with_state(served.clone(), measure))
+        .with_state(served)
+}
+
+/// Counts and times the request.
+async fn measure(State(_): State<Served>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    let route = ROUTES.into_iter().find(|route| path.as_deref() == Some(*route)).unwrap_or("other");
+    let milliseconds = began.elapsed().as_secs_f64() * 1e3;
+    telemetry::metrics::engine().web_request(route, response.status().as_u16(), milliseconds);
+    response
+}

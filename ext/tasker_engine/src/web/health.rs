@@ -1,0 +1,135 @@
+//! Owns: how the worker is, for an operator (`/health`), for who sends it work (`/health/ready`) and for who may kill it
+//! (`/health/live`). Refuses: to call a worker dead that only waits for its store.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use serde_json::{json, Value};
+
+use super::Served;
+use crate::worker::{BreakerState, Monitor};
+
+/// A transaction that takes longer will never end: the process should be killed.
+const STUCK: Duration = Duration::from_secs(60);
+/// Enqueued steps that wait longer are reported, seconds.
+const LATE: f64 = 300.0;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Status {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+impl Status {
+    fn as_str(self) -> &'static str {
+        match self {
+            Status::Healthy => "healthy",
+            Status::Degraded => "degraded",
+            Status::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// `GET /health`: 503 when unhealthy.
+pub(super) async fn health(State(served): State<Served>) -> Response {
+    let (status, body) = report(&served.monitor);
+    let code = if status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(body)).into_response()
+}
+
+/// `GET /health/ready`: 503 unless the worker runs, does not drain, and has its store.
+pub(super) async fn ready(State(served): State<Served>) -> Response {
+    let (monitor, worker) = (&served.monitor, served.monitor.worker());
+    let reason = if let Some(reason) = dead(monitor) {
+        Some(reason)
+    } else if monitor.pulse().breaker() != BreakerState::Closed {
+        Some("the store does not answer")
+    } else if !worker.running {
+        Some("the worker has not started, or has stopped")
+    } else if worker.draining {
+        Some("the worker is draining")
+    } else {
+        None
+    };
+    answer("ready", "not_ready", reason)
+}
+
+/// `GET /health/live`: 503 only when nothing but a kill helps.
+pub(super) async fn live(State(served): State<Served>) -> Response {
+    answer("alive", "dead", dead(&served.monitor))
+}
+
+fn answer(good: &str, bad: &str, reason: Option<&str>) -> Response {
+    match reason {
+        None => (StatusCode::OK, Json(json!({ "status": good }))).into_response(),
+        Some(reason) => {
+            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": bad, "reason": reason }))).into_response()
+        }
+    }
+}
+
+fn dead(monitor: &Monitor) -> Option<&'static str> {
+    if monitor.pulse().has_ended() {
+        return Some("the engine's thread has ended");
+    }
+    let stuck = monitor.pulse().in_transaction().is_some_and(|since| since > STUCK);
+    stuck.then_some("a transaction has been in flight for over a minute")
+}
+
+fn report(monitor: &Monitor) -> (Status, Value) {
+    let (worker, depth, pulse) = (monitor.worker(), monitor.channel(), monitor.pulse());
+    let breaker = match pulse.breaker() {
+        BreakerState::Closed => Status::Healthy,
+        BreakerState::HalfOpen => Status::Degraded,
+        BreakerState::Open => Status::Unhealthy,
+    };
+    let database = breaker.max(if pulse.is_failing() { Status::Degraded } else { Status::Healthy });
+    let handlers = if worker.running && !worker.draining { Status::Healthy } else { Status::Degraded };
+    let engine = if dead(monitor).is_some() { Status::Unhealthy } else { Status::Healthy };
+    let lag = if monitor.lag_seconds() > LATE { Status::Degraded } else { Status::Healthy };
+    let [active, idle, max] = monitor.connections();
+    let waiting = monitor.waiting();
+    let status = [database, handlers, engine, lag].into_iter().max().unwrap_or(Status::Healthy);
+    let body = json!({
+        "status": status.as_str(),
+        "checks": {
+            "database": {
+                "status": database.as_str(),
+                "connections_active": active,
+                "connections_idle": idle,
+                "connections_max": max,
+            },
+            "message_queue": {
+                // The queue lives in the database.
+                "status": database.as_str(),
+                "queues_monitored": worker.queues,
+                "depth": waiting.steps_enqueued,
+            },
+            "circuit_breakers": {
+                "status": breaker.as_str(),
+                "open_breakers": usize::from(pulse.breaker() == BreakerState::Open),
+                "breakers": { "store": pulse.breaker().as_str() },
+            },
+            "handler_threads": {
+                "status": handlers.as_str(),
+                "busy": depth.running,
+                "max": worker.concurrency,
+                "abandoned": depth.abandoned,
+                "waiting_events": depth.waiting,
+            },
+            "engine": {
+                "status": engine.as_str(),
+                "transaction_seconds": pulse.in_transaction().map(|since| since.as_secs_f64()),
+            },
+            "lag": { "status": lag.as_str(), "seconds": monitor.lag_seconds() },
+        },
+        "uptime_seconds": monitor.uptime().as_secs(),
+        "worker_id": worker.worker_id.as_deref(),
+        "timestamp": monitor.clock().now().to_rfc3339(),
+    });
+    (status, body)
+}

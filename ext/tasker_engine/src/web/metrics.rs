@@ -1,0 +1,45 @@
+//! Owns: numbers for machines (`/metrics`) and for people (`/metrics/events`, `/metrics/worker`).
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::Json;
+use serde_json::{json, Value};
+
+use super::Served;
+use crate::telemetry::{metrics, spans};
+
+/// `GET /metrics`: Prometheus' text format.
+pub(super) async fn prometheus() -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus_text()).into_response()
+}
+
+/// `GET /metrics/events`: what became of domain events.
+pub(super) async fn events(State(served): State<Served>) -> Json<Value> {
+    let (router, in_process_bus) = metrics::domain_events::stats();
+    Json(json!({
+        "router": router,
+        "in_process_bus": in_process_bus,
+        "captured_at": served.monitor.clock().now().to_rfc3339(),
+        "worker_id": served.monitor.worker().worker_id.as_deref(),
+    }))
+}
+
+/// `GET /metrics/worker`: the engine's status, the queue and telemetry itself.
+pub(super) async fn worker(State(served): State<Served>) -> Json<Value> {
+    let monitor = &served.monitor;
+    let mut body = monitor.status();
+    let waiting = monitor.waiting();
+    body["queue"] = json!({
+        "depth": waiting.steps_enqueued, "tasks_active": waiting.tasks_active, "lag_seconds": monitor.lag_seconds(),
+    });
+    body["telemetry"] = json!({
+        "spans_exported": spans::exported(),
+        "spans_dropped": spans::dropped(),
+        "export_failures": spans::export_failures(),
+    });
+    body["uptime_seconds"] = json!(monitor.uptime().as_secs());
+    body["worker_id"] = json!(monitor.worker().worker_id.as_deref());
+    body["captured_at"] = json!(monitor.clock().now().to_rfc3339());
+    Json(body)
+}

@@ -1,0 +1,92 @@
+//! Owns: whether the engine's thread lives and gets anywhere, and how its store is: written by that thread, read by whoever
+//! answers for the process's health. Refuses: asking the store.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::clock::Micros;
+use crate::interrupt::lock;
+use crate::store::Backlog;
+
+/// The breaker's state, as a number for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum BreakerState {
+    Closed = 0,
+    HalfOpen = 1,
+    Open = 2,
+}
+
+/// Whether the engine's thread lives and gets anywhere. Read by whoever answers for the process's health.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    ended: AtomicBool,
+    breaker: AtomicU8,
+    /// Milliseconds since the process's first look at the clock at which the transaction in flight began; 0: none.
+    transaction: AtomicU64,
+    failing: AtomicBool,
+    waiting: Mutex<Option<(Backlog, Micros)>>,
+}
+
+impl Pulse {
+    pub(super) fn set_breaker(&self, state: BreakerState) -> BreakerState {
+        breaker(self.breaker.swap(state as u8, Ordering::Relaxed))
+    }
+
+    pub(crate) fn breaker(&self) -> BreakerState {
+        breaker(self.breaker.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn transaction_begins(&self) {
+        self.transaction.store(uptime_millis().max(1), Ordering::Relaxed);
+    }
+
+    /// `failed`: the store did not answer as it should.
+    pub(super) fn transaction_ends(&self, failed: bool) {
+        self.transaction.store(0, Ordering::Relaxed);
+        self.failing.store(failed, Ordering::Relaxed);
+    }
+
+    /// For how long the transaction in flight has been in flight.
+    pub(crate) fn in_transaction(&self) -> Option<Duration> {
+        let since = self.transaction.load(Ordering::Relaxed);
+        (since > 0).then(|| Duration::from_millis(uptime_millis().saturating_sub(since)))
+    }
+
+    /// Whether the last transaction failed because of the store.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the engine's thread has ended, by a close or by a panic.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn publish_waiting(&self, backlog: Backlog, at: Micros) {
+        *lock(&self.waiting) = Some((backlog, at));
+    }
+
+    /// What waited in the store at the last look, and when that was.
+    pub(crate) fn waiting(&self) -> Option<(Backlog, Micros)> {
+        *lock(&self.waiting)
+    }
+}
+
+fn breaker(number: u8) -> BreakerState {
+    match number {
+        0 => BreakerState::Closed,
+        1 => BreakerState::HalfOpen,
+        _ => BreakerState::Open,
+    }
+}
+
+fn uptime_millis() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+require "net/http"
+
+RSpec.describe "the worker's web server" do
+  def address
+    TaskerCore.status["web"]["address"]
+  end
+
+  def get(path, token: nil, at: address)
+    headers = token ? { "Authorization" => "Bearer #{token}" } : {}
+    Net::HTTP.get_response(URI("http://#{at}#{path}"), headers)
+  end
+
+  it "answers for health and metrics while the worker runs" do
+    configure(web: { port: 0 })
+    expect(run_task(one_step { "done" }).state).to eq("complete")
+    expect(get("/health/ready").code).to eq("200")
+    expect(JSON.parse(get("/health").body)).to include("status" => "healthy", "worker_id" => /\Aworker-/)
+    metrics = get("/metrics").body
+    expect(metrics).to match(/^tasker_steps_succeeded_total\{handler="one_step".*\} [1-9]/)
+    expect(metrics).to match(/^tasker_ffi_gvl_wait_milliseconds_count [1-9]/)
+    TaskerCore::Worker.stop
+    expect(get("/health/ready").code).to eq("503")
+  end
+
+  it "ends with the engine" do
+    configure(web: { port: 0 })
+    TaskerCore::Worker.start
+    at = address
+    TaskerCore.shutdown
+    wait_until("the port is free") { refused?(at) }
+  end
+
+  def refused?(at)
+    get("/health/live", at: at)
+    false
+  rescue SystemCallError
+    true
+  end
+
+  it "wants its token" do
+    configure(web: { port: 0, token: "hush" })
+    TaskerCore::Worker.start
+    expect([get("/health").code, get("/health", token: "hush").code]).to eq(%w[401 200])
+  end
+
+  it "is not there in a process that only submits" do
+    configure(web: { port: 0 })
+    TaskerCore.submit(one_step { nil })
+    expect(address).to be_nil
+  end
+
+  it "is left out when it is not wanted" do
+    configure(web: { enabled: false })
+    TaskerCore::Worker.start
+    expect(address).to be_nil
+  end
+
+  it "takes its place again after a fork" do
+    output, errors, = ruby(<<~RUBY, env: { "TASKER_WEB_PORT" => "0", "TASKER_DATABASE" => ":memory:" })
+      require "net/http"
+      TaskerCore.configure { |config| config.template_paths = [] }
+      health = lambda do
+        Net::HTTP.get_response(URI("http://\#{TaskerCore.status['web']['address']}/health/ready")).code
+      end
+      TaskerCore::Worker.start
+      print health.call
+      Process.wait(fork { TaskerCore::Worker.start; print health.call; TaskerCore.shutdown; exit!(0) })
+      print health.call
+    RUBY
+    expect([output, errors]).to eq(["200200200", ""])
+  end
+end
