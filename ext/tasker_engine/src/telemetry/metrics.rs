@@ -148,7 +148,10 @@ impl std::ops::Deref for EngineHandle {
 
 /// The series of one template's tasks. Ask once a template and keep the answer.
 pub fn task_series(namespace: &str, task_name: &str) -> Arc<TaskSeries> {
-    current().series.task(namespace, task_name)
+    let metrics = current();
+    let series = metrics.series.task(namespace, task_name);
+    metrics.domain_events.at_zero(series.namespace());
+    series
 }
 
 /// Everything in Prometheus' text format, version 0.0.4.

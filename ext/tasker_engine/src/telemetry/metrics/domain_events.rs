@@ -6,7 +6,7 @@ use opentelemetry::metrics::{Counter, Histogram, Meter};
 use opentelemetry::KeyValue;
 use serde::Serialize;
 
-use super::{counter, current, histogram, names, observed};
+use super::{counter, current, histogram, names, observed, Count, Measure};
 
 /// How an event travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,16 @@ impl Instruments {
             duration: histogram(meter, &names::EVENTS_DURATION),
         }
     }
+
+    /// What was published of a namespace that has tasks is known, and is zero until an event comes: a query then
+    /// finds that instead of nothing. No event's name is known yet, and to Prometheus an empty label is none.
+    pub(super) fn at_zero(&self, namespace: &str) {
+        for delivery in [Delivery::Durable, Delivery::Fast, Delivery::Broadcast] {
+            Count::new(&self.published, &labels("", namespace, delivery));
+            Count::new(&self.failed, &labels("", namespace, delivery));
+            Measure::new(&self.duration, &timed(namespace, delivery));
+        }
+    }
 }
 
 struct Routed {
@@ -77,8 +87,7 @@ pub fn published(event_name: &str, namespace: &str, delivery: Delivery, millisec
     metrics.domain_events.published.add(1, &labels(event_name, namespace, delivery));
     // `failed / published` must find the same series on both sides from the start.
     metrics.domain_events.failed.add(0, &labels(event_name, namespace, delivery));
-    let timed = [KeyValue::new("delivery_mode", delivery.as_str()), KeyValue::new("namespace", namespace.to_owned())];
-    metrics.domain_events.duration.record(milliseconds, &timed);
+    metrics.domain_events.duration.record(milliseconds, &timed(namespace, delivery));
 }
 
 /// An event could not be published.
@@ -121,6 +130,10 @@ fn labels(event_name: &str, namespace: &str, delivery: Delivery) -> [KeyValue; 3
         KeyValue::new("event_name", event_name.to_owned()),
         KeyValue::new("namespace", namespace.to_owned()),
     ]
+}
+
+fn timed(namespace: &str, delivery: Delivery) -> [KeyValue; 2] {
+    [KeyValue::new("delivery_mode", delivery.as_str()), KeyValue::new("namespace", namespace.to_owned())]
 }
 
 /// What the router did since the process began.

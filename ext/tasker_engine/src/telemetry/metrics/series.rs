@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
-use opentelemetry::KeyValue;
+use opentelemetry::{KeyValue, Value};
 
 use super::{counter, histogram, names};
 
@@ -79,6 +79,14 @@ pub struct StepSeries {
 }
 
 impl TaskSeries {
+    /// The label: the namespace, or `other`.
+    pub(super) fn namespace(&self) -> &str {
+        match &self.labels[0].value {
+            Value::String(namespace) => namespace.as_str(),
+            _ => OTHER,
+        }
+    }
+
     /// The series of a handler of this template. Ask once and keep the answer.
     pub fn step(&self, handler: &str) -> Arc<StepSeries> {
         self.steps.get(&self.labels, handler)

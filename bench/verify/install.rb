@@ -1,0 +1,67 @@
+# frozen_string_literal: true
+
+require "open3"
+
+module Verify
+  # Finds the two receivers, and installs what is missing where that is allowed.
+  module Install
+    ROTEL = "rotel==0.0.1a15"
+    VENV = File.expand_path("../../tmp/rotel", __dir__)
+
+    class << self
+      # @return [Hash{Symbol => String}] where the programs are
+      def all
+        { prometheus: debian("prometheus"), promtool: debian("promtool"), rotel: rotel }
+      end
+
+      private
+
+      def debian(program)
+        find(program) || begin
+          apt_get
+          find(program) or abort "verify_telemetry: there is still no #{program} after installing prometheus"
+        end
+      end
+
+      def find(program)
+        ENV.fetch("PATH").split(":").map { |folder| File.join(folder, program) }.find { |path| File.executable?(path) }
+      end
+
+      # RUNLEVEL=1 keeps Debian from starting the service: ours are started by us.
+      def apt_get
+        missing("Prometheus", "apt-get install prometheus") unless allowed? && find("apt-get") && Process.uid.zero?
+        env = { "DEBIAN_FRONTEND" => "noninteractive", "RUNLEVEL" => "1" }
+        install = %w[apt-get -qq install -y --no-install-recommends prometheus]
+        return if quietly(env, install)
+
+        quietly(env, %w[apt-get -qq update])
+        quietly(env, install) or missing("Prometheus", "apt-get install prometheus")
+      end
+
+      def rotel
+        programs = File.join(VENV, "lib/python3*/site-packages/rotel/rotel-agent")
+        Dir[programs].first || begin
+          cure = "python3 -m venv #{VENV} && #{VENV}/bin/pip install #{ROTEL}"
+          missing("rotel", cure) unless allowed? && find("python3")
+          made = quietly({}, %w[python3 -m venv] + [VENV]) && quietly({}, ["#{VENV}/bin/pip", "install", ROTEL])
+          (made && Dir[programs].first) or missing("rotel", cure)
+        end
+      end
+
+      def allowed?
+        ENV["VERIFY_INSTALL"] != "0"
+      end
+
+      def quietly(env, command)
+        warn "verify_telemetry: #{command.join(' ')}"
+        said, status = Open3.capture2e(env, *command)
+        warn said unless status.success?
+        status.success?
+      end
+
+      def missing(what, cure)
+        abort "verify_telemetry: #{what} is missing. Run: #{cure}"
+      end
+    end
+  end
+end
