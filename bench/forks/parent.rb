@@ -17,7 +17,7 @@ TaskerCore.configure do |config|
     nil
   end }
 end
-TaskerCore.template("load") do
+TaskerCore.template("load", namespace: "load") do
   step :one, handler: "work"
   step :two, handler: "work", depends_on: :one
 end
@@ -30,13 +30,14 @@ TaskerCore::Worker.start(concurrency: 2)
 
 done = false
 load = Thread.new do
-  TaskerCore.submit_all(Array.new(10) { { name: "load" } }).each { |task| task.wait(timeout: 60) } until done
+  requests = Array.new(10) { { name: "load", namespace: "load" } }
+  TaskerCore.submit_all(requests).each { |task| task.wait(timeout: 60) } until done
 end
 
 child = lambda do |number|
   TaskerCore.span("child", number: number) do
     TaskerCore.logger.info("from the child", number: number)
-    TaskerCore.submit("load", {})
+    TaskerCore.submit("load", {}, namespace: "load")
   end
 end
 

@@ -91,12 +91,14 @@ module TaskerCore
         Native.telemetry_exporting?
       end
 
-      # Sees that telemetry in this process is as it is configured. Settings that cannot be used are one line.
+      # Sees that telemetry in this process is as it is configured. Settings that cannot be used are one line, and
+      # the environment's are taken instead.
       # @api private
       def arm
         arm!
       rescue ConfigurationError => e
-        Native.log(::Logger::ERROR, "telemetry is not exported: #{e.message}", nil, nil, nil)
+        Native.log(::Logger::ERROR, "telemetry settings are not used: #{e.message}", nil, nil, nil)
+        Native.arm_telemetry("{}")
       end
 
       # @api private

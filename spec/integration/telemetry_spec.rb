@@ -121,7 +121,8 @@ RSpec.describe "Telemetry" do
 
   it "works in forked children under load, and no id repeats" do
     parent = File.expand_path("../../bench/forks/parent.rb", __dir__)
-    env = environment(sink.env.merge("FORKS" => "30", "LOG_LEVEL" => "info", "OTEL_EXPORTER_OTLP_TIMEOUT" => "10000"))
+    env = environment(sink.env.merge("FORKS" => "30", "LOG_LEVEL" => "info", "OTEL_EXPORTER_OTLP_TIMEOUT" => "10000",
+                                     "TASKER_TRACE_SAMPLE" => "load=0.1"))
     output, errors, status = Open3.capture3(env, RbConfig.ruby, "-w", "-I", Subprocess::LIB, parent,
                                             "#{@folder}/forks.sqlite3")
     expect([status.success?, output]).to eq([true, %({"forks":30,"failed":0}\n)]), errors

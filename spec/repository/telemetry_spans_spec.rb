@@ -5,6 +5,8 @@ require "securerandom"
 # docs/telemetry.md against the spans of workflows that really run, with all that can become of a step.
 RSpec.describe "the spans of docs/telemetry.md" do
   let(:traceparent) { "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" }
+  # Of a caller who does not keep the trace.
+  let(:unsampled) { "00-1bf7651916cd43dd8448eb211c80319c-c8ad6b7169203331-00" }
   let(:sections) { SpanSection.all }
 
   # Every span of the tasks that the block gives, and what the store says of them.
@@ -77,8 +79,27 @@ RSpec.describe "the spans of docs/telemetry.md" do
     submit("without_ids") { |_| { done: true } }.wait(timeout: 20)
   end
 
+  # Sampled out, and failed.
+  def sampled_out
+    submit("sampled_out", { retry: quick(1) }, { traceparent: unsampled }) do |_|
+      raise TaskerCore::PermanentError, "no"
+    end.wait(timeout: 20)
+  end
+
+  # The attempt's worker.step_execution, handler.execution and nothing that came back.
+  def given_back
+    started = Queue.new
+    task = submit("given_back") do |step|
+      started << true
+      until_cancelled(step)
+    end
+    started.pop
+    TaskerCore::Worker.stop(timeout: 0)
+    task
+  end
+
   def every_kind
-    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids] }
+    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids, sampled_out] }
   end
 
   # What the block finds wrong with a span, by its section: nil, a fault, or several.
@@ -150,8 +171,8 @@ RSpec.describe "the spans of docs/telemetry.md" do
       expect(ids.uniq).to eq(ids)
       roots = spans.reject { |span| ids.include?(span[:parent_span_id]) }
       expect(roots.map { |root| root[:name] }).to eq(["task.orchestration"])
-      _, came_in, caller_span, = traceparent.split("-")
-      expect(roots.first[:parent_span_id]).to eq(trace_id == came_in ? caller_span : nil)
+      callers = [traceparent, unsampled].to_h { |header| header.split("-")[1, 2] }
+      expect(roots.first[:parent_span_id]).to eq(callers[trace_id])
     end
   end
 
@@ -182,6 +203,8 @@ RSpec.describe "the spans of docs/telemetry.md" do
     spans = every_kind
     @transitions.each do |task_uuid, transitions|
       own = spans.select { |span| span[:attributes][:task_uuid] == task_uuid }
+      next if own.any? { |span| span[:attributes][:sampled_out] }
+
       expect(moves_of(own)).to match_array(rows(transitions.reject(&:step)) { |row| [row.from_state, row.to_state] })
       attempts = named(own, "worker.step_execution")
       claims, ends = %i[to_state from_state].map do |side|
@@ -203,20 +226,25 @@ RSpec.describe "the spans of docs/telemetry.md" do
   end
 
   it "tell of an attempt that was given back in a stop" do
-    started = Queue.new
-    spans = watch do
-      task = submit("stopped") do |step|
-        started << true
-        until_cancelled(step)
-      end
-      started.pop
-      TaskerCore::Worker.stop(timeout: 0)
-      [task]
-    end
-    attempt = spans.find { |span| span[:name] == "worker.step_execution" }
-    expect(attempt[:error]).to eq("the worker stopped before the handler was done")
-    expect(sections[attempt[:name]].status?(attempt[:error])).to be(true)
+    spans = watch { [given_back] }
+    ended = spans.select { |span| %w[worker.step_execution handler.execution].include?(span[:name]) }
+    expect(ended.map { |span| span[:error] }).to eq(["the worker stopped before the handler was done"] * 2)
+    ended.each { |span| expect(sections[span[:name]].status?(span[:error])).to be(true) }
     expect(spans.map { |span| span[:name] }).not_to include("task.orchestration")
+  end
+
+  it "are as long as the attempt, where the outcome of a handler is unknown" do
+    by_id = every_kind.to_h { |span| [span[:span_id], span] }
+    unknown, known = named(every_kind, "handler.execution").partition do |span|
+      span[:attributes].key?(:"handler.outcome_unknown")
+    end
+    expect(unknown.map { |span| span[:error] }).to include("the step became cancelled", /\ATaskerCore::StepTimeout: /)
+    attempts = unknown.map { |span| by_id.fetch(span[:parent_span_id]) }
+    expect(unknown.map { |span| span.slice(:start_us, :end_us, :error) })
+      .to eq(attempts.map { |span| span.slice(:start_us, :end_us, :error) })
+    back = named(every_kind, "result.submission").map { |span| span[:parent_span_id] }
+    expect(unknown.map { |span| span[:parent_span_id] } & back).to eq([])
+    expect(back - known.map { |span| span[:parent_span_id] }).to eq([])
   end
 
   it "tell how long a handler ran, whether it failed or not" do
@@ -234,10 +262,29 @@ RSpec.describe "the spans of docs/telemetry.md" do
   it "are not there for a task that is not sampled" do
     seen = nil
     spans = watch do
-      unsampled = { traceparent: traceparent.sub(/01\z/, "00") }
-      [submit("unsampled", {}, unsampled) { |step| seen = step.traceparent }.wait(timeout: 20)]
+      [submit("unsampled", {}, { traceparent: unsampled }) { |step| seen = step.traceparent }.wait(timeout: 20)]
     end
     expect(spans).to eq([])
     expect(seen).to end_with("-00")
+  end
+
+  it "are those of the failure for a task that is not sampled and fails" do
+    spans = watch do
+      @acts[%w[half good]] = ->(_) { TaskerCore.span("own") { 1 } }
+      @acts[%w[half bad]] = lambda do |step|
+        step.attempt == 1 ? raise(TaskerCore::RetryableError.new("busy", retry_after: 0)) : 1
+      end
+      TaskerCore.template("half") do
+        step :good, handler: "act"
+        step :bad, handler: "act", depends_on: :good
+      end
+      [TaskerCore.submit("half", {}, traceparent: unsampled).wait(timeout: 20)]
+    end
+    expect(spans.map { |span| [span[:name], span[:error]] }).to eq(
+      [["worker.step_execution", "TaskerCore::RetryableError: busy"],
+       ["handler.execution", "TaskerCore::RetryableError: busy"], ["task.orchestration", nil]]
+    )
+    expect(spans.map { |span| span[:attributes][:sampled_out] }).to all(be(true))
+    expect(spans.drop(1).map { |span| span[:attributes][:step_name] }.compact).to eq(%w[bad])
   end
 end

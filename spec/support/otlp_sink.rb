@@ -3,7 +3,7 @@
 require "socket"
 
 # An OTLP collector in this process: takes http/protobuf on a free local port and reads just enough of the
-# wire format to show spans and log records; metrics it takes without a look. Any number of clients, each with a thread.
+# wire format to show spans and log records. Any number of clients, each with a thread.
 class OtlpSink
   Span = Struct.new(:name, :trace_id, :span_id, :parent_span_id, :attributes, :events, :error, :pid)
   Log = Struct.new(:body, :severity, :trace_id, :span_id, :attributes, :pid)
@@ -81,7 +81,7 @@ class OtlpSink
 
   # Export…ServiceRequest { 1: Resource… { 1: Resource { 1: KeyValue }, 2: Scope… { 2: Span or LogRecord } } }
   def keep(path, body)
-    return if path.include?("metrics")
+    return unless path.end_with?("/v1/traces", "/v1/logs") # metrics are taken, and not looked at
 
     Wire.each(body, 1) do |resource|
       pid = attributes(Wire.first(resource, 1), 1)["process.pid"]

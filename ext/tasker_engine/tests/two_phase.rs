@@ -155,12 +155,14 @@ fn an_upgrade_loses_no_span_and_doubles_none() {
         let stop = std::sync::atomic::AtomicBool::new(false);
         let mut recorded: Vec<u64> = std::thread::scope(|scope| {
             let recorders: Vec<_> = (0..2).map(|_| scope.spawn(|| record_until(&stop))).collect();
-            for receiver in &receivers[1..] {
+            for (number, receiver) in receivers.iter().enumerate() {
+                if number > 0 {
+                    assert!(telemetry::upgrade(runtime.handle(), &to(receiver), SOON).unwrap());
+                }
                 let exported = spans::exported();
                 while spans::exported() == exported {
                     assert!(telemetry::flush(SOON));
                 }
-                assert!(telemetry::upgrade(runtime.handle(), &to(receiver), SOON).unwrap());
             }
             stop.store(true, std::sync::atomic::Ordering::SeqCst);
             recorders.into_iter().flat_map(|recorder| recorder.join().unwrap()).collect()
