@@ -106,15 +106,17 @@ module Verify
     end
 
     def median(collector, &figure)
-      values = @runs[collector].map(&figure).sort
-      values[values.size / 2]
+      middle(@runs[collector].map(&figure))
+    end
+
+    def middle(values)
+      values.sort.values_at((values.size - 1) / 2, values.size / 2).sum / 2.0
     end
 
     # Each round has a healthy run of its own to be measured by.
     def ratio(collector, &figure)
       pairs = @runs[collector].zip(@runs[:healthy])
-      ratios = pairs.map { |pair| pair.map(&figure).reduce(:/) }.sort
-      ratios[ratios.size / 2]
+      middle(pairs.map { |pair| pair.map(&figure).reduce(:/) })
     end
 
     # On a machine with other work to do steps/s say little (see their span); CPU time a step says more.
