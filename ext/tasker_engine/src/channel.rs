@@ -144,7 +144,9 @@ struct State {
     queue: VecDeque<StepEvent>,
     running: HashMap<Uuid, Running>,
     completions: Vec<(StepCompletion, Micros)>,
+    /// Threads in [`Channel::wait`] and in [`Channel::wait_briefly`].
     waiting: usize,
+    brief: usize,
     closed: bool,
     /// The engine carries completions in a transaction.
     at_work: bool,
@@ -174,6 +176,7 @@ pub struct Channel {
     clock: Clock,
     state: Mutex<State>,
     ready: Condvar,
+    soon: Condvar,
     bell: Arc<Bell>,
     metrics: EngineHandle,
 }
@@ -181,7 +184,14 @@ pub struct Channel {
 impl Channel {
     /// An open, empty channel whose completions ring `bell`.
     pub fn new(clock: Clock, bell: Arc<Bell>) -> Arc<Channel> {
-        Arc::new(Channel { clock, state: Mutex::default(), ready: Condvar::new(), bell, metrics: metrics::engine() })
+        Arc::new(Channel {
+            clock,
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            soon: Condvar::new(),
+            bell,
+            metrics: metrics::engine(),
+        })
     }
 
     /// The next event, when there is one. Never blocks. The attempt counts as started from here.
@@ -233,9 +243,9 @@ impl Channel {
         let mut state = lock(&self.state);
         while state.queue.is_empty() && state.brisk && (state.at_work || !state.completions.is_empty()) {
             let left = time_left(Some(deadline), BRIEFLY)?;
-            state.waiting += 1;
-            state = wait_on(&self.ready, state, left);
-            state.waiting -= 1;
+            state.brief += 1;
+            state = wait_on(&self.soon, state, left);
+            state.brief -= 1;
         }
         drop(state);
         self.try_poll()
@@ -290,9 +300,14 @@ impl Channel {
             return;
         }
         let mut state = lock(&self.state);
-        let wake = state.waiting.min(events.len());
+        // Those that wait briefly have their turn to run; the others must get it from them first.
+        let soon = state.brief.min(events.len());
+        let wake = state.waiting.min(events.len() - soon);
         state.queue.extend(events);
         drop(state);
+        for _ in 0..soon {
+            self.soon.notify_one();
+        }
         for _ in 0..wake {
             self.ready.notify_one();
         }
@@ -314,10 +329,10 @@ impl Channel {
     pub(crate) fn rest(&self, brisk: bool) {
         let mut state = lock(&self.state);
         (state.at_work, state.brisk) = (false, brisk);
-        let idle = state.queue.is_empty() && state.waiting > 0;
+        let in_vain = state.queue.is_empty() && state.brief > 0;
         drop(state);
-        if idle {
-            self.ready.notify_all();
+        if in_vain {
+            self.soon.notify_all();
         }
     }
 
