@@ -154,8 +154,8 @@ struct State {
     brisk: bool,
 }
 
-/// How long [`Channel::wait_briefly`] waits: a few commits.
-const BRIEFLY: Duration = Duration::from_millis(5);
+/// How long [`Channel::wait_briefly`] waits: a commit that also copies the WAL into the file.
+const BRIEFLY: Duration = Duration::from_millis(25);
 
 /// What is in a [`Channel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -80,6 +80,9 @@ fn age(candidate: &Candidate) -> i64 {
     }
 }
 
+/// The most claims ahead. Each may cost a step an attempt that never ran, should the process be killed.
+const MOST_AHEAD: usize = 200;
+
 /// How many claims a worker may hold beyond its handler threads.
 ///
 /// While a transaction is in flight, handlers that finish have nothing to go on with unless the next
@@ -94,12 +97,14 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Takes note of a transaction: how long it took and how many completions came in meanwhile.
-    pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, concurrency: usize) {
+    /// Takes note of a transaction: how long it took, how many completions came in meanwhile, and whether
+    /// the handlers were out of work at its end: then they would have finished more.
+    pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, out_of_work: bool, concurrency: usize) {
         self.transaction_ms += (transaction_ms - self.transaction_ms) / 8.0;
         let finished =
             if self.handler_ms > 0.0 { concurrency as f64 * transaction_ms / self.handler_ms } else { f64::MAX };
-        let judged = arrived.min(finished as usize).min(concurrency * 4);
+        let wanted = if out_of_work { arrived + arrived.div_ceil(2) } else { arrived };
+        let judged = wanted.min(finished as usize).min(MOST_AHEAD);
         // Quick to claim more, slow to claim less.
         self.steps = judged.max(self.steps - self.steps.div_ceil(8));
     }

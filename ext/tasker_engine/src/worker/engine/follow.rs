@@ -38,6 +38,7 @@ impl EngineThread {
             self.revoke(*lost);
         }
         self.revoke_ended(&outcome);
+        let depth = self.channel.depth();
         self.dispatch(&mut outcome, now);
         let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
         // Before the answers: who has one may look, or flush the spans, at once.
@@ -54,8 +55,12 @@ impl EngineThread {
             self.backlog = outcome.backlog;
         }
         if let Some(worker) = &self.worker {
-            let arrived = self.channel.depth().completions;
-            self.ahead.observe(now.millis_since(began), arrived, worker.config.concurrency);
+            self.ahead.observe(
+                now.millis_since(began),
+                depth.completions,
+                depth.waiting == 0,
+                worker.config.concurrency,
+            );
         }
     }
 
