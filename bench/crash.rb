@@ -24,7 +24,8 @@ class Crash
     @database = File.join(folder, "tasker.sqlite3")
     @witness = File.join(folder, "witness.log")
     @console = File.join(folder, "console.log")
-    @env = { "TASKER_DATABASE" => @database, "WITNESS" => @witness, "LOG_LEVEL" => "warn" }
+    @env = { "TASKER_DATABASE" => @database, "WITNESS" => @witness, "LOG_LEVEL" => "warn",
+             "TASKER_WEB_PORT" => "0" }
   end
 
   def run

@@ -35,7 +35,10 @@ module Runner
       end
       yield sink.gets.chomp, counts
     ensure
-      sink&.close
+      if sink
+        counts.call # it prints them in any case
+        sink.close
+      end
     end
 
     # The engine's example binary of that name, built if need be.
@@ -56,7 +59,7 @@ module Runner
     private
 
     def build(name)
-      warn "bench: building #{name}; the first time this takes some minutes"
+      warn "bench: making #{name}; the first time this takes some minutes"
       command = %w[cargo build --release --locked --package tasker_engine --message-format json --example] + [name]
       out, said, status = Open3.capture3(*command, chdir: ROOT)
       abort "bench: cannot build #{name}\n#{said}" unless status.success?

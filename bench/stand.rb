@@ -3,6 +3,8 @@
 require "fileutils"
 require "json"
 require "tmpdir"
+# Benchmarks may run beside each other and beside an application.
+ENV["TASKER_WEB_PORT"] ||= "0"
 require "tasker_core"
 
 # The stand every benchmark runs on: a SQLite file with synchronous=FULL in a folder of its own on the

@@ -1,5 +1,5 @@
 //! Owns: an OTLP receiver for the benchmarks: takes gRPC and HTTP exports on a free local port, counts
-//! the spans without decoding them, throws everything away. Refuses: being a test's receiver, which
+//! the records without decoding them, throws everything away. Refuses: being a test's receiver, which
 //! looks at what it got.
 //!
 //! Prints its endpoint as the first line. When its standard input closes it prints what it counted,
@@ -25,6 +25,7 @@ struct Counts {
     bytes: AtomicU64,
     spans: AtomicU64,
     logs: AtomicU64,
+    metrics: AtomicU64,
 }
 
 fn main() -> std::io::Result<()> {
@@ -38,11 +39,12 @@ fn main() -> std::io::Result<()> {
 
     std::io::stdin().read_to_end(&mut Vec::new())?;
     say(format_args!(
-        "{{\"requests\":{},\"bytes\":{},\"spans\":{},\"logs\":{}}}",
+        "{{\"requests\":{},\"bytes\":{},\"spans\":{},\"logs\":{},\"metrics\":{}}}",
         counts.requests.load(Ordering::SeqCst),
         counts.bytes.load(Ordering::SeqCst),
         counts.spans.load(Ordering::SeqCst),
         counts.logs.load(Ordering::SeqCst),
+        counts.metrics.load(Ordering::SeqCst),
     ))
 }
 
@@ -75,10 +77,13 @@ async fn take(request: Request<Incoming>, counts: Arc<Counts>) -> Result<Answer,
 
     counts.requests.fetch_add(1, Ordering::Relaxed);
     counts.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-    // ExportTraceServiceRequest { 1: ResourceSpans { 2: ScopeSpans { 2: Span } } }, and logs likewise.
-    let records = records(message, &[1, 2, 2]);
-    let counter = if path.contains("log") { &counts.logs } else { &counts.spans };
-    counter.fetch_add(records, Ordering::Relaxed);
+    // ExportTraceServiceRequest { 1: ResourceSpans { 2: ScopeSpans { 2: Span } } }, logs and metrics likewise.
+    let counter = match path {
+        path if path.contains("trace") => &counts.spans,
+        path if path.contains("log") => &counts.logs,
+        _ => &counts.metrics,
+    };
+    counter.fetch_add(records(message, &[1, 2, 2]), Ordering::Relaxed);
     Ok(answer(grpc))
 }
 
