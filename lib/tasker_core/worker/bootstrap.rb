@@ -9,6 +9,10 @@ module TaskerCore
       # Seconds for handler threads that have nothing more to do.
       THREAD_GRACE = 2.0
 
+      # Seconds for exporting what a stopped worker leaves. A close that follows waits 0.3 s more for a collector that
+      # did not answer; both stay within 3 s.
+      FLUSH_SECONDS = 2.4
+
       # @return [Integer] the process it belongs to
       attr_reader :pid
 
@@ -100,7 +104,7 @@ module TaskerCore
         in_time = stop_claims(timeout.to_f) && !@now
         # What still runs was handed back; its threads end with their handlers' ensure blocks.
         @poller.stop(in_time ? THREAD_GRACE : 0)
-        Telemetry.flush
+        Telemetry.flush(timeout: FLUSH_SECONDS)
         @signals&.remove
         in_time
       end
