@@ -97,13 +97,13 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Takes note of a transaction: how long it took, how many completions came in meanwhile, and whether
-    /// the handlers were out of work at its end: then they would have finished more.
-    pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, out_of_work: bool, concurrency: usize) {
+    /// Takes note of a transaction: how long it took, how many completions came in meanwhile; and, when the
+    /// handlers were out of work at its end, how many it settled: they could have had more to do.
+    pub(super) fn observe(&mut self, transaction_ms: f64, arrived: usize, short_of: Option<usize>, concurrency: usize) {
         self.transaction_ms += (transaction_ms - self.transaction_ms) / 8.0;
         let finished =
             if self.handler_ms > 0.0 { concurrency as f64 * transaction_ms / self.handler_ms } else { f64::MAX };
-        let wanted = if out_of_work { arrived + arrived.div_ceil(2) } else { arrived };
+        let wanted = short_of.map_or(arrived, |settled| arrived.max(settled) * 3 / 2);
         let judged = wanted.min(finished as usize).min(MOST_AHEAD);
         // Quick to claim more, slow to claim less.
         self.steps = judged.max(self.steps - self.steps.div_ceil(8));

@@ -55,12 +55,9 @@ impl EngineThread {
             self.backlog = outcome.backlog;
         }
         if let Some(worker) = &self.worker {
-            self.ahead.observe(
-                now.millis_since(began),
-                depth.completions,
-                depth.waiting == 0,
-                worker.config.concurrency,
-            );
+            let short_of = (depth.waiting == 0).then_some(gathered.batch.settlements.len());
+            let concurrency = worker.config.concurrency;
+            self.ahead.observe(now.millis_since(began), depth.completions, short_of, concurrency);
         }
     }
 
