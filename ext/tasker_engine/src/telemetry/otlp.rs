@@ -36,6 +36,8 @@ pub(super) struct Exporting {
     tracer_provider: Option<SdkTracerProvider>,
     logs: Option<(SdkLoggerProvider, Arc<AtomicBool>)>,
     metrics: Option<Pump>,
+    /// Set once its end has begun. Who ends it waits for what it holds, and says whether all was taken.
+    ended: Arc<AtomicBool>,
 }
 
 impl Exporting {
@@ -61,7 +63,7 @@ impl Exporting {
         let tracer: Option<SdkTracer> = tracer_provider.as_ref().map(|provider| provider.tracer(SCOPE));
         spans::arm(queue.clone());
         late::wake(tracer, logs.as_ref().map(|(provider, _)| provider), &config.log_filter);
-        Ok(Exporting { pid: std::process::id(), queue, tracer_provider, logs, metrics })
+        Ok(Exporting { pid: std::process::id(), queue, tracer_provider, logs, metrics, ended: Arc::default() })
     }
 
     /// A forked child has only the memory of it: no threads, perhaps locks that nobody will open.
@@ -71,11 +73,12 @@ impl Exporting {
 
     /// Sends all that waits. `true` when the collector took everything within `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
-        let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
+        let logs = self.logs.as_ref().map(|(provider, _)| (provider.clone(), self.ended.clone()));
+        // An upgrade may end it meanwhile: then the provider refuses to flush what it is sending anyway.
+        let flush =
+            logs.map(|(provider, ended)| move || provider.force_flush().is_ok() || ended.load(Ordering::SeqCst));
         self.with_metrics(timeout, || {
-            in_parallel(timeout, logs.map(|provider| move || provider.force_flush().is_ok()), || {
-                self.queue.as_ref().is_none_or(|queue| queue.flush(timeout))
-            })
+            in_parallel(timeout, flush, || self.queue.as_ref().is_none_or(|queue| queue.flush(timeout)))
         })
     }
 
@@ -89,6 +92,7 @@ impl Exporting {
     /// Sends what waits, gives up at `timeout`, ends the threads. `true` when nothing was given up. Who
     /// records, records elsewhere already.
     pub(super) fn drain(&self, timeout: Duration) -> bool {
+        self.ended.store(true, Ordering::SeqCst);
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
         if let Some(pump) = &self.metrics {
             pump.stop();
