@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{AroundFork, Reader, Store, TaskView, TransitionView};
 use crate::submission;
@@ -63,16 +64,9 @@ impl Engine {
 
     /// As [`Engine::open`], with a clock of the caller's.
     pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
-        config.worker.check()?;
-        if config.database.starts_with("postgres") {
-            return Err(Error::Configuration(
-                "database: PostgreSQL is not supported by this version. Set TASKER_DATABASE (or config.database) to a \
-                 SQLite file; it wins over DATABASE_URL"
-                    .into(),
-            ));
-        }
+        config.check()?;
         let catalogue = Arc::new(Catalogue::default());
-        let store = SqliteStore::open(config, Arc::clone(&catalogue))?;
+        let store = open_store(config, &catalogue)?;
         let (reader, forking) = (store.reader(), store.around_fork());
         let (location, connections) = (store.describe(), store.connections());
         let bell = Arc::new(Bell::default());
@@ -83,7 +77,7 @@ impl Engine {
         let monitor = Arc::new(Monitor::new(sees, hears, time, location, connections));
         metrics::watch(&monitor);
         let thread = EngineThread::new(
-            Box::new(store),
+            store,
             Arc::clone(&catalogue),
             clock.clone(),
             Arc::clone(&inbox),
@@ -290,6 +284,20 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Whether a database's name is a PostgreSQL server's.
+fn is_postgres(database: &str) -> bool {
+    database.starts_with("postgres://") || database.starts_with("postgresql://")
+}
+
+fn open_store(config: &Config, catalogue: &Arc<Catalogue>) -> Result<Box<dyn Store>> {
+    let catalogue = Arc::clone(catalogue);
+    Ok(if is_postgres(&config.database) {
+        Box::new(PostgresStore::open(config, catalogue)?)
+    } else {
+        Box::new(SqliteStore::open(config, catalogue)?)
+    })
 }
 
 fn unexpected() -> Error {

@@ -14,12 +14,18 @@ pub use web::{Token, WebConfig, WebSettings};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A SQLite file, `:memory:`, or `sqlite:` followed by one of the two.
+    /// A SQLite file, `:memory:`, or `sqlite:` followed by one of the two; or a `postgres://` URL.
     pub database: String,
     /// SQLite's `synchronous`: `full` survives power loss, `normal` only a crash of the process.
     pub synchronous: Synchronous,
     /// How long a transaction waits for another process that writes, in seconds.
     pub busy_timeout: f64,
+    /// PostgreSQL: whether to bring the schema up to date at the start. Otherwise an old one is an error.
+    pub migrate: bool,
+    /// PostgreSQL: the most connections that read; one more writes, and one listens.
+    pub pool_size: u32,
+    /// PostgreSQL: the longest a statement may run, in seconds.
+    pub statement_timeout: f64,
     /// The worker's settings; a process that only submits ignores them.
     pub worker: WorkerConfig,
     /// The web server's settings; only a worker has one.
@@ -58,6 +64,9 @@ impl Default for Config {
             database: "storage/tasker.sqlite3".into(),
             synchronous: Synchronous::Full,
             busy_timeout: 10.0,
+            migrate: true,
+            pool_size: 5,
+            statement_timeout: 30.0,
             worker: WorkerConfig::default(),
             web: WebConfig::default(),
         }
@@ -81,8 +90,22 @@ impl Config {
     pub fn from_json(json: &str) -> Result<Config> {
         let config: Config =
             serde_json::from_str(json).map_err(|error| Error::Configuration(format!("configuration: {error}")))?;
-        config.worker.check()?;
+        config.check()?;
         Ok(config)
+    }
+}
+
+impl Config {
+    /// Refuses what nothing can run with.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |message: &str| Err(Error::Configuration(message.into()));
+        if !(1..=1000).contains(&self.pool_size) {
+            return refuse("pool_size must be between 1 and 1000");
+        }
+        if !(0.1..=86_400.0).contains(&self.statement_timeout) {
+            return refuse("statement_timeout must be between 0.1 and 86400 seconds");
+        }
+        self.worker.check()
     }
 }
 

@@ -36,6 +36,9 @@ pub enum Error {
     /// The database refused, or is gone.
     #[error("store: {0}")]
     Store(String),
+    /// The database made this transaction give way to another one; nothing of it happened, and it may be tried again.
+    #[error("store: {0}")]
+    Contention(String),
     /// The engine is stopped or stopping.
     #[error("{0}")]
     Stopped(String),
@@ -61,6 +64,7 @@ impl Error {
             Error::IllegalTransition(_) => "illegal_transition",
             Error::Configuration(_) => "configuration",
             Error::Store(_) => "store",
+            Error::Contention(_) => "contention",
             Error::Stopped(_) => "stopped",
             Error::Interrupted => "interrupted",
             Error::Internal(_) => "internal",

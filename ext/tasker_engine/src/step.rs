@@ -31,6 +31,8 @@ pub struct Step {
     pub span_id: Option<u64>,
     /// Transitions recorded so far.
     pub transitions: u32,
+    /// The number of its message, in a store that keeps messages.
+    pub message_id: Option<i64>,
     /// The result, as JSON. Set here only by the transaction that settles the step.
     pub result: Option<Arc<str>>,
     /// The last attempt's error. Set here only by the transaction that settles the step.

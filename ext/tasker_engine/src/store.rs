@@ -2,17 +2,23 @@
 //! them with one transaction, and commits. Refuses: deciding anything.
 
 pub mod catalogue;
+mod metadata;
+pub mod postgres;
 pub mod sqlite;
+mod turns;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::channel::Bell;
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::state::TaskState;
+pub use turns::in_turn;
 pub use view::{StepView, TaskView, TransitionView};
 
 use catalogue::Catalogue;
@@ -24,6 +30,12 @@ pub trait Store: Send {
 
     /// Whether another process committed since this was last asked. Cheap enough to ask often.
     fn changed_elsewhere(&mut self) -> Result<bool>;
+
+    /// Rings `bell` from now on when another process may have committed. A store that can only be asked does nothing.
+    fn ring(&mut self, bell: Arc<Bell>);
+
+    /// How often an idle worker asks whether another process committed, when it is set to `configured`.
+    fn ask_every(&self, configured: Duration) -> Duration;
 
     /// The side that reads without the right to write.
     fn reader(&self) -> Arc<dyn Reader>;
@@ -47,14 +59,47 @@ pub trait AroundFork: Send + Sync {
 }
 
 /// A step that may be claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
+    /// Its task's namespace.
+    pub namespace: Arc<str>,
     /// Its task's priority.
     pub priority: i32,
     /// Its task's number.
     pub task_id: i64,
     /// Its position in the task.
     pub position: usize,
+}
+
+/// Steps that may be claimed, in the order they are to be.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Enqueued {
+    /// The steps. Nobody else claims them before this transaction ends.
+    pub steps: Vec<Candidate>,
+    /// Whether there may be others.
+    pub more: bool,
+}
+
+/// What names a task besides its UUID.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdempotencyKey {
+    /// The template's namespace.
+    pub namespace: Arc<str>,
+    /// The template's name.
+    pub name: Arc<str>,
+    /// The caller's key.
+    pub key: String,
+}
+
+/// A task that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Existing {
+    /// The task.
+    pub task_uuid: Uuid,
+    /// Its correlation id.
+    pub correlation_id: Uuid,
+    /// Its trace.
+    pub trace_id: u128,
 }
 
 /// What the passing of time has brought up.
@@ -113,25 +158,30 @@ pub struct Inputs {
 }
 
 /// One transaction.
+///
+/// Several of them may run beside each other, in other processes. So that no two wait for each other, a
+/// transaction waits only in the order of these methods: first [`Transaction::load`], once, with every task that it
+/// must have; then [`Transaction::find_idempotent`], once. What comes later is left to whoever holds it already.
 pub trait Transaction {
-    /// Keeps a template's document and gives its number: the one it had, when it is known already.
-    fn keep_template(&mut self, template: &crate::template::Template, now: Micros) -> Result<i64>;
-    /// The task of that number with its steps, locked until the end.
-    fn load(&mut self, task_id: i64) -> Result<Graph>;
     /// The number of the task with that UUID.
     fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>>;
-    /// The task an idempotency key names.
-    fn find_idempotent(&mut self, namespace: &str, name: &str, key: &str) -> Result<Option<i64>>;
-    /// What is due at `now`, at most `limit` of each kind.
+    /// Those of the tasks that exist, with their steps, locked until the end; in the order of their numbers.
+    fn load(&mut self, task_ids: &[i64]) -> Result<Vec<Graph>>;
+    /// The tasks that idempotency keys name, in the order of the keys. Another transaction that asks for one of
+    /// them waits until this one has ended.
+    fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>>;
+    /// Keeps a template's document and gives its number: the one it had, when it is known already.
+    fn keep_template(&mut self, template: &crate::template::Template, now: Micros) -> Result<i64>;
+    /// What is due at `now` and nobody else is at work on, at most `limit` of each kind.
     fn due(&mut self, now: Micros, limit: usize) -> Result<Due>;
     /// When something is next due.
     fn next_due(&mut self) -> Result<Option<Micros>>;
     /// What waits, going through at most `limit` rows of each kind.
     fn backlog(&mut self, limit: usize) -> Result<Backlog>;
-    /// Enqueued steps in the order they are to be claimed; empty `namespaces` means all.
-    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Vec<Candidate>>;
-    /// What a step of the graph works on.
-    fn inputs(&mut self, graph: &Graph, position: usize) -> Result<Inputs>;
+    /// At most `limit` enqueued steps whose tasks nobody else is at work on; empty `namespaces` means all.
+    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Enqueued>;
+    /// What steps of the graphs work on.
+    fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>>;
     /// Renews leases; gives the claims that are no longer this worker's.
     fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>>;
     /// Makes a worker known.

@@ -10,6 +10,8 @@ mod harness;
 mod keeping;
 #[path = "store_conformance/place.rs"]
 mod place;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "store_conformance/reading.rs"]
 mod reading;
 #[path = "store_conformance/sharing.rs"]
@@ -22,6 +24,12 @@ macro_rules! every_store {
             $($(#[test] fn $promise() {
                 let folder = crate::harness::Folder::new();
                 crate::$chapter::$promise(&crate::place::sqlite_file(&folder));
+            })+)+
+        }
+        mod postgres_server {
+            $($(#[test] fn $promise() {
+                let Some(database) = crate::postgres::Database::new() else { return };
+                crate::$chapter::$promise(&crate::place::postgres(&database));
             })+)+
         }
         mod sqlite_memory {
@@ -45,7 +53,7 @@ every_store! {
         what_is_due_comes_in_its_order_and_not_before_its_time,
         what_is_due_comes_in_portions,
         the_next_thing_due_is_the_earliest_of_all,
-        steps_are_claimed_by_priority_then_by_age,
+        steps_are_claimed_by_priority_then_in_turn_then_by_age,
         a_namespace_keeps_others_away,
         a_renewal_says_which_claims_are_lost,
         a_forgotten_worker_leaves_its_leases_due_at_once,

@@ -78,6 +78,7 @@ fn pending(max_attempts: u32, now: Micros) -> Step {
         worker_id: None,
         span_id: None,
         transitions: 0,
+        message_id: None,
         result: None,
         error: None,
         changed: true,

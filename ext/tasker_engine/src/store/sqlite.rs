@@ -15,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::catalogue::Catalogue;
 use super::{AroundFork, Reader, Store, Transaction};
+use crate::channel::Bell;
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
@@ -77,6 +78,13 @@ impl Store for SqliteStore {
     fn changed_elsewhere(&mut self) -> Result<bool> {
         let now = data_version(&lock(&self.writer))?;
         Ok(std::mem::replace(&mut self.data_version, now) != now)
+    }
+
+    // SQLite calls nobody; to ask it is cheap.
+    fn ring(&mut self, _: Arc<Bell>) {}
+
+    fn ask_every(&self, configured: Duration) -> Duration {
+        configured
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -1,9 +1,11 @@
 //! Owns: which steps are claimed, and how many.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::plan::{self, Lease};
 use crate::state::StepState;
-use crate::store::{Candidate, Inputs};
+use crate::store::{in_turn, Candidate, Inputs};
 
 use super::transact::Working;
 
@@ -17,54 +19,57 @@ pub(super) struct Claimed {
     pub(super) inputs: Inputs,
 }
 
-/// Claims up to `permits` steps, and says whether there may be more.
-///
-/// The order is priority, then age of the task: a step that became ready in this very transaction
-/// stands in the queue where it would stand anyway, and needs no second commit when its turn has come.
-pub(super) fn choose(
-    work: &mut Working<'_>,
-    permits: usize,
-    lease: &Lease,
-    namespaces: &[String],
-) -> Result<(Vec<Claimed>, bool)> {
+/// What was claimed.
+#[derive(Default)]
+pub(super) struct Choice {
+    pub(super) claimed: Vec<Claimed>,
+    /// Whether there may be more to claim.
+    pub(super) backlog: bool,
+}
+
+/// Claims up to `permits` steps, in the order of [`in_turn`]: a step that became ready in this very
+/// transaction stands where it would stand anyway, and needs no second commit when its turn has come.
+pub(super) fn choose(work: &mut Working<'_>, permits: usize, lease: &Lease, namespaces: &[String]) -> Result<Choice> {
     if permits == 0 {
-        return Ok((Vec::new(), true));
+        return Ok(Choice { claimed: Vec::new(), backlog: true });
     }
     let mut candidates = ready_here(work, namespaces);
     let stored = work.transaction.enqueued(namespaces, permits)?;
-    let mut backlog = stored.len() >= permits;
-    candidates.extend(stored.into_iter().filter(|stored| !work.is_loaded(stored.task_id)).map(|stored| (stored, None)));
-    candidates.sort_by_key(|(candidate, at)| {
-        (std::cmp::Reverse(candidate.priority), age(candidate), *at, candidate.position)
-    });
+    let mut backlog = stored.more;
+    let elsewhere = stored.steps.into_iter().filter(|stored| work.at(stored.task_id).is_none());
+    candidates.extend(elsewhere.map(|stored| (stored, None)));
+    candidates =
+        in_turn(candidates, |(candidate, _)| candidate, |(_, at), candidate| (age(candidate), *at, candidate.position));
     backlog |= candidates.len() > permits;
     candidates.truncate(permits);
-    let mut claimed = Vec::with_capacity(candidates.len());
+    work.load(candidates.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect())?;
+    let mut steps = Vec::with_capacity(candidates.len());
     for (candidate, at) in candidates {
-        let graph = match at {
-            Some(at) => at,
-            None => work.load(candidate.task_id)?,
-        };
+        let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else { continue };
         let clock = work.clock;
-        plan::claim(work.graph(graph), candidate.position, lease, clock)?;
-        let inputs = work.inputs(graph, candidate.position)?;
-        claimed.push(Claimed { graph, position: candidate.position, inputs });
+        // Somebody may have taken it before its task could be locked.
+        if work.graph(graph).steps[candidate.position].state == StepState::Enqueued {
+            plan::claim(work.graph(graph), candidate.position, lease, clock)?;
+            steps.push((graph, candidate.position));
+        }
     }
-    Ok((claimed, backlog))
+    let inputs = work.inputs(&steps)?;
+    let claimed = steps.into_iter().zip(inputs).map(|((graph, position), inputs)| Claimed { graph, position, inputs });
+    Ok(Choice { claimed: claimed.collect(), backlog })
 }
 
 /// Enqueued steps of the tasks this transaction has loaded anyway.
 fn ready_here(work: &Working<'_>, namespaces: &[String]) -> Vec<(Candidate, Option<usize>)> {
     let mut ready = Vec::new();
     for (at, graph) in work.graphs().enumerate() {
-        let served = namespaces.is_empty() || namespaces.iter().any(|name| **name == *graph.task.template.namespace);
-        if !served {
+        let task = &graph.task;
+        if !namespaces.is_empty() && !namespaces.iter().any(|name| **name == *task.template.namespace) {
             continue;
         }
         for (position, step) in graph.steps.iter().enumerate() {
             if step.state == StepState::Enqueued {
-                let candidate = Candidate { priority: graph.task.priority, task_id: graph.task.id, position };
-                ready.push((candidate, Some(at)));
+                let namespace = Arc::clone(&task.template.namespace);
+                ready.push((Candidate { namespace, priority: task.priority, task_id: task.id, position }, Some(at)));
             }
         }
     }

@@ -13,10 +13,10 @@ use super::measure::Metrics;
 use super::running::Running;
 use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
-use super::transact::{transact, Batch};
+use super::transact::{transact, Batch, Outcome};
 use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::store::catalogue::Catalogue;
 use crate::store::Store;
 
@@ -27,6 +27,10 @@ const COMPLETIONS: usize = 1024;
 const UNSTARTED: Duration = Duration::from_secs(2);
 /// How often a worker looks for dead ones on its machine.
 const RECOVERY: Duration = Duration::from_secs(5);
+/// How long it leaves alone what other workers are at work on.
+const CONTENDED: Duration = Duration::from_millis(2);
+/// How often a transaction is begun again that the database made give way to another one.
+const TRIES: usize = 5;
 /// How long a thread with nothing to expect sleeps.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -54,6 +58,7 @@ pub(crate) struct EngineThread {
     kept: Batch,
     look_due: bool,
     backlog: bool,
+    contended: bool,
     next_due: Option<Micros>,
     failures: u32,
     last_error: String,
@@ -63,7 +68,7 @@ pub(crate) struct EngineThread {
 
 impl EngineThread {
     pub(crate) fn new(
-        store: Box<dyn Store>,
+        mut store: Box<dyn Store>,
         catalogue: Arc<Catalogue>,
         clock: Clock,
         inbox: Arc<Inbox>,
@@ -71,6 +76,7 @@ impl EngineThread {
         shared: Arc<Shared>,
     ) -> EngineThread {
         let breaker = outage::breaker(&shared, store.describe());
+        store.ring(Arc::clone(&inbox.bell));
         EngineThread {
             breaker,
             metrics: Metrics::new(),
@@ -85,6 +91,7 @@ impl EngineThread {
             in_flights: InFlights::default(),
             ahead: Ahead::default(),
             unsettled: Vec::new(),
+            contended: false,
             kept: Batch::default(),
             look_due: false,
             backlog: false,
@@ -118,6 +125,9 @@ impl EngineThread {
                 break;
             }
             self.channel.rest(self.ahead.brisk());
+            if std::mem::take(&mut self.contended) {
+                self.inbox.bell.sleep(CONTENDED);
+            }
         }
     }
 
@@ -126,9 +136,14 @@ impl EngineThread {
         let began = self.clock.now();
         let timed = Instant::now();
         self.shared.pulse.transaction_begins();
-        let outcome = transact(self.store.as_mut(), &self.catalogue, &gathered.batch, &self.clock);
+        let mut outcome = self.transact(&gathered.batch);
+        for _ in 1..TRIES {
+            if matches!(outcome, Err(Error::Contention(_))) {
+                outcome = self.transact(&gathered.batch);
+            }
+        }
         self.metrics.engine.transaction.record(timed.elapsed().as_secs_f64() * 1e3);
-        self.shared.pulse.transaction_ends(matches!(outcome, Err(Error::Store(_))));
+        self.shared.pulse.transaction_ends(matches!(outcome, Err(Error::Store(_) | Error::Contention(_))));
         match outcome {
             Ok(outcome) => {
                 self.failures = 0;
@@ -138,6 +153,10 @@ impl EngineThread {
             }
             Err(error) => self.keep(gathered, error),
         }
+    }
+
+    fn transact(&mut self, batch: &Batch) -> Result<Outcome> {
+        transact(self.store.as_mut(), &self.catalogue, batch, &self.clock)
     }
 
     /// Takes what has arrived and what time has brought.
@@ -272,7 +291,8 @@ impl EngineThread {
         let unstarted = self.channel.oldest_waiting().map(|since| since.after(UNSTARTED));
         let times = [self.next_due, Some(worker.renew_at), self.channel.next_deadline(), unstarted];
         let next = times.into_iter().flatten().min().unwrap_or(worker.recover_at);
-        Duration::from_secs_f64(worker.config.poll_interval).min(next.since(now))
+        let ask = self.store.ask_every(Duration::from_secs_f64(worker.config.poll_interval));
+        ask.min(next.since(now))
     }
 }
 

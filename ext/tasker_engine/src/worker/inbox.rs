@@ -30,6 +30,26 @@ pub(crate) enum Work {
     StopWorker,
 }
 
+impl Work {
+    /// The task that must be there.
+    pub(super) fn task(&self) -> Option<Uuid> {
+        match self {
+            Work::Cancel(task) | Work::RerunStep(task, _) | Work::ResolveStep(task, ..) | Work::ResolveTask(task) => {
+                Some(*task)
+            }
+            _ => None,
+        }
+    }
+
+    /// The tasks to be made.
+    pub(super) fn new_tasks(&self) -> &[NewTask] {
+        match self {
+            Work::Submit(tasks) => tasks,
+            _ => &[],
+        }
+    }
+}
+
 /// The answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Reply {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::plan::{self, Lease, NewTask, Settlement, Verdict};
 use crate::store::catalogue::Catalogue;
-use crate::store::{Backlog, Held, Store, Transaction, WorkerProcess};
+use crate::store::{Backlog, Existing, Held, IdempotencyKey, Store, Transaction, WorkerProcess};
 use crate::template::Template;
 
 /// How much of each kind one transaction looks at.
@@ -77,6 +77,8 @@ pub(super) struct Outcome {
     pub(super) lost: Vec<Held>,
     /// Whether there may be more to claim.
     pub(super) backlog: bool,
+    /// Whether others are at work on all that may be claimed.
+    pub(super) contended: bool,
     /// Whether there may be more that is due.
     pub(super) more_due: bool,
     /// When something is next due, when that was looked up.
@@ -95,10 +97,13 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
         loaded: Vec::new(),
         index: HashMap::new(),
         templates: Vec::new(),
+        named: HashMap::new(),
+        keyed: HashMap::new(),
         clock,
     };
     let mut outcome = Outcome::default();
 
+    work.prepare(batch)?;
     if let Some(worker) = &batch.register {
         work.transaction.register_worker(worker, clock.now())?;
     }
@@ -118,7 +123,7 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
     for request in &batch.work {
         let reply = work.carry_out(request);
         match reply {
-            Err(error @ (Error::Store(_) | Error::Internal(_))) => return Err(error),
+            Err(error @ (Error::Store(_) | Error::Contention(_) | Error::Internal(_))) => return Err(error),
             reply => outcome.replies.push(reply),
         }
     }
@@ -127,9 +132,10 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
     }
     work.evaluate()?;
     if let (Some(permits), Some((lease, namespaces))) = (batch.claim, &batch.worker) {
-        let (claimed, backlog) = choose(&mut work, permits, lease, namespaces)?;
-        outcome.claimed = claimed;
-        outcome.backlog = backlog;
+        let choice = choose(&mut work, permits, lease, namespaces)?;
+        outcome.contended = choice.backlog && choice.claimed.is_empty() && permits > 0;
+        outcome.claimed = choice.claimed;
+        outcome.backlog = choice.backlog;
     }
     let templates = work.templates;
     let mut graphs: Vec<Graph> = work.loaded.into_iter().map(|loaded| loaded.graph).collect();
@@ -163,22 +169,53 @@ pub(super) struct Working<'t> {
     loaded: Vec<Loaded>,
     index: HashMap<i64, usize>,
     templates: Vec<(i64, Arc<Template>)>,
+    /// Tasks that requests name.
+    named: HashMap<Uuid, i64>,
+    /// Tasks that are there already under the keys of new ones.
+    keyed: HashMap<IdempotencyKey, Existing>,
     pub(super) clock: &'t Clock,
 }
 
 impl Working<'_> {
-    /// Where the task is among the loaded graphs; loads it if need be.
-    pub(super) fn load(&mut self, task_id: i64) -> Result<usize> {
-        if let Some(&at) = self.index.get(&task_id) {
-            return Ok(at);
+    /// Takes hold of all that the batch names, before anything that may be left to others.
+    fn prepare(&mut self, batch: &Batch) -> Result<()> {
+        let mut task_ids: Vec<i64> = batch.settlements.iter().map(|(task_id, _)| *task_id).collect();
+        task_ids.extend(batch.hand_back.iter().map(|(held, _)| held.task_id));
+        for task_uuid in batch.work.iter().filter_map(Work::task) {
+            if let Some(task_id) = self.transaction.find(task_uuid)? {
+                self.named.insert(task_uuid, task_id);
+                task_ids.push(task_id);
+            }
         }
-        let graph = self.transaction.load(task_id)?;
-        self.index.insert(task_id, self.loaded.len());
-        Ok(self.add(graph))
+        self.load(task_ids)?;
+        let mut keys: Vec<IdempotencyKey> = batch.work.iter().flat_map(Work::new_tasks).filter_map(key).collect();
+        keys.sort();
+        keys.dedup();
+        if !keys.is_empty() {
+            let existing = self.transaction.find_idempotent(&keys)?;
+            self.keyed = keys.into_iter().zip(existing).filter_map(|(key, task)| Some((key, task?))).collect();
+        }
+        Ok(())
     }
 
-    pub(super) fn is_loaded(&self, task_id: i64) -> bool {
-        self.index.contains_key(&task_id)
+    /// Loads those of the tasks that are there and not loaded yet.
+    pub(super) fn load(&mut self, mut task_ids: Vec<i64>) -> Result<()> {
+        task_ids.retain(|task_id| !self.index.contains_key(task_id));
+        task_ids.sort_unstable();
+        task_ids.dedup();
+        if task_ids.is_empty() {
+            return Ok(());
+        }
+        for graph in self.transaction.load(&task_ids)? {
+            self.index.insert(graph.task.id, self.loaded.len());
+            self.add(graph);
+        }
+        Ok(())
+    }
+
+    /// Where the task is among the loaded graphs.
+    pub(super) fn at(&self, task_id: i64) -> Option<usize> {
+        self.index.get(&task_id).copied()
     }
 
     fn add(&mut self, graph: Graph) -> usize {
@@ -194,12 +231,15 @@ impl Working<'_> {
         self.loaded.iter().map(|loaded| &loaded.graph)
     }
 
-    pub(super) fn inputs(&mut self, at: usize, position: usize) -> Result<crate::store::Inputs> {
-        self.transaction.inputs(&self.loaded[at].graph, position)
+    /// What steps of the loaded graphs work on.
+    pub(super) fn inputs(&mut self, steps: &[(usize, usize)]) -> Result<Vec<crate::store::Inputs>> {
+        let steps: Vec<(&Graph, usize)> =
+            steps.iter().map(|&(at, position)| (&self.loaded[at].graph, position)).collect();
+        self.transaction.inputs(&steps)
     }
 
     fn settle(&mut self, task_id: i64, settlement: Settlement) -> Result<Verdict> {
-        let at = self.load(task_id)?;
+        let Some(at) = self.at(task_id) else { return Ok(Verdict::Stale) };
         let loaded = &mut self.loaded[at];
         let verdict = plan::settle(&mut loaded.graph, settlement, self.clock)?;
         loaded.settled += usize::from(verdict == Verdict::Applied);
@@ -207,7 +247,7 @@ impl Working<'_> {
     }
 
     fn hand_back(&mut self, held: Held, started: bool) -> Result<bool> {
-        let at = self.load(held.task_id)?;
+        let Some(at) = self.at(held.task_id) else { return Ok(false) };
         let graph = &mut self.loaded[at].graph;
         let current = graph
             .steps
@@ -230,8 +270,10 @@ impl Working<'_> {
     fn due(&mut self) -> Result<bool> {
         let now = self.clock.now();
         let due = self.transaction.due(now, DUE_LIMIT)?;
+        let steps = due.retries.iter().chain(&due.leases).map(|&(task_id, _)| task_id);
+        self.load(due.tasks.iter().copied().chain(steps).collect())?;
         for &task_id in &due.tasks {
-            let at = self.load(task_id)?;
+            let Some(at) = self.at(task_id) else { continue };
             if self.loaded[at].graph.task.state == crate::state::TaskState::Pending {
                 plan::initialize(&mut self.loaded[at].graph, self.clock)?;
             }
@@ -241,7 +283,7 @@ impl Working<'_> {
             retries.entry(task_id).or_default().push(position);
         }
         for (task_id, mut positions) in retries {
-            let at = self.load(task_id)?;
+            let Some(at) = self.at(task_id) else { continue };
             let graph = &mut self.loaded[at].graph;
             positions.retain(|&position| graph.steps[position].state == crate::state::StepState::WaitingForRetry);
             if !positions.is_empty() {
@@ -249,10 +291,11 @@ impl Working<'_> {
             }
         }
         for &(task_id, position) in &due.leases {
-            let at = self.load(task_id)?;
+            let Some(at) = self.at(task_id) else { continue };
             let loaded = &mut self.loaded[at];
             let step = &loaded.graph.steps[position];
-            if step.state != crate::state::StepState::InProgress {
+            // Renewed or settled since the list was made.
+            if step.state != crate::state::StepState::InProgress || step.due_at.is_none_or(|due_at| due_at > now) {
                 continue;
             }
             let holder = step.worker_id.clone();
@@ -292,8 +335,7 @@ impl Working<'_> {
     /// Does something to one task; a refusal leaves the task as it was.
     fn operate(&mut self, task: Uuid, act: impl FnOnce(&mut Graph, &Clock) -> Result<()>) -> Result<Reply> {
         let unknown = || Error::NotFound(format!("there is no task {task} in this database"));
-        let task_id = self.transaction.find(task)?.ok_or_else(unknown)?;
-        let at = self.load(task_id)?;
+        let at = self.named.get(&task).and_then(|&task_id| self.at(task_id)).ok_or_else(unknown)?;
         let before = self.loaded[at].graph.clone();
         match act(&mut self.loaded[at].graph, self.clock) {
             Ok(()) => Ok(Reply::State(self.loaded[at].graph.task.state)),
@@ -305,21 +347,12 @@ impl Working<'_> {
     }
 
     fn submit(&mut self, new: &NewTask) -> Result<(Uuid, Uuid, u128, bool)> {
-        if let Some(key) = &new.idempotency_key {
-            let template = &new.template;
-            let same = |graph: &&Graph| {
-                graph.task.idempotency_key.as_ref() == Some(key)
-                    && graph.task.template.name == template.name
-                    && graph.task.template.namespace == template.namespace
-            };
-            if let Some(task) = self.graphs().find(same).map(|graph| &graph.task) {
-                return Ok((task.task_uuid, task.correlation_id, task.trace.trace_id, false));
+        if let Some(key) = key(new) {
+            if let Some(task) = self.keyed.get(&key) {
+                return Ok((task.task_uuid, task.correlation_id, task.trace_id, false));
             }
-            if let Some(task_id) = self.transaction.find_idempotent(&template.namespace, &template.name, key)? {
-                let at = self.load(task_id)?;
-                let task = &self.loaded[at].graph.task;
-                return Ok((task.task_uuid, task.correlation_id, task.trace.trace_id, false));
-            }
+            let (task_uuid, correlation_id, trace_id) = (new.task_uuid, new.correlation_id, new.trace.trace_id);
+            self.keyed.insert(key, Existing { task_uuid, correlation_id, trace_id });
         }
         let mut graph = plan::submit(new.clone(), self.clock);
         if new.run_at.is_none_or(|at| at <= graph.task.created_at) {
@@ -330,4 +363,9 @@ impl Working<'_> {
         self.add(graph);
         Ok(answer)
     }
+}
+
+fn key(new: &NewTask) -> Option<IdempotencyKey> {
+    let key = new.idempotency_key.clone()?;
+    Some(IdempotencyKey { namespace: Arc::clone(&new.template.namespace), name: Arc::clone(&new.template.name), key })
 }

@@ -79,7 +79,7 @@ pub fn the_next_thing_due_is_the_earliest_of_all(place: &Place) {
 fn enqueued(store: &mut dyn Store, namespaces: &[&str], limit: usize) -> Vec<(i32, i64, usize)> {
     let namespaces: Vec<String> = namespaces.iter().map(ToString::to_string).collect();
     let found = write(store, |transaction| transaction.enqueued(&namespaces, limit).unwrap());
-    found.into_iter().map(|Candidate { priority, task_id, position }| (priority, task_id, position)).collect()
+    found.steps.into_iter().map(|step: Candidate| (step.priority, step.task_id, step.position)).collect()
 }
 
 fn prioritised(store: &mut dyn Store, namespace: &str, priority: i32) -> i64 {
@@ -88,7 +88,7 @@ fn prioritised(store: &mut dyn Store, namespace: &str, priority: i32) -> i64 {
     insert(store, new, &at(0)).task.id
 }
 
-pub fn steps_are_claimed_by_priority_then_by_age(place: &Place) {
+pub fn steps_are_claimed_by_priority_then_in_turn_then_by_age(place: &Place) {
     let mut store = place.open();
     let store = store.as_mut();
     assert_eq!(enqueued(store, &[], 10), []);
@@ -100,8 +100,8 @@ pub fn steps_are_claimed_by_priority_then_by_age(place: &Place) {
         (5, high, 0),
         (5, high, 1),
         (0, old, 0),
-        (0, old, 1),
         (0, young, 0),
+        (0, old, 1),
         (0, young, 1),
         (-5, low, 0),
         (-5, low, 1),

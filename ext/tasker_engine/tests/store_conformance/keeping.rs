@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tasker_engine::graph::Graph;
+use tasker_engine::store::{Existing, IdempotencyKey};
 use tasker_engine::template::Template;
 use tasker_engine::{ids, plan};
 
@@ -57,7 +58,7 @@ pub fn what_was_not_committed_never_was(place: &Place) {
     let uuid = new.task_uuid;
     {
         let mut transaction = store.begin().unwrap();
-        let mut graphs = [plan::submit(new, &at(0)), transaction.load(kept.task.id).unwrap()];
+        let mut graphs = [plan::submit(new, &at(0)), transaction.load(&[kept.task.id]).unwrap().remove(0)];
         plan::claim(&mut graphs[1], 0, &lease("w"), &at(1)).unwrap();
         transaction.apply(&mut graphs).unwrap();
         assert!(transaction.find(uuid).unwrap().is_some(), "the transaction itself sees it");
@@ -74,14 +75,18 @@ pub fn an_idempotency_key_finds_its_task_and_only_that(place: &Place) {
     new.idempotency_key = Some("k".into());
     let again = new.clone();
     let graph = insert(store, new, &at(0));
-    write(store, |transaction| {
-        let mut find =
-            |namespace: &str, name: &str, key: &str| transaction.find_idempotent(namespace, name, key).unwrap();
-        assert_eq!(find("default", "join", "k"), Some(graph.task.id));
-        assert_eq!(find("default", "join", "K"), None);
-        assert_eq!(find("other", "join", "k"), None);
-        assert_eq!(find("default", "other", "k"), None);
-    });
+    let key = |namespace: &str, name: &str, key: &str| IdempotencyKey {
+        namespace: Arc::from(namespace),
+        name: Arc::from(name),
+        key: key.into(),
+    };
+    let keys = [("other", "k"), ("default", "K"), ("default", "k")].map(|(space, text)| key(space, "join", text));
+    let found = write(store, |transaction| transaction.find_idempotent(&keys).unwrap());
+    let task = &graph.task;
+    let (task_uuid, correlation_id, trace_id) = (task.task_uuid, task.correlation_id, task.trace.trace_id);
+    assert_eq!(found, [None, None, Some(Existing { task_uuid, correlation_id, trace_id })]);
+    let none = write(store, |transaction| transaction.find_idempotent(&[key("default", "other", "k")]).unwrap());
+    assert_eq!(none, [None]);
     let twin = tasker_engine::plan::NewTask { task_uuid: ids::uuid_v7(NOW), ..again };
     let mut transaction = store.begin().unwrap();
     assert!(transaction.apply(&mut [plan::submit(twin, &at(0))]).is_err(), "the store itself keeps the key unique");
@@ -133,9 +138,9 @@ pub fn a_step_gets_the_context_and_the_results_it_depends_on(place: &Place) {
     claim(store, id, 1, "w", &at(1));
     change(store, id, |graph| settle(graph, 0, Ok("[1]"), &at(2)));
     write(store, |transaction| {
-        let mut graph = transaction.load(id).unwrap();
+        let mut graph = transaction.load(&[id]).unwrap().remove(0);
         settle(&mut graph, 1, Ok("\"r\""), &at(3));
-        let inputs = transaction.inputs(&graph, 2).unwrap();
+        let inputs = transaction.inputs(&[(&graph, 2)]).unwrap().remove(0);
         assert_eq!(&*inputs.context, r#"{"order":1}"#);
         let results: Vec<(Arc<str>, Arc<str>)> = inputs.dependency_results;
         let expected = [("right", "\"r\""), ("left", "[1]")].map(|(name, json)| (Arc::from(name), Arc::from(json)));

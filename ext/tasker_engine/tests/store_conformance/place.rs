@@ -9,12 +9,14 @@ use tasker_engine::graph::Graph;
 use tasker_engine::ids;
 use tasker_engine::plan::{self, Lease, NewTask, Settlement};
 use tasker_engine::store::catalogue::Catalogue;
+use tasker_engine::store::postgres::PostgresStore;
 use tasker_engine::store::sqlite::SqliteStore;
 use tasker_engine::store::{Store, Transaction};
 use tasker_engine::task::TaskTrace;
 use tasker_engine::template::Template;
 
 use crate::harness::{config, Folder};
+use crate::postgres::Database;
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
 
@@ -23,6 +25,8 @@ pub struct Place {
     open: Box<dyn Fn() -> Box<dyn Store>>,
     /// Whether every opening of it sees the same data.
     pub shared: bool,
+    /// Whether a store can say for certain what it was asked; otherwise it is told, and asks now and then.
+    pub certain: bool,
 }
 
 impl Place {
@@ -34,12 +38,18 @@ impl Place {
 pub fn sqlite_file(folder: &Folder) -> Place {
     let database = folder.database();
     let open = move || Box::new(SqliteStore::open(&config(&database), Arc::new(Catalogue::default())).unwrap()) as _;
-    Place { open: Box::new(open), shared: true }
+    Place { open: Box::new(open), shared: true, certain: true }
+}
+
+pub fn postgres(database: &Database) -> Place {
+    let database = database.url();
+    let open = move || Box::new(PostgresStore::open(&config(&database), Arc::new(Catalogue::default())).unwrap()) as _;
+    Place { open: Box::new(open), shared: true, certain: false }
 }
 
 pub fn sqlite_memory() -> Place {
     let open = || Box::new(SqliteStore::open(&config(":memory:"), Arc::new(Catalogue::default())).unwrap()) as _;
-    Place { open: Box::new(open), shared: false }
+    Place { open: Box::new(open), shared: false, certain: true }
 }
 
 pub fn seconds(count: u64) -> Micros {
@@ -61,7 +71,7 @@ pub fn write<T>(store: &mut dyn Store, body: impl FnOnce(&mut dyn Transaction) -
 /// Loads a task, changes it and stores what changed; gives the graph as it was applied.
 pub fn change(store: &mut dyn Store, task_id: i64, body: impl FnOnce(&mut Graph)) -> Graph {
     write(store, |transaction| {
-        let mut graphs = [transaction.load(task_id).unwrap()];
+        let mut graphs = [transaction.load(&[task_id]).unwrap().remove(0)];
         body(&mut graphs[0]);
         transaction.apply(&mut graphs).unwrap();
         let [graph] = graphs;
@@ -70,7 +80,7 @@ pub fn change(store: &mut dyn Store, task_id: i64, body: impl FnOnce(&mut Graph)
 }
 
 pub fn load(store: &mut dyn Store, task_id: i64) -> Graph {
-    write(store, |transaction| transaction.load(task_id).unwrap())
+    write(store, |transaction| transaction.load(&[task_id]).unwrap().remove(0))
 }
 
 pub fn keep(store: &mut dyn Store, template: &Template) -> i64 {

@@ -1,15 +1,13 @@
 //! Owns: writing what changed in a graph.
 
-use std::fmt::Write as _;
-
 use rusqlite::{params, Connection};
 use uuid::fmt::Hyphenated;
 use uuid::Uuid;
 
-use crate::channel::StepError;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StepTransition};
 use crate::step::Step;
+use crate::store::metadata;
 
 const INSERT_TASK: &str = "INSERT INTO tasks (task_uuid, template_id, namespace, name, version, state, state_since, \
     priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, \
@@ -137,7 +135,7 @@ fn update_step(connection: &Connection, step: &Step, span_id: Option<String>) ->
     let (state, since, due_at) = (step.state.as_str(), step.state_since.0, step.due_at.map(|at| at.0));
     let worker_id = step.worker_id.as_deref();
     if settled {
-        let error = step.error.as_ref().map(json).transpose()?;
+        let error = step.error.as_ref().map(metadata::json).transpose()?;
         statement.execute(params![
             step.id,
             state,
@@ -179,27 +177,20 @@ fn number_step_transitions(graph: &mut Graph) -> Vec<u32> {
 }
 
 fn write_transitions(connection: &Connection, graph: &Graph, counted: u32, step_keys: &[u32]) -> Result<()> {
-    let mut correlation = buffer();
-    let correlation_id = text(graph.task.correlation_id, &mut correlation);
-    let mut metadata = String::with_capacity(256);
+    let correlation_id = graph.task.correlation_id;
     let mut statement = connection.prepare_cached(INSERT_TASK_TRANSITION)?;
     for (sort_key, transition) in (counted + 1..).zip(&graph.task_transitions) {
-        metadata.clear();
-        let _ =
-            write!(metadata, r#"{{"correlation_id":"{correlation_id}","duration_ms":{:.3}}}"#, transition.duration_ms);
         statement.execute(params![
             graph.task.id,
             sort_key,
             transition.from.as_str(),
             transition.to.as_str(),
             transition.at.0,
-            metadata,
+            metadata::of_task(transition, correlation_id),
         ])?;
     }
     let mut statement = connection.prepare_cached(INSERT_STEP_TRANSITION)?;
     for (sort_key, transition) in step_keys.iter().zip(&graph.step_transitions) {
-        metadata.clear();
-        describe(transition, correlation_id, &mut metadata)?;
         statement.execute(params![
             graph.task.id,
             i64::try_from(transition.position).unwrap_or(i64::MAX),
@@ -207,38 +198,10 @@ fn write_transitions(connection: &Connection, graph: &Graph, counted: u32, step_
             transition.from.as_str(),
             transition.to.as_str(),
             transition.at.0,
-            metadata,
+            metadata::of_step(transition, correlation_id)?,
         ])?;
     }
     Ok(())
-}
-
-fn describe(transition: &StepTransition, correlation_id: &str, metadata: &mut String) -> Result<()> {
-    let _ = write!(metadata, r#"{{"correlation_id":"{correlation_id}","duration_ms":{:.3}"#, transition.duration_ms);
-    if transition.attempt > 0 {
-        let _ = write!(metadata, r#","attempt":{}"#, transition.attempt);
-    }
-    if let Some(worker_id) = &transition.worker_id {
-        let _ = write!(metadata, r#","worker":{}"#, json(&**worker_id)?);
-    }
-    if let Some(reason) = transition.reason {
-        let _ = write!(metadata, r#","reason":"{reason}""#);
-    }
-    let error: Option<&StepError> = transition.ended.as_ref().and_then(|ended| ended.error.as_ref());
-    if let Some(error) = error {
-        let _ = write!(
-            metadata,
-            r#","error":{{"class":{},"message":{}}}"#,
-            json(&error.class_name)?,
-            json(&error.message)?
-        );
-    }
-    metadata.push('}');
-    Ok(())
-}
-
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| Error::Internal(format!("cannot write JSON: {error}")))
 }
 
 fn buffer() -> [u8; Hyphenated::LENGTH] {

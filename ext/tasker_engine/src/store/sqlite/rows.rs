@@ -12,6 +12,7 @@ use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
 use crate::step::Step;
 use crate::store::catalogue::Catalogue;
+use crate::store::Existing;
 use crate::task::{Task, TaskTrace};
 use crate::template::Template;
 
@@ -22,11 +23,11 @@ const TASK: &str = "SELECT task_uuid, template_id, state, state_since, priority,
 const STEPS: &str = "SELECT id, position, step_uuid, state, state_since, attempts, max_attempts, due_at, \
     worker_id, span_id, transitions FROM steps WHERE task_id = ?1 ORDER BY position";
 
-/// Loads a task and its steps.
-pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64) -> Result<Graph> {
+/// Loads a task and its steps, if there is one.
+pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64) -> Result<Option<Graph>> {
     let mut statement = connection.prepare_cached(TASK)?;
     let mut rows = statement.query([task_id])?;
-    let row = rows.next()?.ok_or_else(|| Error::NotFound(format!("there is no task number {task_id}")))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
     let template_id = row.get(1)?;
     let task = Task {
         id: task_id,
@@ -40,7 +41,7 @@ pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64
         parent_correlation_id: optional(row, 6, |text| Uuid::try_parse(text).ok())?,
         idempotency_key: row.get(7)?,
         trace: TaskTrace {
-            trace_id: parsed(row, 8, |text| u128::from_str_radix(text, 16).ok())?,
+            trace_id: parsed(row, 8, trace_id)?,
             root_span_id: parsed(row, 9, span_id)?,
             parent_span_id: optional(row, 10, span_id)?,
             sampled: row.get(11)?,
@@ -53,7 +54,7 @@ pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64
         context: None,
     };
     let steps = steps(connection, task_id, task.template.steps.len())?;
-    Ok(Graph::loaded(task, steps))
+    Ok(Some(Graph::loaded(task, steps)))
 }
 
 fn steps(connection: &Connection, task_id: i64, expected: usize) -> Result<Vec<Step>> {
@@ -72,6 +73,7 @@ fn steps(connection: &Connection, task_id: i64, expected: usize) -> Result<Vec<S
             worker_id: optional(row, 8, |text| Some(Arc::from(text)))?,
             span_id: optional(row, 9, span_id)?,
             transitions: row.get(10)?,
+            message_id: None,
             result: None,
             error: None,
             changed: false,
@@ -94,6 +96,15 @@ pub(super) fn template(connection: &Connection, catalogue: &Catalogue, id: i64) 
     let template = Arc::new(Template::from_json(&format!("stored template {id}"), &document)?);
     catalogue.add_read(id, Arc::clone(&template));
     Ok(template)
+}
+
+/// `task_uuid`, `correlation_id` and `trace_id` of a task.
+pub(super) fn existing(row: &Row<'_>) -> Result<Existing> {
+    Ok(Existing { task_uuid: uuid(row, 0)?, correlation_id: uuid(row, 1)?, trace_id: parsed(row, 2, trace_id)? })
+}
+
+fn trace_id(text: &str) -> Option<u128> {
+    u128::from_str_radix(text, 16).ok()
 }
 
 fn span_id(text: &str) -> Option<u64> {

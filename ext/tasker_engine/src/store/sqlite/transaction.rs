@@ -10,7 +10,9 @@ use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Backlog, Candidate, Due, Held, Inputs, Transaction, WorkerProcess};
+use crate::store::{
+    in_turn, Backlog, Candidate, Due, Enqueued, Existing, Held, IdempotencyKey, Inputs, Transaction, WorkerProcess,
+};
 use crate::template::Template;
 
 pub(super) struct SqliteTransaction<'a> {
@@ -33,6 +35,31 @@ impl<'a> SqliteTransaction<'a> {
         let mut statement = self.connection.prepare_cached("SELECT DISTINCT namespace FROM templates")?;
         let names = statement.query_map([], |row| row.get(0))?;
         Ok(names.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn input(&self, graph: &Graph, position: usize) -> Result<Inputs> {
+        let context = match &graph.task.context {
+            Some(context) => Arc::clone(context),
+            None => self
+                .connection
+                .prepare_cached("SELECT context FROM tasks WHERE id = ?1")?
+                .query_row([graph.task.id], |row| Ok(Arc::from(row.get_ref(0)?.as_str()?)))?,
+        };
+        let template = &graph.task.template;
+        let dependencies = &template.steps[position].dependencies;
+        let mut dependency_results = Vec::with_capacity(dependencies.len());
+        for &dependency in dependencies {
+            let step = &graph.steps[dependency];
+            let result = match &step.result {
+                Some(result) => Arc::clone(result),
+                None => self
+                    .connection
+                    .prepare_cached("SELECT ifnull(result, 'null') FROM steps WHERE id = ?1")?
+                    .query_row([step.id], |row| Ok(Arc::from(row.get_ref(0)?.as_str()?)))?,
+            };
+            dependency_results.push((Arc::clone(&template.steps[dependency].name), result));
+        }
+        Ok(Inputs { context, dependency_results })
     }
 }
 
@@ -63,19 +90,25 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(self.connection.last_insert_rowid())
     }
 
-    fn load(&mut self, task_id: i64) -> Result<Graph> {
-        rows::graph(&self.connection, self.catalogue, task_id)
+    fn load(&mut self, task_ids: &[i64]) -> Result<Vec<Graph>> {
+        let load = |&task_id: &i64| rows::graph(&self.connection, self.catalogue, task_id).transpose();
+        task_ids.iter().filter_map(load).collect()
     }
 
     fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>> {
         self.find_id("SELECT id FROM tasks WHERE task_uuid = ?1", [task_uuid.to_string()])
     }
 
-    fn find_idempotent(&mut self, namespace: &str, name: &str, key: &str) -> Result<Option<i64>> {
-        self.find_id(
-            "SELECT id FROM tasks WHERE namespace = ?1 AND name = ?2 AND idempotency_key = ?3",
-            [namespace, name, key],
-        )
+    fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT task_uuid, correlation_id, trace_id FROM tasks \
+             WHERE namespace = ?1 AND name = ?2 AND idempotency_key = ?3",
+        )?;
+        let mut find = |key: &IdempotencyKey| -> Result<Option<Existing>> {
+            let mut rows = statement.query([&*key.namespace, &*key.name, &key.key])?;
+            rows.next()?.map(rows::existing).transpose()
+        };
+        keys.iter().map(&mut find).collect()
     }
 
     fn due(&mut self, now: Micros, limit: usize) -> Result<Due> {
@@ -137,7 +170,7 @@ impl Transaction for SqliteTransaction<'_> {
         })
     }
 
-    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Vec<Candidate>> {
+    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Enqueued> {
         let all;
         let namespaces = if namespaces.is_empty() {
             all = self.namespaces()?;
@@ -149,44 +182,26 @@ impl Transaction for SqliteTransaction<'_> {
             "SELECT priority, task_id, position FROM steps WHERE state = 'enqueued' AND namespace = ?1 \
              ORDER BY priority DESC, task_id, position LIMIT ?2",
         )?;
-        let mut found = Vec::new();
-        for namespace in namespaces {
-            let mut rows = statement.query(params![namespace, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut steps = Vec::new();
+        for name in namespaces {
+            let namespace: Arc<str> = Arc::from(name.as_str());
+            let mut rows = statement.query(params![name, i64::try_from(limit).unwrap_or(i64::MAX)])?;
             while let Some(row) = rows.next()? {
+                let namespace = Arc::clone(&namespace);
                 let position = position(row.get(2)?)?;
-                found.push(Candidate { priority: row.get(0)?, task_id: row.get(1)?, position });
+                steps.push(Candidate { namespace, priority: row.get(0)?, task_id: row.get(1)?, position });
             }
         }
+        let more = steps.len() >= limit;
         if namespaces.len() > 1 {
-            found.sort_by_key(|found| (std::cmp::Reverse(found.priority), found.task_id, found.position));
-            found.truncate(limit);
+            steps = in_turn(steps, |step| step, |_, step| (step.task_id, step.position));
+            steps.truncate(limit);
         }
-        Ok(found)
+        Ok(Enqueued { steps, more })
     }
 
-    fn inputs(&mut self, graph: &Graph, position: usize) -> Result<Inputs> {
-        let context = match &graph.task.context {
-            Some(context) => Arc::clone(context),
-            None => self
-                .connection
-                .prepare_cached("SELECT context FROM tasks WHERE id = ?1")?
-                .query_row([graph.task.id], |row| Ok(Arc::from(row.get_ref(0)?.as_str()?)))?,
-        };
-        let template = &graph.task.template;
-        let dependencies = &template.steps[position].dependencies;
-        let mut dependency_results = Vec::with_capacity(dependencies.len());
-        for &dependency in dependencies {
-            let step = &graph.steps[dependency];
-            let result = match &step.result {
-                Some(result) => Arc::clone(result),
-                None => self
-                    .connection
-                    .prepare_cached("SELECT ifnull(result, 'null') FROM steps WHERE id = ?1")?
-                    .query_row([step.id], |row| Ok(Arc::from(row.get_ref(0)?.as_str()?)))?,
-            };
-            dependency_results.push((Arc::clone(&template.steps[dependency].name), result));
-        }
-        Ok(Inputs { context, dependency_results })
+    fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {
+        steps.iter().map(|(graph, position)| self.input(graph, *position)).collect()
     }
 
     fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>> {

@@ -53,6 +53,7 @@ impl EngineThread {
         self.note_due(&outcome);
         if gathered.batch.claim.is_some() {
             self.backlog = outcome.backlog;
+            self.contended = outcome.contended;
         }
         if let Some(worker) = &self.worker {
             let short_of = (depth.waiting == 0).then_some(gathered.batch.settlements.len());

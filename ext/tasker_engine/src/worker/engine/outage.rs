@@ -105,7 +105,7 @@ impl EngineThread {
             );
         }
         let message = match &error {
-            Error::Store(message) => message.clone(),
+            Error::Store(message) | Error::Contention(message) => message.clone(),
             other => other.to_string(),
         };
         self.refuse(std::mem::take(&mut gathered.requests), &message);
@@ -128,7 +128,7 @@ impl EngineThread {
         self.backlog = true;
         self.last_error = message;
         // Whatever is wrong with the data, a store that answers is there.
-        if matches!(error, Error::Store(_)) {
+        if matches!(error, Error::Store(_) | Error::Contention(_)) {
             self.breaker.on_error();
         } else {
             self.breaker.on_success();

@@ -1,0 +1,136 @@
+//! Owns: tasks in PostgreSQL, their messages in PGMQ. One connection writes, a pool reads, one listens. Any number of
+//! processes and machines may share the database: a transaction holds the tasks it works on, and no two wait for each
+//! other. Refuses: a session's state between transactions where a pooler of connections stands in between.
+
+mod apply;
+mod claim;
+mod connect;
+mod listen;
+mod load;
+mod migrate;
+mod queue;
+mod reader;
+mod rows;
+mod settings;
+mod transaction;
+mod writer;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::catalogue::Catalogue;
+use super::{AroundFork, Reader, Store, Transaction};
+use crate::channel::Bell;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use listen::Listener;
+use reader::PostgresReader;
+use settings::Settings;
+use transaction::PostgresTransaction;
+use writer::Writer;
+
+/// How often a worker looks for what others committed, though it would be told.
+const ASK_TOLD: Duration = Duration::from_secs(1);
+/// How often it looks when nobody tells it.
+const ASK_UNTOLD: Duration = Duration::from_millis(100);
+
+/// The PostgreSQL store.
+pub struct PostgresStore {
+    settings: Arc<Settings>,
+    writer: Writer,
+    reader: Arc<PostgresReader>,
+    listener: Arc<Listener>,
+    catalogue: Arc<Catalogue>,
+    asked: Instant,
+}
+
+impl PostgresStore {
+    /// Connects to the database that `config.database` names, and brings its schema up to date unless
+    /// `config.migrate` forbids it.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the server cannot be used as it is; [`Error::Configuration`] for a URL that is none. The
+    /// message names the cure.
+    pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<PostgresStore> {
+        let settings = Arc::new(Settings::read(config)?);
+        let mut writer = Writer::new(Arc::clone(&settings))?;
+        migrate::migrate(&mut writer, &settings, config.migrate)?;
+        let reader = Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue))?);
+        let listener = Arc::new(Listener::new(writer.backend()));
+        Ok(PostgresStore { settings, writer, reader, listener, catalogue, asked: Instant::now() })
+    }
+
+    /// Brings the schema of the database that `config.database` names up to date, and says what it did: the versions
+    /// before and after.
+    ///
+    /// # Errors
+    /// As for [`PostgresStore::open`]; then nothing was changed.
+    pub fn migrate(config: &Config) -> Result<(usize, usize)> {
+        let settings = Arc::new(Settings::read(config)?);
+        let mut writer = Writer::new(Arc::clone(&settings))?;
+        migrate::migrate(&mut writer, &settings, true)
+    }
+}
+
+impl Store for PostgresStore {
+    fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
+        Ok(Box::new(PostgresTransaction::begin(&mut self.writer, &self.catalogue)?))
+    }
+
+    fn changed_elsewhere(&mut self) -> Result<bool> {
+        let told = self.listener.take();
+        let due = self.asked.elapsed() >= self.ask_every(Duration::ZERO);
+        if told || due {
+            self.asked = Instant::now();
+        }
+        Ok(told || due)
+    }
+
+    fn ring(&mut self, bell: Arc<Bell>) {
+        if let (true, Some(runtime)) = (self.settings.listens, self.reader.runtime()) {
+            self.listener.start(runtime, self.reader.pool(), bell);
+        }
+    }
+
+    fn ask_every(&self, configured: Duration) -> Duration {
+        configured.max(if self.listener.is_listening() { ASK_TOLD } else { ASK_UNTOLD })
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn connections(&self) -> usize {
+        1 + self.settings.pool_size as usize
+    }
+
+    fn around_fork(&self) -> Arc<dyn AroundFork> {
+        Arc::new(LeaveAlone)
+    }
+
+    fn describe(&self) -> String {
+        self.settings.describe()
+    }
+}
+
+/// A connection is a socket that parent and child would share. The child never touches its copy, not even to close
+/// it: a goodbye would end the parent's session. It is forgotten together with the engine.
+struct LeaveAlone;
+
+impl AroundFork for LeaveAlone {
+    fn around_fork(&self, fork: &mut dyn FnMut() -> bool) {
+        fork();
+    }
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStore").field("database", &self.describe()).finish_non_exhaustive()
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Error {
+        connect::explain(&error)
+    }
+}

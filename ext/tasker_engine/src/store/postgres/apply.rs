@@ -1,0 +1,351 @@
+//! Owns: writing what changed in graphs: a few statements, however many graphs there are.
+
+use std::collections::HashMap;
+
+use sqlx::postgres::PgConnection;
+use sqlx::types::chrono::{DateTime, Utc};
+use sqlx::Row;
+use uuid::Uuid;
+
+use super::queue::{visible_at, Hidden, Messages, Outgoing};
+use super::rows::{int, time};
+use crate::error::Error;
+use crate::graph::Graph;
+use crate::state::{StepState, TaskState};
+use crate::store::metadata;
+use crate::task::Task;
+
+/// What wakes idle workers. It carries nothing.
+pub(super) const CHANNEL: &str = "tasker_steps";
+
+const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (task_uuid, template_id, namespace, name, version, state, \
+    state_since, priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, \
+    parent_span_id, sampled, root_recorded, created_at, run_at, waits_until, completed_at, transitions, context) \
+    SELECT task_uuid, template_id, namespace, name, version, state, state_since, priority, correlation_id, \
+    parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, \
+    run_at, waits_until, completed_at, transitions, context::json FROM unnest($1::uuid[], $2::bigint[], $3::text[], \
+    $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::int[], $9::uuid[], $10::uuid[], $11::text[], $12::text[], \
+    $13::text[], $14::text[], $15::bool[], $16::bool[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], \
+    $20::timestamptz[], $21::int[], $22::text[]) WITH ORDINALITY AS u (task_uuid, template_id, namespace, name, version, \
+    state, state_since, priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, \
+    parent_span_id, sampled, root_recorded, created_at, run_at, waits_until, completed_at, transitions, context, n) \
+    ORDER BY n RETURNING id, task_uuid";
+
+const INSERT_STEPS: &str = "INSERT INTO tasker.steps (task_id, position, step_uuid, name, namespace, priority, state, \
+    state_since, attempts, max_attempts, due_at, worker_id, span_id, transitions, message_id) \
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::text[], \
+    $8::timestamptz[], $9::int[], $10::int[], $11::timestamptz[], $12::text[], $13::text[], $14::int[], $15::bigint[])";
+
+// Everything else is one statement: its parts are independent of each other. The answer is the transaction's number,
+// by which it can be asked later whether it was committed.
+const WRITE: &str = "WITH \
+    tasks AS (UPDATE tasker.tasks t SET state = u.state, state_since = u.state_since, waits_until = u.waits_until, \
+      completed_at = u.completed_at, transitions = u.transitions, root_recorded = u.root_recorded \
+      FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[], \
+        $7::bool[]) AS u (id, state, state_since, waits_until, completed_at, transitions, root_recorded) \
+      WHERE t.id = u.id), \
+    steps AS (UPDATE tasker.steps s SET state = u.state, state_since = u.state_since, attempts = u.attempts, \
+      max_attempts = u.max_attempts, due_at = u.due_at, worker_id = u.worker_id, span_id = u.span_id, \
+      transitions = u.transitions, message_id = u.message_id, \
+      error = CASE WHEN u.settled THEN u.error::json ELSE s.error END, \
+      result = CASE WHEN u.settled THEN u.result::json ELSE s.result END \
+      FROM unnest($8::bigint[], $9::int[], $10::text[], $11::timestamptz[], $12::int[], $13::int[], $14::timestamptz[], \
+        $15::text[], $16::text[], $17::int[], $18::bigint[], $19::bool[], $20::text[], $21::text[]) \
+        AS u (task_id, position, state, state_since, attempts, max_attempts, due_at, worker_id, span_id, transitions, \
+        message_id, settled, error, result) \
+      WHERE s.task_id = u.task_id AND s.position = u.position), \
+    task_transitions AS (INSERT INTO tasker.task_transitions (task_id, sort_key, from_state, to_state, created_at, metadata) \
+      SELECT task_id, sort_key, from_state, to_state, created_at, metadata::json FROM unnest($22::bigint[], $23::int[], \
+        $24::text[], $25::text[], $26::timestamptz[], $27::text[]) \
+        AS u (task_id, sort_key, from_state, to_state, created_at, metadata)), \
+    step_transitions AS (INSERT INTO tasker.step_transitions (task_id, position, sort_key, from_state, to_state, \
+      created_at, metadata) \
+      SELECT task_id, position, sort_key, from_state, to_state, created_at, metadata::json FROM unnest($28::bigint[], \
+        $29::int[], $30::int[], $31::text[], $32::text[], $33::timestamptz[], $34::text[]) \
+        AS u (task_id, position, sort_key, from_state, to_state, created_at, metadata)), \
+    deleted AS (SELECT d.id FROM (SELECT queue, array_agg(id) AS ids FROM unnest($35::text[], $36::bigint[]) \
+      AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.delete(g.queue, g.ids) AS d (id)) \
+    SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM deleted) AS deleted, \
+      CASE WHEN $37 THEN pg_notify('tasker_steps', '')::text END AS notified";
+
+/// Why nothing was written.
+pub(super) enum Failed {
+    /// What should have been written makes no sense.
+    Here(Error),
+    /// The server refused, or is gone.
+    There(sqlx::Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Here(error)
+    }
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Failed {
+        Failed::There(error)
+    }
+}
+
+/// Writes what changed, and gives the number of the transaction; `None` when nothing did.
+pub(super) async fn graphs(connection: &mut PgConnection, graphs: &mut [Graph]) -> Result<Option<String>, Failed> {
+    if !graphs.iter().any(Graph::is_changed) {
+        return Ok(None);
+    }
+    insert_tasks(connection, graphs).await?;
+    let mut hidden = Hidden::default();
+    let deleted = messages(connection, graphs, &mut hidden).await?;
+    hidden.apply(connection).await?;
+    let new = graphs.iter().map(|graph| graph.is_new).collect::<Vec<_>>();
+    let wakes = graphs.iter().any(wakes_others);
+    let mut rows = Write::default();
+    for (graph, &is_new) in graphs.iter_mut().zip(&new) {
+        rows.graph(graph, is_new)?;
+    }
+    insert_steps(connection, graphs, &new).await?;
+    let row = rows.bind(deleted, wakes).fetch_one(connection).await?;
+    for graph in graphs.iter_mut() {
+        graph.is_new = false;
+        graph.steps.iter_mut().for_each(|step| step.changed = false);
+    }
+    Ok(Some(row.try_get("xid")?))
+}
+
+/// Whether there is something in it for a worker that sleeps.
+fn wakes_others(graph: &Graph) -> bool {
+    let enqueued = graph.steps.iter().any(|step| step.changed && step.state == StepState::Enqueued);
+    enqueued || (graph.is_new && graph.task.state == TaskState::Pending)
+}
+
+/// Sends, hides and gathers for deletion the messages of all steps that moved.
+async fn messages(connection: &mut PgConnection, graphs: &mut [Graph], hidden: &mut Hidden) -> sqlx::Result<Messages> {
+    let (mut outgoing, mut deleted) = (Outgoing::default(), Messages::default());
+    for (at, graph) in graphs.iter_mut().enumerate() {
+        let namespace = std::sync::Arc::clone(&graph.task.template.namespace);
+        for position in 0..graph.steps.len() {
+            let step = &mut graph.steps[position];
+            if !step.changed {
+                continue;
+            }
+            match (visible_at(step), step.message_id) {
+                (Some(visible_at), None) => outgoing.push(graph, at, position, visible_at),
+                (Some(visible_at), id) => hidden.push(&namespace, id, visible_at),
+                (None, Some(id)) => {
+                    deleted.push(&namespace, id);
+                    step.message_id = None;
+                }
+                (None, None) => {}
+            }
+        }
+    }
+    outgoing.send(connection, graphs).await?;
+    Ok(deleted)
+}
+
+/// Arrays of one length.
+macro_rules! columns {
+    ($name:ident { $($column:ident: $type:ty),+ $(,)? }) => {
+        #[derive(Default)]
+        struct $name { $($column: Vec<$type>),+ }
+
+        impl $name {
+            /// Binds the arrays in the order they are declared in.
+            fn bind(self, query: Query) -> Query {
+                query$(.bind(self.$column))+
+            }
+        }
+    };
+}
+
+type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+type Time = DateTime<Utc>;
+
+columns!(NewTasks {
+    task_uuid: Uuid, template_id: i64, namespace: String, name: String, version: String, state: &'static str,
+    state_since: Time, priority: i32, correlation_id: Uuid, parent_correlation_id: Option<Uuid>,
+    idempotency_key: Option<String>, trace_id: String, root_span_id: String, parent_span_id: Option<String>,
+    sampled: bool, root_recorded: bool, created_at: Time, run_at: Option<Time>, waits_until: Option<Time>,
+    completed_at: Option<Time>, transitions: i32, context: String,
+});
+
+columns!(NewSteps {
+    task_id: i64, position: i32, step_uuid: Uuid, name: String, namespace: String, priority: i32, state: &'static str,
+    state_since: Time, attempts: i32, max_attempts: i32, due_at: Option<Time>, worker_id: Option<String>,
+    span_id: Option<String>, transitions: i32, message_id: Option<i64>,
+});
+
+columns!(Tasks {
+    id: i64, state: &'static str, state_since: Time, waits_until: Option<Time>, completed_at: Option<Time>,
+    transitions: i32, root_recorded: bool,
+});
+
+columns!(Steps {
+    task_id: i64, position: i32, state: &'static str, state_since: Time, attempts: i32, max_attempts: i32,
+    due_at: Option<Time>, worker_id: Option<String>, span_id: Option<String>, transitions: i32, message_id: Option<i64>,
+    settled: bool, error: Option<String>, result: Option<String>,
+});
+
+columns!(TaskTransitions {
+    task_id: i64, sort_key: i32, from_state: &'static str, to_state: &'static str, created_at: Time, metadata: String,
+});
+
+columns!(StepTransitions {
+    task_id: i64, position: i32, sort_key: i32, from_state: &'static str, to_state: &'static str, created_at: Time,
+    metadata: String,
+});
+
+fn hex(span_id: Option<u64>) -> Option<String> {
+    span_id.map(|id| format!("{id:016x}"))
+}
+
+fn waits_until(task: &Task) -> Option<Time> {
+    (task.state == TaskState::Pending).then_some(task.run_at).flatten().map(time)
+}
+
+async fn insert_tasks(connection: &mut PgConnection, graphs: &mut [Graph]) -> Result<(), Failed> {
+    let mut rows = NewTasks::default();
+    for graph in graphs.iter().filter(|graph| graph.is_new) {
+        let task = &graph.task;
+        let context = task.context.as_deref().ok_or_else(|| Error::Internal("a new task has no context".into()))?;
+        rows.task_uuid.push(task.task_uuid);
+        rows.template_id.push(task.template_id);
+        rows.namespace.push(task.template.namespace.to_string());
+        rows.name.push(task.template.name.to_string());
+        rows.version.push(task.template.version.to_string());
+        rows.state.push(task.state.as_str());
+        rows.state_since.push(time(task.state_since));
+        rows.priority.push(task.priority);
+        rows.correlation_id.push(task.correlation_id);
+        rows.parent_correlation_id.push(task.parent_correlation_id);
+        rows.idempotency_key.push(task.idempotency_key.clone());
+        rows.trace_id.push(format!("{:032x}", task.trace.trace_id));
+        rows.root_span_id.push(format!("{:016x}", task.trace.root_span_id));
+        rows.parent_span_id.push(hex(task.trace.parent_span_id));
+        rows.sampled.push(task.trace.sampled);
+        rows.root_recorded.push(task.trace.root_recorded);
+        rows.created_at.push(time(task.created_at));
+        rows.run_at.push(task.run_at.map(time));
+        rows.waits_until.push(waits_until(task));
+        rows.completed_at.push(task.completed_at.map(time));
+        rows.transitions.push(int(task.transitions as usize + graph.task_transitions.len()));
+        rows.context.push(context.to_owned());
+    }
+    if rows.task_uuid.is_empty() {
+        return Ok(());
+    }
+    let stored = rows.bind(sqlx::query(INSERT_TASKS)).fetch_all(connection).await?;
+    let numbers: HashMap<Uuid, i64> =
+        stored.iter().map(|row| Ok((row.try_get("task_uuid")?, row.try_get("id")?))).collect::<sqlx::Result<_>>()?;
+    for graph in graphs.iter_mut().filter(|graph| graph.is_new) {
+        graph.task.id = numbers.get(&graph.task.task_uuid).copied().unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn insert_steps(connection: &mut PgConnection, graphs: &[Graph], new: &[bool]) -> Result<(), Failed> {
+    let mut rows = NewSteps::default();
+    for (graph, _) in graphs.iter().zip(new).filter(|(_, &is_new)| is_new) {
+        let template = &graph.task.template;
+        for (position, step) in graph.steps.iter().enumerate() {
+            rows.task_id.push(graph.task.id);
+            rows.position.push(int(position));
+            rows.step_uuid.push(step.step_uuid);
+            rows.name.push(template.steps[position].name.to_string());
+            rows.namespace.push(template.namespace.to_string());
+            rows.priority.push(graph.task.priority);
+            rows.state.push(step.state.as_str());
+            rows.state_since.push(time(step.state_since));
+            rows.attempts.push(int(step.attempts));
+            rows.max_attempts.push(int(step.max_attempts));
+            rows.due_at.push(step.due_at.map(time));
+            rows.worker_id.push(step.worker_id.as_deref().map(str::to_owned));
+            rows.span_id.push(hex(step.span_id));
+            rows.transitions.push(int(step.transitions));
+            rows.message_id.push(step.message_id);
+        }
+    }
+    if !rows.task_id.is_empty() {
+        rows.bind(sqlx::query(INSERT_STEPS)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// The rows of one `WRITE`.
+#[derive(Default)]
+struct Write {
+    tasks: Tasks,
+    steps: Steps,
+    task_transitions: TaskTransitions,
+    step_transitions: StepTransitions,
+}
+
+impl Write {
+    fn graph(&mut self, graph: &mut Graph, is_new: bool) -> Result<(), Error> {
+        let counted = graph.task.transitions;
+        graph.task.transitions += u32::try_from(graph.task_transitions.len()).unwrap_or(0);
+        let id = graph.task.id;
+        if !is_new && !graph.task_transitions.is_empty() {
+            let task = &graph.task;
+            self.tasks.id.push(id);
+            self.tasks.state.push(task.state.as_str());
+            self.tasks.state_since.push(time(task.state_since));
+            self.tasks.waits_until.push(waits_until(task));
+            self.tasks.completed_at.push(task.completed_at.map(time));
+            self.tasks.transitions.push(int(task.transitions));
+            self.tasks.root_recorded.push(task.trace.root_recorded);
+        }
+        for (sort_key, moved) in (counted + 1..).zip(&graph.task_transitions) {
+            let rows = &mut self.task_transitions;
+            rows.task_id.push(id);
+            rows.sort_key.push(int(sort_key));
+            rows.from_state.push(moved.from.as_str());
+            rows.to_state.push(moved.to.as_str());
+            rows.created_at.push(time(moved.at));
+            rows.metadata.push(metadata::of_task(moved, graph.task.correlation_id));
+        }
+        for moved in &graph.step_transitions {
+            let step = &mut graph.steps[moved.position];
+            step.transitions += 1;
+            let rows = &mut self.step_transitions;
+            rows.task_id.push(id);
+            rows.position.push(int(moved.position));
+            rows.sort_key.push(int(step.transitions));
+            rows.from_state.push(moved.from.as_str());
+            rows.to_state.push(moved.to.as_str());
+            rows.created_at.push(time(moved.at));
+            rows.metadata.push(metadata::of_step(moved, graph.task.correlation_id)?);
+        }
+        if !is_new {
+            self.steps(graph)?;
+        }
+        Ok(())
+    }
+
+    fn steps(&mut self, graph: &Graph) -> Result<(), Error> {
+        let rows = &mut self.steps;
+        for (position, step) in graph.steps.iter().enumerate().filter(|(_, step)| step.changed) {
+            rows.task_id.push(graph.task.id);
+            rows.position.push(int(position));
+            rows.state.push(step.state.as_str());
+            rows.state_since.push(time(step.state_since));
+            rows.attempts.push(int(step.attempts));
+            rows.max_attempts.push(int(step.max_attempts));
+            rows.due_at.push(step.due_at.map(time));
+            rows.worker_id.push(step.worker_id.as_deref().map(str::to_owned));
+            rows.span_id.push(hex(step.span_id));
+            rows.transitions.push(int(step.transitions));
+            rows.message_id.push(step.message_id);
+            rows.settled.push(step.result.is_some() || step.error.is_some());
+            rows.error.push(step.error.as_ref().map(metadata::json).transpose()?);
+            rows.result.push(step.result.as_deref().map(str::to_owned));
+        }
+        Ok(())
+    }
+
+    fn bind(self, deleted: Messages, wakes: bool) -> Query {
+        let query = self.steps.bind(self.tasks.bind(sqlx::query(WRITE)));
+        let query = self.step_transitions.bind(self.task_transitions.bind(query));
+        query.bind(deleted.queues).bind(deleted.ids).bind(wakes)
+    }
+}

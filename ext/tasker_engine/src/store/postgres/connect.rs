@@ -1,0 +1,62 @@
+//! Owns: what went wrong between here and the server, in words that name the cure.
+
+use sqlx::error::DatabaseError;
+
+use crate::error::Error;
+
+/// The error as the engine knows it.
+pub(super) fn explain(error: &sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Database(error) => database(error.as_ref()),
+        sqlx::Error::Io(error) => Error::Store(format!(
+            "no connection to PostgreSQL: {error}. Is the server running and reachable at the host and port of DATABASE_URL?"
+        )),
+        sqlx::Error::Tls(error) => Error::Store(format!(
+            "no TLS connection to PostgreSQL: {error}. Check sslmode and sslrootcert in DATABASE_URL"
+        )),
+        sqlx::Error::PoolTimedOut => Error::Store(
+            "no connection to PostgreSQL was free in time. Raise pool_size, or see what keeps the server busy".into(),
+        ),
+        other => Error::Store(format!("PostgreSQL: {other}")),
+    }
+}
+
+fn database(error: &dyn DatabaseError) -> Error {
+    let code = error.code().unwrap_or_default();
+    let said = error.message();
+    let cure = match &*code {
+        "40001" | "40P01" | "55P03" => return Error::Contention(format!("PostgreSQL: {said} ({code})")),
+        "28P01" | "28000" => "Check user and password in DATABASE_URL, and the server's pg_hba.conf",
+        "3D000" => "Create the database (createdb), or name another one in DATABASE_URL",
+        "42501" => {
+            "Give the role what it lacks: docs/deployment.md lists the grants; or let a role that has them run \
+             `rake tasker:migrate`"
+        }
+        "25006" => "This server is a read-only replica: name the primary in DATABASE_URL",
+        "53300" => "The server is out of connections: raise max_connections, lower pool_size, or use PgBouncer",
+        "53100" | "53200" => "The server is out of disk or memory",
+        "57014" => "A statement ran longer than statement_timeout; see what the server waits for in pg_stat_activity",
+        "57P01" | "57P02" | "57P03" | "25P03" => "The server ended the connection; it is made again by itself",
+        "42P01" | "3F000" | "42883" | "42703" => {
+            "The schema is not the one this version needs: run `rake tasker:migrate`"
+        }
+        "26000" | "42P05" | "08P01" => {
+            "Prepared statements are lost between transactions: add ?pgbouncer=true to DATABASE_URL if a pooler in \
+             transaction mode stands in between"
+        }
+        _ => return Error::Store(format!("PostgreSQL: {said} ({code})")),
+    };
+    Error::Store(format!("PostgreSQL: {said} ({code}). {cure}"))
+}
+
+/// Whether the connection may be used again after that error.
+pub(super) fn survives(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            !(code.starts_with("57P") || code.starts_with("08") || matches!(&*code, "25P03" | "25P04"))
+        }
+        sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    }
+}

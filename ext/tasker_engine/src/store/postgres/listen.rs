@@ -1,0 +1,74 @@
+//! Owns: being told that other processes committed. Refuses: being needed: who is not told asks.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPool};
+use tokio::runtime::Handle;
+
+use super::apply::CHANNEL;
+use crate::channel::Bell;
+
+/// How long to wait before the next try to listen.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What has been heard.
+#[derive(Default)]
+pub(super) struct Listener {
+    told: AtomicBool,
+    listening: AtomicBool,
+    /// The server's process for the connection that writes: what it did is no news.
+    own: Arc<AtomicI32>,
+}
+
+impl Listener {
+    pub(super) fn new(own: Arc<AtomicI32>) -> Listener {
+        Listener { own, ..Listener::default() }
+    }
+
+    /// Listens on a task of `runtime`, for as long as the store lives.
+    pub(super) fn start(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, bell: Arc<Bell>) {
+        let (listener, pool) = (Arc::downgrade(self), pool.clone());
+        runtime.spawn(async move {
+            while let Some(listener) = listener.upgrade() {
+                let heard = listener.listen(&pool, &bell).await;
+                listener.listening.store(false, Ordering::Relaxed);
+                if let Err(error) = heard {
+                    tracing::debug!(%error, "Not told of other processes' commits; asking instead");
+                }
+                drop(listener);
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+
+    /// Whether something was committed since this was last asked.
+    pub(super) fn take(&self) -> bool {
+        self.told.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Relaxed)
+    }
+
+    async fn listen(&self, pool: &PgPool, bell: &Bell) -> sqlx::Result<()> {
+        let mut listener = PgListener::connect_with(pool).await?;
+        listener.listen(CHANNEL).await?;
+        self.listening.store(true, Ordering::Relaxed);
+        // Something may have been missed until now.
+        self.tell(bell);
+        while let Some(notification) = listener.try_recv().await? {
+            if notification.process_id().cast_signed() != self.own.load(Ordering::Relaxed) {
+                self.tell(bell);
+            }
+        }
+        // The connection was lost.
+        Ok(())
+    }
+
+    fn tell(&self, bell: &Bell) {
+        self.told.store(true, Ordering::Relaxed);
+        bell.ring();
+    }
+}

@@ -1,0 +1,188 @@
+//! Owns: bringing the schema up to date, once, whoever comes first: PGMQ's part by its own crate, ours in one
+//! transaction. Refuses: a server that cannot be used, a schema that a newer version made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::{Executor, Row};
+
+use super::settings::Settings;
+use super::writer::Writer;
+use crate::error::{Error, Result};
+
+/// The schema, in order. `tasker.schema_migrations` remembers which of them a database has.
+const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("../../../migrations/postgres/0001_initial.sql"))];
+
+/// Names the lock under which migrations run: "tasker" in ASCII.
+const LOCK: i64 = 0x0074_6173_6b65_7200;
+/// How long one may take, or wait for another process's.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What a look at the server tells.
+struct Server {
+    version: i32,
+    encoding: String,
+    replica: bool,
+    may_create: bool,
+    user: String,
+    database: String,
+    /// Migrations applied; `None` when there is no schema of ours.
+    applied: Option<usize>,
+    /// Whether a PGMQ is there that can do what is needed.
+    pgmq: Pgmq,
+}
+
+#[derive(PartialEq, Eq)]
+enum Pgmq {
+    Missing,
+    Old,
+    Usable,
+}
+
+/// Brings the schema up to date if `allowed`, and gives the number of migrations before and after.
+pub(super) fn migrate(writer: &mut Writer, settings: &Arc<Settings>, allowed: bool) -> Result<(usize, usize)> {
+    writer.connect()?;
+    let server = writer.run(look)?;
+    check(&server)?;
+    let before = server.applied.unwrap_or(0);
+    if before == MIGRATIONS.len() && server.pgmq == Pgmq::Usable {
+        return Ok((before, before));
+    }
+    let there = if server.applied.is_some() { format!("is at version {before}") } else { "is not there".into() };
+    if !allowed {
+        return Err(Error::Store(format!(
+            "the schema tasker in {} {there}, this version needs {}, and migrate is off: run `rake tasker:migrate`",
+            server.database,
+            MIGRATIONS.len()
+        )));
+    }
+    if !server.may_create {
+        return Err(Error::Store(format!(
+            "the schema tasker in {} {there}, this version needs {}, and the role {} may not create it. Let a role with \
+             CREATE on the database run `rake tasker:migrate`, or grant it: docs/deployment.md lists the grants",
+            server.database,
+            MIGRATIONS.len(),
+            server.user
+        )));
+    }
+    let settings = Arc::clone(settings);
+    writer.run_within(LONGEST, async |connection| apply(connection, &settings).await)?;
+    let after = writer.run(look)?;
+    check(&after)?;
+    tracing::info!(database = %settings_name(&after), from = before, to = MIGRATIONS.len(), "Database schema migrated");
+    Ok((before, after.applied.unwrap_or(0)))
+}
+
+fn settings_name(server: &Server) -> &str {
+    &server.database
+}
+
+async fn look(connection: &mut PgConnection) -> sqlx::Result<Server> {
+    let row = sqlx::query(
+        "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), \
+         pg_is_in_recovery() OR current_setting('transaction_read_only')::bool, \
+         has_database_privilege(current_database(), 'CREATE'), current_user::text, current_database()::text, \
+         to_regclass('tasker.schema_migrations') IS NOT NULL, to_regclass('pgmq.meta') IS NOT NULL, \
+         to_regproc('pgmq.validate_queue_name') IS NOT NULL \
+           AND to_regprocedure('pgmq.set_vt(text,bigint[],timestamp with time zone)') IS NOT NULL \
+           AND to_regprocedure('pgmq.send_batch(text,jsonb[],jsonb[],timestamp with time zone)') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let applied = if row.try_get(6)? {
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM tasker.schema_migrations").fetch_one(connection).await?;
+        Some(usize::try_from(count).unwrap_or(0))
+    } else {
+        None
+    };
+    let pgmq = match (row.try_get(7)?, row.try_get(8)?) {
+        (_, true) => Pgmq::Usable,
+        (true, false) => Pgmq::Old,
+        (false, false) => Pgmq::Missing,
+    };
+    Ok(Server {
+        version: row.try_get(0)?,
+        encoding: row.try_get(1)?,
+        replica: row.try_get(2)?,
+        may_create: row.try_get(3)?,
+        user: row.try_get(4)?,
+        database: row.try_get(5)?,
+        applied,
+        pgmq,
+    })
+}
+
+fn check(server: &Server) -> Result<()> {
+    let refuse = |message: String| Err(Error::Store(message));
+    let Server { version, encoding, database, .. } = server;
+    if *version < 140_000 {
+        return refuse(format!("PostgreSQL {} is too old: version 14 or later is needed", version / 10_000));
+    }
+    if encoding != "UTF8" {
+        return refuse(format!("the database {database} is encoded in {encoding}: create it with ENCODING 'UTF8'"));
+    }
+    if server.replica {
+        return refuse(format!("{database} is on a read-only replica: name the primary in DATABASE_URL"));
+    }
+    if let Some(applied) = server.applied.filter(|applied| *applied > MIGRATIONS.len()) {
+        return refuse(format!(
+            "the schema tasker in {database} is at version {applied}, this version of tasker_core knows {}: \
+             upgrade the gem (a newer one has migrated the database)",
+            MIGRATIONS.len()
+        ));
+    }
+    if server.pgmq == Pgmq::Old {
+        return refuse(format!(
+            "the PGMQ in {database} is too old: 1.10 or later is needed. Run `ALTER EXTENSION pgmq UPDATE`, or install \
+             its SQL anew"
+        ));
+    }
+    Ok(())
+}
+
+async fn apply(connection: &mut PgConnection, settings: &Settings) -> sqlx::Result<()> {
+    connection
+        .execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+        .await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
+    let outcome = apply_locked(connection, settings).await;
+    connection.execute(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+    outcome
+}
+
+async fn apply_locked(connection: &mut PgConnection, settings: &Settings) -> sqlx::Result<()> {
+    // Another process may have been quicker.
+    let server = look(connection).await?;
+    if server.pgmq == Pgmq::Missing {
+        install_pgmq(settings).await?;
+    }
+    connection
+        .execute(
+            "CREATE SCHEMA IF NOT EXISTS tasker; CREATE TABLE IF NOT EXISTS tasker.schema_migrations \
+             (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+        )
+        .await?;
+    for (version, (name, sql)) in (1i32..).zip(MIGRATIONS).skip(server.applied.unwrap_or(0)) {
+        connection.execute(*sql).await?;
+        sqlx::query("INSERT INTO tasker.schema_migrations (version, name) VALUES ($1, $2)")
+            .bind(version)
+            .bind(*name)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// PGMQ's own SQL, which needs no extension on the server. It comes before ours, in a transaction of its own: should
+/// ours fail, it is there for the next try.
+async fn install_pgmq(settings: &Settings) -> sqlx::Result<()> {
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(settings.options.clone()).await?;
+    let installed = pgmq::install::install_sql_from_embedded(&pool).await;
+    pool.close().await;
+    installed.map_err(|error| match error {
+        pgmq::errors::PgmqError::DatabaseError(error) => error,
+        other => sqlx::Error::Protocol(format!("PGMQ could not be installed: {other}")),
+    })
+}

@@ -1,0 +1,208 @@
+//! Owns: reading committed tasks for whoever asks, on connections of a pool.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, PgRow};
+use sqlx::Row;
+use tokio::runtime::{Builder, Handle, Runtime};
+use uuid::Uuid;
+
+use super::load;
+use super::rows::{count, micros, optional_micros};
+use super::settings::Settings;
+use crate::error::{Error, Result};
+use crate::state::TaskState;
+use crate::store::catalogue::Catalogue;
+use crate::store::{Reader, StepView, TaskView, TransitionView};
+
+/// How long a caller waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long one that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(300);
+
+pub(super) struct PostgresReader {
+    // The pool's connections are driven by it: one thread, which also listens.
+    runtime: Option<Runtime>,
+    pool: PgPool,
+    catalogue: Arc<Catalogue>,
+}
+
+impl PostgresReader {
+    pub(super) fn open(settings: &Settings, catalogue: Arc<Catalogue>) -> Result<PostgresReader> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tasker-postgres").enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
+        // One more than read: the one that listens.
+        let options = PgPoolOptions::new()
+            .max_connections(settings.pool_size + u32::from(settings.listens))
+            .acquire_timeout(ACQUIRE)
+            .idle_timeout(IDLE);
+        let pool = {
+            let _inside = runtime.enter();
+            options.connect_lazy_with(settings.options.clone())
+        };
+        Ok(PostgresReader { runtime: Some(runtime), pool, catalogue })
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref().map(Runtime::handle)
+    }
+
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = self.runtime().ok_or_else(|| Error::Stopped("the store is closed".into()))?;
+        runtime.block_on(work)
+    }
+}
+
+impl Drop for PostgresReader {
+    fn drop(&mut self) {
+        // Whoever drops it may itself be in a runtime, which may not wait for another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn unknown(task_uuid: Uuid) -> Error {
+    Error::NotFound(format!("there is no task {task_uuid} in this database"))
+}
+
+const TASK: &str = "SELECT id, template_id, namespace, name, version, state, priority, correlation_id, \
+    parent_correlation_id, idempotency_key, trace_id, root_span_id, created_at, run_at, completed_at, \
+    context::text AS context FROM tasker.tasks WHERE task_uuid = $1";
+const STEPS: &str =
+    "SELECT step_uuid, name, state, attempts, max_attempts, due_at, worker_id, result::text AS result, \
+    error::text AS error, position FROM tasker.steps WHERE task_id = $1 ORDER BY position";
+const TRANSITIONS: &str =
+    "SELECT NULL AS step, from_state, to_state, created_at, metadata::text AS metadata, sort_key, \
+    -1 AS position FROM tasker.task_transitions WHERE task_id = $1 UNION ALL \
+    SELECT s.name, t.from_state, t.to_state, t.created_at, t.metadata::text, t.sort_key, t.position \
+    FROM tasker.step_transitions t JOIN tasker.steps s ON s.task_id = t.task_id AND s.position = t.position \
+    WHERE t.task_id = $1 ORDER BY created_at, position, sort_key";
+
+impl Reader for PostgresReader {
+    fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
+        self.wait(async {
+            let mut transaction = self.pool.begin().await?;
+            // Of one moment: the task and its steps.
+            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *transaction).await?;
+            let view = task(&mut transaction, &self.catalogue, task_uuid).await;
+            transaction.rollback().await?;
+            view
+        })
+    }
+
+    fn state(&self, task_uuid: Uuid) -> Result<TaskState> {
+        self.wait(async {
+            let state = sqlx::query_scalar::<_, String>("SELECT state FROM tasker.tasks WHERE task_uuid = $1");
+            let state = state.bind(task_uuid).fetch_optional(&self.pool).await?;
+            let state = state.ok_or_else(|| unknown(task_uuid))?;
+            TaskState::parse(&state)
+                .ok_or_else(|| Error::Store(format!("task {task_uuid} is in an unknown state {state}")))
+        })
+    }
+
+    fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
+        self.wait(async {
+            let id: Option<i64> = sqlx::query_scalar("SELECT id FROM tasker.tasks WHERE task_uuid = $1")
+                .bind(task_uuid)
+                .fetch_optional(&self.pool)
+                .await?;
+            let id = id.ok_or_else(|| unknown(task_uuid))?;
+            let rows = sqlx::query(TRANSITIONS).bind(id).fetch_all(&self.pool).await?;
+            let view = |row: &PgRow| -> sqlx::Result<TransitionView> {
+                Ok(TransitionView {
+                    step: row.try_get("step")?,
+                    from_state: row.try_get("from_state")?,
+                    to_state: row.try_get("to_state")?,
+                    created_at: micros(row, "created_at")?.0,
+                    metadata: serde_json::from_str(row.try_get("metadata")?).unwrap_or_default(),
+                })
+            };
+            Ok(rows.iter().map(view).collect::<sqlx::Result<_>>()?)
+        })
+    }
+
+    fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
+        self.wait(async {
+            let count = "SELECT state, count(*) AS count FROM tasker.tasks GROUP BY state";
+            let rows = sqlx::query(count).fetch_all(&self.pool).await?;
+            let pair = |row: &PgRow| Ok((row.try_get("state")?, row.try_get("count")?));
+            Ok(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)
+        })
+    }
+
+    fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()> {
+        self.wait(async {
+            let mut connection = self.pool.acquire().await?;
+            let list = "SELECT id FROM tasker.templates WHERE namespace = $1 AND name = $2 ORDER BY id";
+            let ids: Vec<i64> = sqlx::query_scalar(list).bind(namespace).bind(name).fetch_all(&mut *connection).await?;
+            for id in ids {
+                load::template(&mut connection, catalogue, id).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+async fn task(connection: &mut PgConnection, catalogue: &Catalogue, task_uuid: Uuid) -> Result<TaskView> {
+    let row = sqlx::query(TASK).bind(task_uuid).fetch_optional(&mut *connection).await?;
+    let row = row.ok_or_else(|| unknown(task_uuid))?;
+    let template = load::template(connection, catalogue, row.try_get("template_id")?).await?;
+    let id: i64 = row.try_get("id")?;
+    let steps = sqlx::query(STEPS).bind(id).fetch_all(connection).await?;
+    let uuid = |column: &str| row.try_get::<Uuid, _>(column).map(|uuid| uuid.to_string());
+    let parent: Option<Uuid> = row.try_get("parent_correlation_id")?;
+    Ok(TaskView {
+        task_uuid: task_uuid.to_string(),
+        namespace: row.try_get("namespace")?,
+        name: row.try_get("name")?,
+        version: row.try_get("version")?,
+        state: row.try_get("state")?,
+        priority: row.try_get("priority")?,
+        correlation_id: uuid("correlation_id")?,
+        parent_correlation_id: parent.map(|uuid| uuid.to_string()),
+        idempotency_key: row.try_get("idempotency_key")?,
+        trace_id: row.try_get("trace_id")?,
+        root_span_id: row.try_get("root_span_id")?,
+        created_at: micros(&row, "created_at")?.0,
+        run_at: optional_micros(&row, "run_at")?.map(|at| at.0),
+        completed_at: optional_micros(&row, "completed_at")?.map(|at| at.0),
+        context: raw(row.try_get("context")?)?,
+        steps: steps
+            .iter()
+            .map(|row| {
+                let position: usize = count(row, "position")?;
+                let handler = template.steps.get(position).map(|step| step.handler.to_string()).unwrap_or_default();
+                step(row, handler)
+            })
+            .collect::<Result<_>>()?,
+    })
+}
+
+fn step(row: &PgRow, handler: String) -> Result<StepView> {
+    let error: Option<&str> = row.try_get("error")?;
+    let result: Option<String> = row.try_get("result")?;
+    Ok(StepView {
+        step_uuid: row.try_get::<Uuid, _>("step_uuid")?.to_string(),
+        name: row.try_get("name")?,
+        handler,
+        state: row.try_get("state")?,
+        attempts: count(row, "attempts")?,
+        max_attempts: count(row, "max_attempts")?,
+        due_at: optional_micros(row, "due_at")?.map(|at| at.0),
+        worker_id: row.try_get("worker_id")?,
+        result: result.map(raw).transpose()?,
+        error: error.and_then(|text| serde_json::from_str(text).ok()),
+    })
+}
+
+fn raw(text: String) -> Result<Box<RawValue>> {
+    RawValue::from_string(text).map_err(|error| Error::Store(format!("a stored value is not JSON: {error}")))
+}

@@ -1,0 +1,132 @@
+//! Owns: the one connection that writes: made when needed, given up when it fails. Refuses: being used by two threads.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Executor};
+use tokio::runtime::{Builder, Runtime};
+
+use super::connect::{explain, survives};
+use super::settings::Settings;
+use crate::error::{Error, Result};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How much longer than its own statement timeout the server may take to say so.
+const GRACE: Duration = Duration::from_secs(2);
+/// How often, and for how long in between, the end of a transaction is asked about whose commit was not answered.
+const ASK_END: u32 = 20;
+const ASK_END_EVERY: Duration = Duration::from_millis(250);
+
+/// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
+pub(super) struct Writer {
+    settings: Arc<Settings>,
+    runtime: Runtime,
+    connection: Option<PgConnection>,
+    /// The server's process for the connection: what it notifies of is no news here.
+    backend: Arc<AtomicI32>,
+}
+
+impl Writer {
+    pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
+        Ok(Writer { settings, runtime, connection: None, backend: Arc::default() })
+    }
+
+    /// Begins a transaction, on a new connection if need be.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.connect()?;
+        let begin = self.settings.begin();
+        self.run(async |connection| connection.execute(begin.as_str()).await.map(drop))
+    }
+
+    /// Makes the connection unless it is there.
+    pub(super) fn connect(&mut self) -> Result<()> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        let settings = Arc::clone(&self.settings);
+        let connect = async move {
+            let mut connection = PgConnection::connect_with(&settings.options).await?;
+            if let Some(session) = settings.session() {
+                connection.execute(session).await?;
+            }
+            let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
+            Ok::<_, sqlx::Error>((connection, backend))
+        };
+        let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
+        self.backend.store(backend, Ordering::Relaxed);
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Does something with the connection, which is given up if it fails.
+    pub(super) fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T> {
+        let limit = self.settings.statement_timeout + GRACE;
+        self.run_within(limit, work)
+    }
+
+    /// As [`Writer::run`], with a limit of its own.
+    pub(super) fn run_within<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> Result<T> {
+        let Some(mut connection) = self.connection.take() else {
+            return Err(Error::Store("the connection to PostgreSQL was lost".into()));
+        };
+        let outcome = self.wait(limit, work(&mut connection))?;
+        match outcome {
+            Ok(answer) => {
+                self.connection = Some(connection);
+                Ok(answer)
+            }
+            Err(error) => {
+                self.connection = survives(&error).then_some(connection);
+                Err(explain(&error))
+            }
+        }
+    }
+
+    /// The server's process for the connection.
+    pub(super) fn backend(&self) -> Arc<AtomicI32> {
+        Arc::clone(&self.backend)
+    }
+
+    /// Whether the connection is there.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether a transaction of which only the number is known was committed. `None`: nobody could be asked.
+    pub(super) fn was_committed(&mut self, xid: &str) -> Option<bool> {
+        for _ in 0..ASK_END {
+            let asked = self.connect().and_then(|()| {
+                let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)")
+                    .bind(xid.to_owned());
+                self.run(async |connection| status.fetch_one(connection).await)
+            });
+            match asked.as_ref().map(Option::as_deref) {
+                Ok(Some("committed")) => return Some(true),
+                Ok(Some("aborted")) => return Some(false),
+                // Its session has not noticed yet that we are gone; or the server is not there yet.
+                Ok(_) | Err(_) => std::thread::sleep(ASK_END_EVERY),
+            }
+        }
+        None
+    }
+
+    fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+        let waited = self.runtime.block_on(async { tokio::time::timeout(limit, work).await });
+        waited.map_err(|_| {
+            Error::Store(format!(
+                "PostgreSQL did not answer within {:.0} s; the connection was given up",
+                limit.as_secs_f64()
+            ))
+        })
+    }
+}
