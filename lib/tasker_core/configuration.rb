@@ -11,7 +11,7 @@ module TaskerCore
   #     end
   class Configuration
     SETTINGS = %i[
-      database synchronous busy_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
+      database synchronous busy_timeout migrate pool_size statement_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
       template_paths handlers max_result_bytes telemetry web filter_parameters filter_mask log_payloads
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval].freeze
@@ -20,12 +20,19 @@ module TaskerCore
     MAX_RESULT_BYTES = 8 * 1024 * 1024
 
     # @!attribute [rw] database
-    #   @return [String] a SQLite file or ":memory:". Default: TASKER_DATABASE, else DATABASE_URL when it
+    #   @return [String] a SQLite file, ":memory:", or a postgres:// URL. Default: TASKER_DATABASE, else DATABASE_URL when it
     #     is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
     # @!attribute [rw] synchronous
     #   @return [String, Symbol] :full survives power loss, :normal only a crash of the process
     # @!attribute [rw] busy_timeout
     #   @return [Float] seconds to wait for another process that writes
+    # @!attribute [rw] migrate
+    #   @return [Boolean] PostgreSQL: whether to bring the schema up to date at the start; otherwise an old one raises
+    #     {StoreError}, and `rake tasker:migrate` cures it
+    # @!attribute [rw] pool_size
+    #   @return [Integer] PostgreSQL: the most connections that read; one more writes and one listens
+    # @!attribute [rw] statement_timeout
+    #   @return [Float] PostgreSQL: seconds a statement may run
     # @!attribute [rw] concurrency
     #   @return [Integer] handler threads
     # @!attribute [rw] namespaces
@@ -73,7 +80,8 @@ module TaskerCore
     def initialize(env = ENV)
       @in_use = false
       @settings = {
-        database: default_database(env), synchronous: "full", busy_timeout: 10.0, concurrency: 10, namespaces: [],
+        database: default_database(env), synchronous: "full", busy_timeout: 10.0, migrate: true, pool_size: 5,
+        statement_timeout: 30.0, concurrency: 10, namespaces: [],
         lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
         telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
@@ -100,13 +108,14 @@ module TaskerCore
 
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
-      JSON.generate(database: database.to_s, synchronous: synchronous.to_s, busy_timeout: busy_timeout, worker: worker,
-                    web: web)
+      JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
+                    database: database.to_s, synchronous: synchronous.to_s, worker: worker)
     end
 
-    # Says nothing of what telemetry sends with its requests: that may be a secret.
+    # Says nothing of what telemetry sends with its requests, nor the database's password.
     def inspect
-      "#<#{self.class} #{Telemetry::Fields.filter(@settings.except(:telemetry, :handlers, :web))}>"
+      shown = @settings.except(:telemetry, :handlers, :web).merge(database: database.to_s.sub(%r{(//[^:/@]*):[^@]*@}, '\1@'))
+      "#<#{self.class} #{Telemetry::Fields.filter(shown)}>"
     end
 
     private

@@ -21,7 +21,7 @@ use tasker_engine::interrupt::Interrupt;
 
 /// Makes the database unusable, and usable again.
 fn rename(folder: &Folder, from: &str, to: &str) {
-    let connection = rusqlite::Connection::open(folder.database()).unwrap();
+    let connection = rusqlite::Connection::open(folder.sqlite()).unwrap();
     connection.busy_timeout(PATIENCE).unwrap();
     connection.execute_batch(&format!("ALTER TABLE {from} RENAME TO {to}")).unwrap();
 }
@@ -49,7 +49,7 @@ fn it_opens_and_closes_again_and_nothing_is_lost() {
     let story = || {
         tasker_engine::telemetry::init_console_only();
         let (runtime, folder) = (story::runtime(), Folder::new());
-        let engine = Engine::open(&config(&folder.database())).unwrap();
+        let engine = Engine::open(&config(&folder.sqlite())).unwrap();
         let web = WebConfig { port: Some(0), ..WebConfig::default() };
         let address = engine.start_web(runtime.handle(), &web).unwrap();
         register(&engine, LINEAR);
@@ -97,7 +97,7 @@ fn it_opens_and_closes_again_and_nothing_is_lost() {
 #[test]
 fn a_worker_can_be_stopped_without_its_database() {
     let folder = Folder::new();
-    let engine = Engine::open(&config(&folder.database())).unwrap();
+    let engine = Engine::open(&config(&folder.sqlite())).unwrap();
     register(&engine, LINEAR);
     engine.start_worker(worker(1)).unwrap();
     submit(&engine, "linear");

@@ -200,13 +200,13 @@ fn a_closed_engine_refuses_and_leaves_the_rest_for_another_one() {
 #[test]
 fn finished_steps_survive_a_database_that_is_locked_for_a_while() {
     let folder = Folder::new();
-    let busy = Config { busy_timeout: 0.01, ..config(&folder.database()) };
+    let busy = Config { busy_timeout: 0.01, ..config(&folder.sqlite()) };
     let engine = Engine::open(&busy).unwrap();
     register(&engine, SINGLE);
     engine.start_worker(worker(1)).unwrap();
     let task = submit(&engine, "single").task_uuid;
     let event = next_event(&engine);
-    let other = Connection::open(folder.database()).unwrap();
+    let other = Connection::open(folder.sqlite()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     succeed(&engine, &event, "\"kept\"");
     until("it has failed a few times", || total(&engine, "store_errors") >= 3);
@@ -218,13 +218,13 @@ fn finished_steps_survive_a_database_that_is_locked_for_a_while() {
 #[test]
 fn an_engine_can_be_closed_while_its_database_is_locked() {
     let folder = Folder::new();
-    let busy = Config { busy_timeout: 0.01, ..config(&folder.database()) };
+    let busy = Config { busy_timeout: 0.01, ..config(&folder.sqlite()) };
     let engine = Engine::open(&busy).unwrap();
     register(&engine, SINGLE);
     engine.start_worker(worker(1)).unwrap();
     submit(&engine, "single");
     let event = next_event(&engine);
-    let other = Connection::open(folder.database()).unwrap();
+    let other = Connection::open(folder.sqlite()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     succeed(&engine, &event, "1");
     until("it has failed", || total(&engine, "store_errors") >= 1);
@@ -239,10 +239,10 @@ fn an_engine_can_be_closed_while_its_database_is_locked() {
 #[test]
 fn a_template_that_could_not_be_stored_is_not_known() {
     let folder = Folder::new();
-    let engine = Engine::open(&config(&folder.database())).unwrap();
+    let engine = Engine::open(&config(&folder.sqlite())).unwrap();
     register(&engine, SINGLE);
     // The commit itself fails: the new row demands one that is not there.
-    let other = Connection::open(folder.database()).unwrap();
+    let other = Connection::open(folder.sqlite()).unwrap();
     let trouble = "
         CREATE TABLE wanted (id INTEGER PRIMARY KEY);
         CREATE TABLE wanting (id REFERENCES wanted (id) DEFERRABLE INITIALLY DEFERRED);

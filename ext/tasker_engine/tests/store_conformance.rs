@@ -10,8 +10,6 @@ mod harness;
 mod keeping;
 #[path = "store_conformance/place.rs"]
 mod place;
-#[path = "support/postgres.rs"]
-mod postgres;
 #[path = "store_conformance/reading.rs"]
 mod reading;
 #[path = "store_conformance/sharing.rs"]
@@ -28,7 +26,7 @@ macro_rules! every_store {
         }
         mod postgres_server {
             $($(#[test] fn $promise() {
-                let Some(database) = crate::postgres::Database::new() else { return };
+                let Some(database) = crate::harness::postgres::Database::new() else { return };
                 crate::$chapter::$promise(&crate::place::postgres(&database));
             })+)+
         }

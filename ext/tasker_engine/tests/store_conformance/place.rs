@@ -15,8 +15,8 @@ use tasker_engine::store::{Store, Transaction};
 use tasker_engine::task::TaskTrace;
 use tasker_engine::template::Template;
 
+use crate::harness::postgres::Database;
 use crate::harness::{config, Folder};
-use crate::postgres::Database;
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
 
@@ -36,7 +36,7 @@ impl Place {
 }
 
 pub fn sqlite_file(folder: &Folder) -> Place {
-    let database = folder.database();
+    let database = folder.sqlite();
     let open = move || Box::new(SqliteStore::open(&config(&database), Arc::new(Catalogue::default())).unwrap()) as _;
     Place { open: Box::new(open), shared: true, certain: true }
 }

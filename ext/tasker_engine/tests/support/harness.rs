@@ -19,17 +19,32 @@ use uuid::Uuid;
 /// Longer than anything here takes; a test that waits so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder that goes away with the value.
-pub struct Folder(pub PathBuf);
+#[path = "postgres.rs"]
+pub mod postgres;
+
+/// A folder that goes away with the value, and with it the database in it: a file, or on a server when TEST_STORE
+/// is `postgres`.
+pub struct Folder(pub PathBuf, Option<postgres::Database>);
+
+fn on_server() -> bool {
+    std::env::var("TEST_STORE").is_ok_and(|store| store == "postgres")
+}
 
 impl Folder {
     pub fn new() -> Folder {
         let path = std::env::temp_dir().join(format!("tasker-test-{}", Uuid::new_v7_like()));
         std::fs::create_dir_all(&path).unwrap();
-        Folder(path)
+        Folder(path, on_server().then(|| postgres::Database::new().expect("TEST_DATABASE_URL is needed")))
     }
 
     pub fn database(&self) -> String {
+        match &self.1 {
+            Some(database) => database.url(),
+            None => self.sqlite(),
+        }
+    }
+
+    pub fn sqlite(&self) -> String {
         self.0.join("tasker.sqlite3").display().to_string()
     }
 }
@@ -51,7 +66,14 @@ impl Fresh for Uuid {
 }
 
 pub fn config(database: &str) -> Config {
-    Config { database: database.to_owned(), ..Config::default() }
+    let database = if database == ":memory:" && on_server() { lasting() } else { database.to_owned() };
+    Config { database, ..Config::default() }
+}
+
+/// A database that nobody but this test knows. It is left to the server, which is a throw-away one.
+fn lasting() -> String {
+    let database = std::mem::ManuallyDrop::new(postgres::Database::new().expect("TEST_DATABASE_URL is needed"));
+    database.url()
 }
 
 pub fn worker(concurrency: usize) -> WorkerConfig {
