@@ -56,6 +56,8 @@ pub struct WorkerConfig {
     pub shutdown_timeout: f64,
     /// How often an idle worker looks whether another process wrote, in seconds.
     pub poll_interval: f64,
+    /// For how many days finished tasks are kept; 0 is for ever.
+    pub retention_days: f64,
 }
 
 impl Default for Config {
@@ -81,6 +83,7 @@ impl Default for WorkerConfig {
             lease_seconds: 30.0,
             shutdown_timeout: 25.0,
             poll_interval: 0.01,
+            retention_days: 30.0,
         }
     }
 }
@@ -125,7 +128,15 @@ impl WorkerConfig {
         if !(0.001..=60.0).contains(&self.poll_interval) {
             return refuse("poll_interval must be between 0.001 and 60 seconds");
         }
+        if !(0.0..=36_500.0).contains(&self.retention_days) {
+            return refuse("retention_days must be between 0 (for ever) and 36500");
+        }
         Ok(())
+    }
+
+    /// How long finished tasks are kept; `None` is for ever.
+    pub fn retention(&self) -> Option<Duration> {
+        (self.retention_days > 0.0).then(|| Duration::from_secs_f64(self.retention_days * 86_400.0))
     }
 
     /// The lease as a duration.

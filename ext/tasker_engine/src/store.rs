@@ -28,8 +28,8 @@ pub trait Store: Send {
     /// Opens a transaction that holds the right to write. Dropped without commit, it never was.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
 
-    /// Whether another process committed since this was last asked. Cheap enough to ask often.
-    fn changed_elsewhere(&mut self) -> Result<bool>;
+    /// What another process may have committed since this was last asked. Cheap enough to ask often.
+    fn changed_elsewhere(&mut self) -> Result<Option<Change>>;
 
     /// Rings `bell` from now on when another process may have committed. A store that can only be asked does nothing.
     fn ring(&mut self, bell: Arc<Bell>);
@@ -48,6 +48,15 @@ pub trait Store: Send {
 
     /// Where the data is, for logs and status.
     fn describe(&self) -> String;
+}
+
+/// What another process may have committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Steps that may be claimed.
+    Steps,
+    /// Anything: perhaps also something that is due at a time.
+    Any,
 }
 
 /// Brings a process through a fork. A child inherits the memory of its parent's connections, with
@@ -190,6 +199,9 @@ pub trait Transaction {
     fn forget_worker(&mut self, worker_id: &str) -> Result<()>;
     /// The workers of that host.
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>>;
+    /// Deletes finished tasks that ended before `before`, at most `limit` of them, with all that belongs to them,
+    /// and what other things of that age are of no use any more. Gives how many tasks.
+    fn prune(&mut self, before: Micros, limit: usize) -> Result<usize>;
     /// Writes what changed in the graphs; new tasks and steps get their numbers.
     fn apply(&mut self, graphs: &mut [Graph]) -> Result<()>;
     /// Makes it all durable.

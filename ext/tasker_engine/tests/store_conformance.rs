@@ -46,6 +46,7 @@ every_store! {
         the_same_document_keeps_its_number_and_a_changed_one_gets_its_own,
         a_step_keeps_its_result_and_its_last_error,
         a_step_gets_the_context_and_the_results_it_depends_on,
+        what_ended_long_ago_is_deleted_whole_and_nothing_else,
     }
     claiming {
         what_is_due_comes_in_its_order_and_not_before_its_time,

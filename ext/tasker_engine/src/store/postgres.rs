@@ -8,6 +8,7 @@ mod connect;
 mod listen;
 mod load;
 mod migrate;
+mod prune;
 mod queue;
 mod reader;
 mod rows;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::catalogue::Catalogue;
-use super::{AroundFork, Reader, Store, Transaction};
+use super::{AroundFork, Change, Reader, Store, Transaction};
 use crate::channel::Bell;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -77,13 +78,13 @@ impl Store for PostgresStore {
         Ok(Box::new(PostgresTransaction::begin(&mut self.writer, &self.catalogue)?))
     }
 
-    fn changed_elsewhere(&mut self) -> Result<bool> {
+    fn changed_elsewhere(&mut self) -> Result<Option<Change>> {
         let told = self.listener.take();
-        let due = self.asked.elapsed() >= self.ask_every(Duration::ZERO);
-        if told || due {
+        if self.asked.elapsed() >= self.ask_every(Duration::ZERO) {
             self.asked = Instant::now();
+            return Ok(Some(Change::Any));
         }
-        Ok(told || due)
+        Ok(told)
     }
 
     fn ring(&mut self, bell: Arc<Bell>) {

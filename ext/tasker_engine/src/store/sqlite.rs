@@ -3,6 +3,7 @@
 //! that cannot lock, which SQLite itself reports.
 
 mod apply;
+mod prune;
 mod reader;
 mod rows;
 mod transaction;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::catalogue::Catalogue;
-use super::{AroundFork, Reader, Store, Transaction};
+use super::{AroundFork, Change, Reader, Store, Transaction};
 use crate::channel::Bell;
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
@@ -23,7 +24,10 @@ use reader::SqliteReader;
 use transaction::SqliteTransaction;
 
 /// The schema, in order. A file remembers in `user_version` how many it has.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_initial.sql"),
+    include_str!("../../migrations/sqlite/0002_retention.sql"),
+];
 
 /// Pages the WAL may hold before they are copied into the file: 32 MB. Hot pages are then copied once
 /// for many commits, and the copying is rare.
@@ -75,9 +79,9 @@ impl Store for SqliteStore {
         Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue)?))
     }
 
-    fn changed_elsewhere(&mut self) -> Result<bool> {
+    fn changed_elsewhere(&mut self) -> Result<Option<Change>> {
         let now = data_version(&lock(&self.writer))?;
-        Ok(std::mem::replace(&mut self.data_version, now) != now)
+        Ok((std::mem::replace(&mut self.data_version, now) != now).then_some(Change::Any))
     }
 
     // SQLite calls nobody; to ask it is cheap.

@@ -2,6 +2,7 @@
 
 mod follow;
 mod outage;
+mod prune;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::channel::Channel;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::store::catalogue::Catalogue;
-use crate::store::Store;
+use crate::store::{Change, Store};
 
 /// Requests and completions one transaction takes at most.
 const REQUESTS: usize = 64;
@@ -111,6 +112,7 @@ impl EngineThread {
                 self.wait_out();
                 continue;
             }
+            self.prune(self.clock.now());
             let mut gathered = self.gather();
             if gathered.batch.is_empty() {
                 if self.inbox.is_closed() {
@@ -236,10 +238,9 @@ impl EngineThread {
             self.look_due = true;
             gathered.batch.look_waiting = true;
         }
-        if self.store.changed_elsewhere().unwrap_or(true) {
-            self.look_due = true;
-            self.backlog = true;
-        }
+        let changed = self.store.changed_elsewhere().unwrap_or(Some(Change::Any));
+        self.backlog |= changed.is_some();
+        self.look_due |= changed == Some(Change::Any);
         self.look_due |= self.next_due.is_some_and(|due| due <= now);
     }
 
@@ -289,7 +290,8 @@ impl EngineThread {
         let Some(worker) = &self.worker else { return IDLE };
         let now = self.clock.now();
         let unstarted = self.channel.oldest_waiting().map(|since| since.after(UNSTARTED));
-        let times = [self.next_due, Some(worker.renew_at), self.channel.next_deadline(), unstarted];
+        let prunes = worker.config.retention().map(|_| worker.prune_at);
+        let times = [self.next_due, prunes, Some(worker.renew_at), self.channel.next_deadline(), unstarted];
         let next = times.into_iter().flatten().min().unwrap_or(worker.recover_at);
         let ask = self.store.ask_every(Duration::from_secs_f64(worker.config.poll_interval));
         ask.min(next.since(now))

@@ -21,6 +21,9 @@ pub(super) struct Running {
     pub(super) crowded: bool,
     pub(super) renew_at: Micros,
     pub(super) recover_at: Micros,
+    pub(super) prune_at: Micros,
+    /// Tasks deleted since that was last told.
+    pub(super) pruned: usize,
 }
 
 impl Running {
@@ -36,6 +39,8 @@ impl Running {
             crowded: false,
             renew_at: now,
             recover_at: now,
+            prune_at: now,
+            pruned: 0,
         }
     }
 }

@@ -147,3 +147,28 @@ pub fn a_step_gets_the_context_and_the_results_it_depends_on(place: &Place) {
         assert_eq!(results, expected, "one of this transaction, one of an earlier one, as the template lists them");
     });
 }
+
+pub fn what_ended_long_ago_is_deleted_whole_and_nothing_else(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let mut ended = |second: u64| {
+        let graph = started(store);
+        change(store, graph.task.id, |graph| plan::cancel(graph, &at(second)).unwrap());
+        graph.task
+    };
+    let (old, older, young) = (ended(20), ended(10), ended(40));
+    let open = started(store).task;
+    let mut prune = |store: &mut dyn tasker_engine::store::Store, before: u64, limit: usize| {
+        write(store, |transaction| transaction.prune(seconds(before), limit).unwrap())
+    };
+    assert_eq!(prune(store, 5, 10), 0);
+    assert_eq!(prune(store, 30, 1), 1, "a portion");
+    assert!(store.reader().task(older.task_uuid).is_err(), "the oldest first");
+    assert!(store.reader().task(old.task_uuid).is_ok());
+    assert_eq!(prune(store, 30, 10), 1);
+    for (task, kept) in [(old, false), (young, true), (open, true)] {
+        assert_eq!(store.reader().task(task.task_uuid).is_ok(), kept);
+        assert_eq!(store.reader().transitions(task.task_uuid).is_ok(), kept);
+    }
+    assert_eq!(prune(store, 100, 10), 1, "what is not finished stays, however old");
+}

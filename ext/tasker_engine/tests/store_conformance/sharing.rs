@@ -6,7 +6,7 @@ use std::time::Duration;
 use tasker_engine::channel::Bell;
 use tasker_engine::error::Error;
 use tasker_engine::plan;
-use tasker_engine::store::Store;
+use tasker_engine::store::{Change, Store};
 
 use crate::place::*;
 
@@ -29,16 +29,16 @@ pub fn a_store_notices_what_another_one_committed_and_not_its_own(place: &Place)
     if !place.certain {
         return told(place, store);
     }
-    assert!(!store.changed_elsewhere().unwrap());
+    assert_eq!(store.changed_elsewhere().unwrap(), None);
     started(store.as_mut());
-    assert!(!store.changed_elsewhere().unwrap(), "its own commit");
+    assert_eq!(store.changed_elsewhere().unwrap(), None, "its own commit");
     if place.shared {
         let mut other = place.open();
         started(other.as_mut());
-        assert!(store.changed_elsewhere().unwrap());
-        assert!(!store.changed_elsewhere().unwrap(), "asked a second time");
+        assert_eq!(store.changed_elsewhere().unwrap(), Some(Change::Any));
+        assert_eq!(store.changed_elsewhere().unwrap(), None, "asked a second time");
         drop(other.begin().unwrap());
-        assert!(!store.changed_elsewhere().unwrap(), "what was rolled back changed nothing");
+        assert_eq!(store.changed_elsewhere().unwrap(), None, "what was rolled back changed nothing");
     }
 }
 
@@ -48,11 +48,11 @@ fn told(place: &Place, mut store: Box<dyn Store>) {
     store.ring(Arc::clone(&bell));
     let patience = Duration::from_secs(10);
     assert!(bell.sleep(patience), "from here on it listens");
-    assert!(store.changed_elsewhere().unwrap());
+    assert_eq!(store.changed_elsewhere().unwrap(), Some(Change::Any));
     started(store.as_mut());
     started(place.open().as_mut());
     assert!(bell.sleep(patience));
-    assert!(store.changed_elsewhere().unwrap());
+    assert!(store.changed_elsewhere().unwrap().is_some());
     assert!(!bell.sleep(Duration::ZERO), "its own commit rang before the other's, or not at all");
     assert!(store.ask_every(Duration::ZERO) >= Duration::from_secs(1));
 }

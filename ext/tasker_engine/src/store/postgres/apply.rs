@@ -15,8 +15,10 @@ use crate::state::{StepState, TaskState};
 use crate::store::metadata;
 use crate::task::Task;
 
-/// What wakes idle workers. It carries nothing.
-pub(super) const CHANNEL: &str = "tasker_steps";
+/// What wakes idle workers.
+pub(super) const CHANNEL: &str = "tasker";
+/// What it carries when something will be due at a time; otherwise, nothing: there are steps to claim.
+pub(super) const DUE: &str = "due";
 
 const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (task_uuid, template_id, namespace, name, version, state, \
     state_since, priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, \
@@ -66,7 +68,7 @@ const WRITE: &str = "WITH \
     deleted AS (SELECT d.id FROM (SELECT queue, array_agg(id) AS ids FROM unnest($35::text[], $36::bigint[]) \
       AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.delete(g.queue, g.ids) AS d (id)) \
     SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM deleted) AS deleted, \
-      CASE WHEN $37 THEN pg_notify('tasker_steps', '')::text END AS notified";
+      CASE WHEN $37::text IS NOT NULL THEN pg_notify('tasker', $37)::text END AS notified";
 
 /// Why nothing was written.
 pub(super) enum Failed {
@@ -98,7 +100,7 @@ pub(super) async fn graphs(connection: &mut PgConnection, graphs: &mut [Graph]) 
     let deleted = messages(connection, graphs, &mut hidden).await?;
     hidden.apply(connection).await?;
     let new = graphs.iter().map(|graph| graph.is_new).collect::<Vec<_>>();
-    let wakes = graphs.iter().any(wakes_others);
+    let wakes = graphs.iter().filter_map(wakes_others).max();
     let mut rows = Write::default();
     for (graph, &is_new) in graphs.iter_mut().zip(&new) {
         rows.graph(graph, is_new)?;
@@ -112,10 +114,11 @@ pub(super) async fn graphs(connection: &mut PgConnection, graphs: &mut [Graph]) 
     Ok(Some(row.try_get("xid")?))
 }
 
-/// Whether there is something in it for a worker that sleeps.
-fn wakes_others(graph: &Graph) -> bool {
+/// What is in it for a worker that sleeps.
+fn wakes_others(graph: &Graph) -> Option<&'static str> {
+    let due = (graph.is_new && graph.task.state == TaskState::Pending).then_some(DUE);
     let enqueued = graph.steps.iter().any(|step| step.changed && step.state == StepState::Enqueued);
-    enqueued || (graph.is_new && graph.task.state == TaskState::Pending)
+    due.max(enqueued.then_some(""))
 }
 
 /// Sends, hides and gathers for deletion the messages of all steps that moved.
@@ -343,7 +346,7 @@ impl Write {
         Ok(())
     }
 
-    fn bind(self, deleted: Messages, wakes: bool) -> Query {
+    fn bind(self, deleted: Messages, wakes: Option<&'static str>) -> Query {
         let query = self.steps.bind(self.tasks.bind(sqlx::query(WRITE)));
         let query = self.step_transitions.bind(self.task_transitions.bind(query));
         query.bind(deleted.queues).bind(deleted.ids).bind(wakes)

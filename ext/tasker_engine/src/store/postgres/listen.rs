@@ -7,8 +7,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::runtime::Handle;
 
-use super::apply::CHANNEL;
+use super::apply::{CHANNEL, DUE};
 use crate::channel::Bell;
+use crate::store::Change;
 
 /// How long to wait before the next try to listen.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -16,7 +17,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What has been heard.
 #[derive(Default)]
 pub(super) struct Listener {
-    told: AtomicBool,
+    told_steps: AtomicBool,
+    told_any: AtomicBool,
     listening: AtomicBool,
     /// The server's process for the connection that writes: what it did is no news.
     own: Arc<AtomicI32>,
@@ -43,9 +45,10 @@ impl Listener {
         });
     }
 
-    /// Whether something was committed since this was last asked.
-    pub(super) fn take(&self) -> bool {
-        self.told.swap(false, Ordering::Relaxed)
+    /// What was committed since this was last asked.
+    pub(super) fn take(&self) -> Option<Change> {
+        let steps = self.told_steps.swap(false, Ordering::Relaxed).then_some(Change::Steps);
+        steps.max(self.told_any.swap(false, Ordering::Relaxed).then_some(Change::Any))
     }
 
     pub(super) fn is_listening(&self) -> bool {
@@ -57,18 +60,18 @@ impl Listener {
         listener.listen(CHANNEL).await?;
         self.listening.store(true, Ordering::Relaxed);
         // Something may have been missed until now.
-        self.tell(bell);
+        self.tell(bell, true);
         while let Some(notification) = listener.try_recv().await? {
             if notification.process_id().cast_signed() != self.own.load(Ordering::Relaxed) {
-                self.tell(bell);
+                self.tell(bell, notification.payload() == DUE);
             }
         }
         // The connection was lost.
         Ok(())
     }
 
-    fn tell(&self, bell: &Bell) {
-        self.told.store(true, Ordering::Relaxed);
+    fn tell(&self, bell: &Bell, any: bool) {
+        if any { &self.told_any } else { &self.told_steps }.store(true, Ordering::Relaxed);
         bell.ring();
     }
 }

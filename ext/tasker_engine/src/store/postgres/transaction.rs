@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::rows::{parsed, time, trace_id};
 use super::writer::Writer;
-use super::{apply, claim, load, queue};
+use super::{apply, claim, load, prune, queue};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -107,6 +107,10 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>> {
         self.writer.run(async |connection| workers(connection, host).await)
+    }
+
+    fn prune(&mut self, before: Micros, limit: usize) -> Result<usize> {
+        self.writer.run(async |connection| prune::prune(connection, before, limit).await)
     }
 
     fn apply(&mut self, graphs: &mut [Graph]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::{apply, rows};
+use super::{apply, prune, rows};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -251,6 +251,10 @@ impl Transaction for SqliteTransaction<'_> {
             })
         })?;
         Ok(workers.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn prune(&mut self, before: Micros, limit: usize) -> Result<usize> {
+        prune::prune(&self.connection, before, limit)
     }
 
     fn apply(&mut self, graphs: &mut [Graph]) -> Result<()> {
