@@ -26,12 +26,13 @@ puts machine.lines
 runs = []
 missing = {}
 Integer(ENV.fetch("ROUNDS", "3")).times do |round|
-  puts "round #{round + 1}: #{machine.state}"
   legs.each do |name, leg|
     next if missing.key?(name)
 
+    state = machine.state
     runs << leg.call
-    puts "round #{round + 1}, #{name}: #{JSON.generate(runs.last.transform_values { |value| value.round(1) })}"
+    figures = runs.last.map { |key, value| "#{key} #{value.round(1)}" }
+    puts "round #{round + 1}, #{name} (#{state}): #{figures.join(', ')}"
   rescue Peers::Missing, Psql::Failed => e
     missing[name] = e.message
     puts "round #{round + 1}, #{name}: #{e.message}"
@@ -40,7 +41,6 @@ end
 
 report = Peers::Report.new(runs, missing)
 report.print
-puts "", machine.state
 
 if (path = ENV.fetch("JSON", nil))
   File.write(path, "#{JSON.pretty_generate(report.figures.transform_values { |value| value.round(3) })}\n")

@@ -23,25 +23,27 @@ module Peers
     # What else the machine does, and what a commit costs at least: the two that move the figures.
     # @return [String]
     def state
-      load = File.exist?("/proc/loadavg") ? File.read("/proc/loadavg").split.first(3).join(" ") : said("uptime")
-      format("load %s; appending 4 KiB and fdatasync: %.2f ms", load, fdatasync_ms)
+      load = File.exist?("/proc/loadavg") ? File.read("/proc/loadavg").split.first : said("uptime")[/[\d.,]+(?=,? )/]
+      format("load %s, fdatasync %.2f ms", load, fdatasync_ms)
+    end
+
+    # The median of appending 4 KiB and making it durable, on the disk of the SQLite files.
+    # @return [Float]
+    def fdatasync_ms
+      path = File.join(Legs::FOLDER, "fdatasync")
+      sample = File.open(path, "w") { |file| Array.new(51) { append(file) } }
+      sample.sort[25]
+    ensure
+      File.unlink(path)
     end
 
     private
 
-    def fdatasync_ms
-      path = File.join(Legs::FOLDER, "fdatasync")
-      sample = File.open(path, "w") do |file|
-        Array.new(51) do
-          began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
-          file.syswrite("x" * 4096)
-          file.fdatasync
-          (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began) * 1000
-        end
-      end
-      sample.sort[25]
-    ensure
-      File.unlink(path)
+    def append(file)
+      began = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      file.syswrite("x" * 4096)
+      file.fdatasync
+      (Process.clock_gettime(Process::CLOCK_MONOTONIC) - began) * 1000
     end
 
     def hardware
