@@ -14,6 +14,6 @@ Stand.measure do
   end
   50.times(&run)
   sample = Array.new(Integer(ENV.fetch("TASKS", "1000")), &run)
-  { "sqlite.linear4.p50_ms" => Stand.percentile(sample, 0.5),
-    "sqlite.linear4.p99_ms" => Stand.percentile(sample, 0.99) }
+  { "#{Stand.store}.linear4.p50_ms" => Stand.percentile(sample, 0.5),
+    "#{Stand.store}.linear4.p99_ms" => Stand.percentile(sample, 0.99) }
 end

@@ -8,11 +8,12 @@ ENV["TASKER_WEB_PORT"] ||= "0"
 require "tasker_core"
 
 # The stand every benchmark runs on: a SQLite file with synchronous=FULL in a folder of its own on the
-# checkout's disk, a linear no-op template, a worker. A benchmark is a process of its own and prints its
-# figures as one line of JSON.
+# checkout's disk, or the empty PostgreSQL database of BENCH_DATABASE_URL; a linear no-op template, a worker.
+# A benchmark is a process of its own and prints its figures as one line of JSON.
 module Stand
   CONCURRENCY = 10
   FOLDER = File.expand_path("../tmp/bench", __dir__)
+  POSTGRES = ENV.fetch("BENCH_DATABASE_URL", nil)
 
   class NoOp < TaskerCore::StepHandler
     def call(_step); end
@@ -28,6 +29,11 @@ module Stand
         TaskerCore.shutdown
         puts JSON.generate(figures)
       end
+    end
+
+    # What the figures' keys begin with.
+    def store
+      POSTGRES ? "postgres" : "sqlite"
     end
 
     def linear(steps, handler: NoOp)
@@ -92,7 +98,7 @@ module Stand
 
     def configure(folder)
       TaskerCore.configure do |config|
-        config.database = File.join(folder, "tasker.sqlite3")
+        config.database = POSTGRES || File.join(folder, "tasker.sqlite3")
         config.synchronous = :full
         config.concurrency = CONCURRENCY
         config.template_paths = []

@@ -12,5 +12,5 @@ Stand.measure do
   submitted = Stand.fill(tasks, "linear4")
   submit_seconds = Stand.now - began
   seconds = Stand.drain(submitted)
-  { "sqlite.steps_per_s" => tasks * 4 / seconds, "sqlite.submits_per_s" => tasks / submit_seconds }
+  { "#{Stand.store}.steps_per_s" => tasks * 4 / seconds, "#{Stand.store}.submits_per_s" => tasks / submit_seconds }
 end
