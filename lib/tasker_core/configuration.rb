@@ -12,9 +12,9 @@ module TaskerCore
   class Configuration
     SETTINGS = %i[
       database synchronous busy_timeout migrate pool_size statement_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
-      template_paths handlers max_result_bytes telemetry web filter_parameters filter_mask log_payloads
+      retention_days template_paths handlers max_result_bytes telemetry web filter_parameters filter_mask log_payloads
     ].freeze
-    WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval].freeze
+    WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval retention_days].freeze
 
     # 8 MiB: a result is kept in the database and travels to every step that depends on it.
     MAX_RESULT_BYTES = 8 * 1024 * 1024
@@ -43,6 +43,8 @@ module TaskerCore
     #   @return [Float] seconds a stop waits for handlers
     # @!attribute [rw] poll_interval
     #   @return [Float] seconds between looks for what other processes wrote
+    # @!attribute [rw] retention_days
+    #   @return [Float] days for which finished tasks are kept; 0 for ever
     # @!attribute [rw] template_paths
     #   @return [Array<String>] files, folders or globs of YAML templates
     # @!attribute [rw] handlers
@@ -82,7 +84,7 @@ module TaskerCore
       @settings = {
         database: default_database(env), synchronous: "full", busy_timeout: 10.0, migrate: true, pool_size: 5,
         statement_timeout: 30.0, concurrency: 10, namespaces: [],
-        lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01,
+        lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01, retention_days: 30,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
         telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
       }

@@ -24,6 +24,19 @@ fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Brings the schema of the configured database up to date; `[version before, version after]`.
+fn migrate(ruby: &Ruby, config: String) -> Result<(usize, usize), Error> {
+    guard(ruby, || {
+        let config = Config::from_json(&config)?;
+        Ok(gvl::without(ruby, |_| Some(tasker_engine::bootstrap::migrate(&config)))??)
+    })
+}
+
+/// The SQL that brings an empty PostgreSQL database to this version, for a person to run.
+fn migration_sql() -> String {
+    tasker_engine::bootstrap::migration_sql()
+}
+
 /// Starts the worker: Tokio runtime, Phase 2 of telemetry, engine, web server, claims. `overrides` are the
 /// telemetry settings that win over the environment, as JSON.
 fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<(), Error> {
@@ -82,6 +95,8 @@ fn close(ruby: &Ruby, timeout: f64) -> Result<(), Error> {
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("open", function!(open, 1))?;
+    native.define_singleton_method("migrate", function!(migrate, 1))?;
+    native.define_singleton_method("migration_sql", function!(migration_sql, 0))?;
     native.define_singleton_method("bootstrap_worker", function!(bootstrap_worker, 2))?;
     native.define_singleton_method("stop_worker", function!(stop_worker, 1))?;
     native.define_singleton_method("close", function!(close, 1))

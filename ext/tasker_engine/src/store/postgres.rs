@@ -73,6 +73,13 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    /// The SQL that brings an empty database to this version, for a person to run with psql.
+    pub fn migration_sql() -> String {
+        migrate::sql()
+    }
+}
+
 impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         Ok(Box::new(PostgresTransaction::begin(&mut self.writer, &self.catalogue)?))

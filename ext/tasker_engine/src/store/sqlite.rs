@@ -51,8 +51,7 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database that `config.database` names, making file, folder and schema as needed.
     pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<SqliteStore> {
-        let location = config.database.strip_prefix("sqlite:").unwrap_or(&config.database);
-        let location = location.strip_prefix("//").unwrap_or(location).to_owned();
+        let location = location(config);
         let in_memory = location == ":memory:";
         let failed = |error: Error| Error::Store(format!("cannot open {location:?}: {}", strip(&error)));
         if !in_memory {
@@ -72,6 +71,26 @@ impl SqliteStore {
         let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue)));
         Ok(SqliteStore { writer, reader, catalogue, data_version, location })
     }
+}
+
+impl SqliteStore {
+    /// Brings the schema up to date, and gives the versions before and after.
+    pub fn migrate(config: &Config) -> Result<(usize, usize)> {
+        let location = location(config);
+        let failed = |error: Error| Error::Store(format!("cannot open {location:?}: {}", strip(&error)));
+        if location != ":memory:" {
+            make_folder(&location)?;
+        }
+        let mut writer = connect(&location, config).map_err(failed)?;
+        let before = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        migrate(&mut writer, &location).map_err(failed)?;
+        Ok((before, MIGRATIONS.len()))
+    }
+}
+
+fn location(config: &Config) -> String {
+    let location = config.database.strip_prefix("sqlite:").unwrap_or(&config.database);
+    location.strip_prefix("//").unwrap_or(location).to_owned()
 }
 
 impl Store for SqliteStore {

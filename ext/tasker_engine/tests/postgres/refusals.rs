@@ -130,3 +130,17 @@ fn many_that_start_at_once_migrate_once() {
     });
     assert_eq!(database.sql("SELECT count(*) FROM tasker.schema_migrations"), "1");
 }
+
+#[test]
+fn a_schema_made_by_hand_is_as_good() {
+    let Some(database) = Database::new() else { return };
+    drop(Engine::open(&config(&database.url())).unwrap());
+    let made = "SELECT string_agg(table_name || '.' || column_name || ' ' || data_type, ',' \
+        ORDER BY table_name, ordinal_position) FROM information_schema.columns WHERE table_schema = 'tasker'";
+    let by_itself = database.sql(made);
+    database.sql("DROP SCHEMA tasker CASCADE");
+    database.sql(&tasker_engine::bootstrap::migration_sql());
+    assert_eq!(database.sql(made), by_itself);
+    drop(Engine::open(&Config { migrate: false, ..config(&database.url()) }).unwrap());
+    assert_eq!(tasker_engine::bootstrap::migrate(&config(&database.url())).unwrap(), (1, 1), "nothing left to do");
+}

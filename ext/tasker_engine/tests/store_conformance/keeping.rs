@@ -158,7 +158,7 @@ pub fn what_ended_long_ago_is_deleted_whole_and_nothing_else(place: &Place) {
     };
     let (old, older, young) = (ended(20), ended(10), ended(40));
     let open = started(store).task;
-    let mut prune = |store: &mut dyn tasker_engine::store::Store, before: u64, limit: usize| {
+    let prune = |store: &mut dyn tasker_engine::store::Store, before: u64, limit: usize| {
         write(store, |transaction| transaction.prune(seconds(before), limit).unwrap())
     };
     assert_eq!(prune(store, 5, 10), 0);

@@ -14,6 +14,26 @@ use crate::error::{Error, Result};
 /// The schema, in order. `tasker.schema_migrations` remembers which of them a database has.
 const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("../../../migrations/postgres/0001_initial.sql"))];
 
+/// Where the versions are kept.
+const VERSIONS: &str = "CREATE SCHEMA IF NOT EXISTS tasker; CREATE TABLE IF NOT EXISTS tasker.schema_migrations \
+    (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());";
+
+/// All migrations, as a person runs them.
+pub(super) fn sql() -> String {
+    let mut sql = format!(
+        "-- tasker_core {}. PGMQ 1.10 or later comes first: CREATE EXTENSION pgmq, or its own pgmq.sql.\n\
+         BEGIN;\n{VERSIONS}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (version, (name, migration)) in (1..).zip(MIGRATIONS) {
+        sql.push_str(&format!(
+            "\n{migration}\nINSERT INTO tasker.schema_migrations (version, name) VALUES ({version}, '{name}');\n"
+        ));
+    }
+    sql.push_str("COMMIT;\n");
+    sql
+}
+
 /// Names the lock under which migrations run: "tasker" in ASCII.
 const LOCK: i64 = 0x0074_6173_6b65_7200;
 /// How long one may take, or wait for another process's.
@@ -70,12 +90,8 @@ pub(super) fn migrate(writer: &mut Writer, settings: &Arc<Settings>, allowed: bo
     writer.run_within(LONGEST, async |connection| apply(connection, &settings).await)?;
     let after = writer.run(look)?;
     check(&after)?;
-    tracing::info!(database = %settings_name(&after), from = before, to = MIGRATIONS.len(), "Database schema migrated");
+    tracing::info!(database = %after.database, from = before, to = MIGRATIONS.len(), "Database schema migrated");
     Ok((before, after.applied.unwrap_or(0)))
-}
-
-fn settings_name(server: &Server) -> &str {
-    &server.database
 }
 
 async fn look(connection: &mut PgConnection) -> sqlx::Result<Server> {
@@ -158,12 +174,7 @@ async fn apply_locked(connection: &mut PgConnection, settings: &Settings) -> sql
     if server.pgmq == Pgmq::Missing {
         install_pgmq(settings).await?;
     }
-    connection
-        .execute(
-            "CREATE SCHEMA IF NOT EXISTS tasker; CREATE TABLE IF NOT EXISTS tasker.schema_migrations \
-             (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
-        )
-        .await?;
+    connection.execute(VERSIONS).await?;
     for (version, (name, sql)) in (1i32..).zip(MIGRATIONS).skip(server.applied.unwrap_or(0)) {
         connection.execute(*sql).await?;
         sqlx::query("INSERT INTO tasker.schema_migrations (version, name) VALUES ($1, $2)")
