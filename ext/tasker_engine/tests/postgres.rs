@@ -9,6 +9,8 @@ mod harness;
 mod joins;
 #[path = "postgres/messages.rs"]
 mod messages;
+#[path = "postgres/plans.rs"]
+mod plans;
 #[path = "postgres/refusals.rs"]
 mod refusals;
 #[path = "support/scrape.rs"]

@@ -35,6 +35,32 @@ const ASK_TOLD: Duration = Duration::from_secs(1);
 /// How often it looks when nobody tells it.
 const ASK_UNTOLD: Duration = Duration::from_millis(100);
 
+/// The statements whose cost must not grow with what has been finished, by name, and the settings of the session that
+/// executes them: for whoever wants to EXPLAIN them.
+pub const STATEMENTS: &[(&str, &str)] = &[
+    ("session", settings::SESSION),
+    ("lock tasks", load::TASKS),
+    ("load steps", load::STEPS),
+    ("load inputs", load::CONTEXTS),
+    ("find enqueued", claim::ENQUEUED),
+    ("find due tasks", claim::DUE_TASKS),
+    ("find due steps", claim::DUE_STEPS),
+    ("find next due", claim::NEXT_DUE),
+    ("count backlog", claim::BACKLOG),
+    ("renew leases", claim::RENEW),
+    ("insert tasks", apply::INSERT_TASKS),
+    ("insert steps", apply::INSERT_STEPS),
+    ("send messages", queue::SEND),
+    ("hide messages", queue::HIDE),
+    ("write", apply::WRITE),
+    ("find old tasks", prune::OLD),
+    ("delete old tasks", prune::DELETE),
+    ("delete old workers", prune::WORKERS),
+    ("read a task", reader::TASK),
+    ("read steps", reader::STEPS),
+    ("read transitions", reader::TRANSITIONS),
+];
+
 /// The PostgreSQL store.
 pub struct PostgresStore {
     settings: Arc<Settings>,

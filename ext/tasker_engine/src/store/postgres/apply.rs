@@ -20,7 +20,7 @@ pub(super) const CHANNEL: &str = "tasker";
 /// What it carries when something will be due at a time; otherwise, nothing: there are steps to claim.
 pub(super) const DUE: &str = "due";
 
-const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (task_uuid, template_id, namespace, name, version, state, \
+pub(super) const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (task_uuid, template_id, namespace, name, version, state, \
     state_since, priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, \
     parent_span_id, sampled, root_recorded, created_at, run_at, waits_until, completed_at, transitions, context) \
     SELECT task_uuid, template_id, namespace, name, version, state, state_since, priority, correlation_id, \
@@ -33,14 +33,15 @@ const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (task_uuid, template_id, na
     parent_span_id, sampled, root_recorded, created_at, run_at, waits_until, completed_at, transitions, context, n) \
     ORDER BY n RETURNING id, task_uuid";
 
-const INSERT_STEPS: &str = "INSERT INTO tasker.steps (task_id, position, step_uuid, name, namespace, priority, state, \
+pub(super) const INSERT_STEPS: &str =
+    "INSERT INTO tasker.steps (task_id, position, step_uuid, name, namespace, priority, state, \
     state_since, attempts, max_attempts, due_at, worker_id, span_id, transitions, message_id) \
     SELECT * FROM unnest($1::bigint[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::text[], \
     $8::timestamptz[], $9::int[], $10::int[], $11::timestamptz[], $12::text[], $13::text[], $14::int[], $15::bigint[])";
 
 // Everything else is one statement: its parts are independent of each other. The answer is the transaction's number,
 // by which it can be asked later whether it was committed.
-const WRITE: &str = "WITH \
+pub(super) const WRITE: &str = "WITH \
     tasks AS (UPDATE tasker.tasks t SET state = u.state, state_since = u.state_since, waits_until = u.waits_until, \
       completed_at = u.completed_at, transitions = u.transitions, root_recorded = u.root_recorded \
       FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[], \

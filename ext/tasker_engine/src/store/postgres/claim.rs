@@ -12,10 +12,10 @@ use crate::clock::Micros;
 use crate::store::{Backlog, Candidate, Due, Enqueued, Held};
 
 /// Candidates looked at for each step that is wanted: others may be at work on the first ones.
-const LOOK_AHEAD: i64 = 4;
+const LOOK_AHEAD: i64 = 2;
 
 // The order is `store::in_turn`'s. The last row says how many there were, whether or not others are at work on them.
-const ENQUEUED: &str = "WITH candidates AS MATERIALIZED ( \
+pub(super) const ENQUEUED: &str = "WITH candidates AS MATERIALIZED ( \
       SELECT s.task_id, s.position, s.priority, n.namespace, \
         row_number() OVER (PARTITION BY n.namespace, s.priority ORDER BY s.task_id, s.position) AS turn \
       FROM (SELECT unnest($1::text[]) AS namespace UNION \
@@ -63,9 +63,10 @@ pub(super) async fn enqueued(
     Ok(Enqueued { steps: found.into_iter().map(|(_, _, _, candidate)| candidate).collect(), more })
 }
 
-const DUE_TASKS: &str = "SELECT id FROM tasker.tasks WHERE waits_until <= $1 ORDER BY waits_until, id LIMIT $2 \
+pub(super) const DUE_TASKS: &str =
+    "SELECT id FROM tasker.tasks WHERE waits_until <= $1 ORDER BY waits_until, id LIMIT $2 \
     FOR UPDATE SKIP LOCKED";
-const DUE_STEPS: &str = "SELECT s.task_id, s.position, s.state = 'in_progress' AS leased \
+pub(super) const DUE_STEPS: &str = "SELECT s.task_id, s.position, s.state = 'in_progress' AS leased \
     FROM tasker.steps s JOIN tasker.tasks t ON t.id = s.task_id WHERE s.due_at <= $1 \
     ORDER BY s.due_at, s.task_id, s.position LIMIT $2 FOR UPDATE OF t SKIP LOCKED";
 
@@ -82,7 +83,8 @@ pub(super) async fn due(connection: &mut PgConnection, now: Micros, limit: usize
     Ok(due)
 }
 
-const NEXT_DUE: &str = "SELECT least((SELECT min(waits_until) FROM tasker.tasks WHERE waits_until IS NOT NULL), \
+pub(super) const NEXT_DUE: &str =
+    "SELECT least((SELECT min(waits_until) FROM tasker.tasks WHERE waits_until IS NOT NULL), \
     (SELECT min(due_at) FROM tasker.steps WHERE due_at IS NOT NULL)) AS next_due";
 
 pub(super) async fn next_due(connection: &mut PgConnection) -> sqlx::Result<Option<Micros>> {
@@ -90,7 +92,7 @@ pub(super) async fn next_due(connection: &mut PgConnection) -> sqlx::Result<Opti
     super::rows::optional_micros(&row, "next_due")
 }
 
-const BACKLOG: &str = "WITH waiting AS MATERIALIZED \
+pub(super) const BACKLOG: &str = "WITH waiting AS MATERIALIZED \
       (SELECT task_id, state_since FROM tasker.steps WHERE state = 'enqueued' LIMIT $1), \
     dated AS MATERIALIZED (SELECT task_id FROM tasker.steps WHERE due_at IS NOT NULL LIMIT $1) \
     SELECT count(*) AS enqueued, min(state_since) AS oldest, \
@@ -108,7 +110,7 @@ pub(super) async fn backlog(connection: &mut PgConnection, limit: usize) -> sqlx
 }
 
 // A step that somebody else has locked is being cancelled, or the like: its next renewal will tell.
-const RENEW: &str = "WITH held AS ( \
+pub(super) const RENEW: &str = "WITH held AS ( \
       SELECT u.n, s.task_id, s.position FROM unnest($2::bigint[], $3::int[], $4::int[]) WITH ORDINALITY \
         AS u (task_id, position, attempt, n) \
       JOIN tasker.steps s ON s.task_id = u.task_id AND s.position = u.position \

@@ -15,16 +15,16 @@ use crate::store::Inputs;
 use crate::task::{Task, TaskTrace};
 use crate::template::Template;
 
-const TASKS: &str = "SELECT id, task_uuid, template_id, state, state_since, priority, correlation_id, \
+pub(super) const TASKS: &str = "SELECT id, task_uuid, template_id, state, state_since, priority, correlation_id, \
     parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, \
     run_at, completed_at, transitions FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 
 // A statement of its own, after the lock: what another transaction wrote before it let go is seen only now.
-const STEPS: &str =
+pub(super) const STEPS: &str =
     "SELECT task_id, step_uuid, state, state_since, attempts, max_attempts, due_at, worker_id, span_id, \
     transitions, message_id FROM tasker.steps WHERE task_id = ANY($1) ORDER BY task_id, position";
 
-const CONTEXTS: &str =
+pub(super) const CONTEXTS: &str =
     "SELECT id AS task_id, -1 AS position, context::text AS json FROM tasker.tasks WHERE id = ANY($1) \
     UNION ALL SELECT s.task_id, s.position, coalesce(s.result::text, 'null') FROM unnest($2::bigint[], $3::int[]) \
     AS wanted (task_id, position) JOIN tasker.steps s USING (task_id, position)";

@@ -8,13 +8,13 @@ use crate::clock::Micros;
 /// Names the lock: "prune" in ASCII.
 const LOCK: i64 = 0x0070_7275_6e65;
 
-const OLD: &str = "SELECT id FROM tasker.tasks WHERE completed_at < $1 ORDER BY completed_at LIMIT $2 \
+pub(super) const OLD: &str = "SELECT id FROM tasker.tasks WHERE completed_at < $1 ORDER BY completed_at LIMIT $2 \
     FOR UPDATE SKIP LOCKED";
-const DELETE: &str = "WITH st AS (DELETE FROM tasker.step_transitions WHERE task_id = ANY($1)), \
+pub(super) const DELETE: &str = "WITH st AS (DELETE FROM tasker.step_transitions WHERE task_id = ANY($1)), \
     tt AS (DELETE FROM tasker.task_transitions WHERE task_id = ANY($1)), \
     s AS (DELETE FROM tasker.steps WHERE task_id = ANY($1)) \
     DELETE FROM tasker.tasks WHERE id = ANY($1)";
-const WORKERS: &str = "DELETE FROM tasker.workers w WHERE started_at < $1 AND NOT EXISTS \
+pub(super) const WORKERS: &str = "DELETE FROM tasker.workers w WHERE started_at < $1 AND NOT EXISTS \
     (SELECT 1 FROM tasker.steps s WHERE s.due_at IS NOT NULL AND s.worker_id = w.worker_id)";
 const ARCHIVES: &str = "SELECT queue_name FROM pgmq.meta \
     WHERE queue_name LIKE '%\\_steps' OR queue_name LIKE '%\\_domain\\_events'";

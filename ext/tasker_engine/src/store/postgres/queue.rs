@@ -32,14 +32,18 @@ pub(super) async fn create(connection: &mut PgConnection, namespace: &str) -> sq
     Ok(())
 }
 
-/// When a step's message may be seen; `None` when there is to be none.
+/// When a step's message may be seen; `None` when there is to be none. In whole seconds: messages of one transaction
+/// then mostly share their time, and go with one call.
 pub(super) fn visible_at(step: &Step) -> Option<Micros> {
+    let until = step.due_at.unwrap_or(step.state_since).0;
     match step.state {
-        StepState::Enqueued => Some(step.state_since),
-        StepState::InProgress | StepState::WaitingForRetry => Some(step.due_at.unwrap_or(step.state_since)),
+        StepState::Enqueued => Some(Micros(until - until.rem_euclid(SECOND))),
+        StepState::InProgress | StepState::WaitingForRetry => Some(Micros(until + (-until).rem_euclid(SECOND))),
         _ => None,
     }
 }
+
+const SECOND: i64 = 1_000_000;
 
 /// Messages to be sent.
 #[derive(Default)]
@@ -53,7 +57,7 @@ pub(super) struct Outgoing {
 }
 
 // One send for each queue and time. The answer names each message's place in the arrays.
-const SEND: &str = "SELECT g.numbers[s.ordinality] AS n, s.msg_id FROM ( \
+pub(super) const SEND: &str = "SELECT g.numbers[s.ordinality] AS n, s.msg_id FROM ( \
       SELECT queue, visible_at, array_agg(n ORDER BY n) AS numbers, array_agg(message::jsonb ORDER BY n) AS messages, \
         array_agg(header::jsonb ORDER BY n) AS headers \
       FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[]) WITH ORDINALITY \
@@ -131,7 +135,8 @@ pub(super) struct Hidden {
     until: HashMap<i64, Messages>,
 }
 
-const HIDE: &str = "SELECT count(*) FROM (SELECT queue, array_agg(id) AS ids FROM unnest($1::text[], $2::bigint[]) \
+pub(super) const HIDE: &str =
+    "SELECT count(*) FROM (SELECT queue, array_agg(id) AS ids FROM unnest($1::text[], $2::bigint[]) \
       AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, $3::timestamptz) s";
 
 impl Hidden {

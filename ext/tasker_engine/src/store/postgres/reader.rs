@@ -73,13 +73,13 @@ fn unknown(task_uuid: Uuid) -> Error {
     Error::NotFound(format!("there is no task {task_uuid} in this database"))
 }
 
-const TASK: &str = "SELECT id, template_id, namespace, name, version, state, priority, correlation_id, \
+pub(super) const TASK: &str = "SELECT id, template_id, namespace, name, version, state, priority, correlation_id, \
     parent_correlation_id, idempotency_key, trace_id, root_span_id, created_at, run_at, completed_at, \
     context::text AS context FROM tasker.tasks WHERE task_uuid = $1";
-const STEPS: &str =
+pub(super) const STEPS: &str =
     "SELECT step_uuid, name, state, attempts, max_attempts, due_at, worker_id, result::text AS result, \
     error::text AS error, position FROM tasker.steps WHERE task_id = $1 ORDER BY position";
-const TRANSITIONS: &str =
+pub(super) const TRANSITIONS: &str =
     "SELECT NULL AS step, from_state, to_state, created_at, metadata::text AS metadata, sort_key, \
     -1 AS position FROM tasker.task_transitions WHERE task_id = $1 UNION ALL \
     SELECT s.name, t.from_state, t.to_state, t.created_at, t.metadata::text, t.sort_key, t.position \

@@ -81,7 +81,7 @@ impl Settings {
     }
 }
 
-const SESSION: &str =
+pub(super) const SESSION: &str =
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
     SET plan_cache_mode = force_generic_plan; SET timezone = 'UTC'";
 
