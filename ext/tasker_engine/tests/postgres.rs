@@ -7,6 +7,8 @@ mod absence;
 mod harness;
 #[path = "postgres/joins.rs"]
 mod joins;
+#[path = "postgres/lost_answer.rs"]
+mod lost_answer;
 #[path = "postgres/messages.rs"]
 mod messages;
 #[path = "postgres/plans.rs"]

@@ -2,6 +2,9 @@
 //! Refuses: side effects other than the store's: what follows from it (dispatch, replies, spans) is
 //! the caller's, after the commit.
 
+mod due;
+mod requests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use super::inbox::{Reply, Work};
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::plan::{self, Lease, NewTask, Settlement, Verdict};
+use crate::plan::{self, Lease, Settlement, Verdict};
 use crate::store::catalogue::Catalogue;
 use crate::store::{Backlog, Existing, Held, IdempotencyKey, Store, Transaction, WorkerProcess};
 use crate::template::Template;
@@ -188,7 +191,8 @@ impl Working<'_> {
             }
         }
         self.load(task_ids)?;
-        let mut keys: Vec<IdempotencyKey> = batch.work.iter().flat_map(Work::new_tasks).filter_map(key).collect();
+        let mut keys: Vec<IdempotencyKey> =
+            batch.work.iter().flat_map(Work::new_tasks).filter_map(requests::key).collect();
         keys.sort();
         keys.dedup();
         if !keys.is_empty() {
@@ -265,107 +269,4 @@ impl Working<'_> {
         }
         Ok(())
     }
-
-    /// Deals with what is due. Gives whether there may be more of it.
-    fn due(&mut self) -> Result<bool> {
-        let now = self.clock.now();
-        let due = self.transaction.due(now, DUE_LIMIT)?;
-        let steps = due.retries.iter().chain(&due.leases).map(|&(task_id, _)| task_id);
-        self.load(due.tasks.iter().copied().chain(steps).collect())?;
-        for &task_id in &due.tasks {
-            let Some(at) = self.at(task_id) else { continue };
-            if self.loaded[at].graph.task.state == crate::state::TaskState::Pending {
-                plan::initialize(&mut self.loaded[at].graph, self.clock)?;
-            }
-        }
-        let mut retries: HashMap<i64, Vec<usize>> = HashMap::new();
-        for &(task_id, position) in &due.retries {
-            retries.entry(task_id).or_default().push(position);
-        }
-        for (task_id, mut positions) in retries {
-            let Some(at) = self.at(task_id) else { continue };
-            let graph = &mut self.loaded[at].graph;
-            positions.retain(|&position| graph.steps[position].state == crate::state::StepState::WaitingForRetry);
-            if !positions.is_empty() {
-                plan::wake(graph, &positions, self.clock)?;
-            }
-        }
-        for &(task_id, position) in &due.leases {
-            let Some(at) = self.at(task_id) else { continue };
-            let loaded = &mut self.loaded[at];
-            let step = &loaded.graph.steps[position];
-            // Renewed or settled since the list was made.
-            if step.state != crate::state::StepState::InProgress || step.due_at.is_none_or(|due_at| due_at > now) {
-                continue;
-            }
-            let holder = step.worker_id.clone();
-            let why = format!("{} died or did not renew its lease", holder.as_deref().unwrap_or("its worker"));
-            plan::expire(&mut loaded.graph, position, &why, self.clock)?;
-            if loaded.graph.steps[position].state == crate::state::StepState::Error {
-                loaded.settled += 1;
-            }
-        }
-        Ok(due.tasks.len() + due.retries.len() + due.leases.len() >= DUE_LIMIT)
-    }
-
-    fn carry_out(&mut self, work: &Work) -> Result<Reply> {
-        match work {
-            Work::Submit(tasks) => {
-                tasks.iter().map(|new| self.submit(new)).collect::<Result<_>>().map(Reply::Submitted)
-            }
-            Work::KeepTemplate(template) => {
-                let id = self.transaction.keep_template(template, self.clock.now())?;
-                self.templates.push((id, Arc::clone(template)));
-                Ok(Reply::Done)
-            }
-            Work::Cancel(task) => self.operate(*task, plan::cancel),
-            Work::RerunStep(task, step) => self.operate(*task, |graph, clock| {
-                let position = graph.position(step)?;
-                plan::rerun_step(graph, position, clock)
-            }),
-            Work::ResolveStep(task, step, result) => self.operate(*task, |graph, clock| {
-                let position = graph.position(step)?;
-                plan::resolve_step(graph, position, result.clone(), clock)
-            }),
-            Work::ResolveTask(task) => self.operate(*task, plan::resolve_task),
-            Work::StartWorker(_) | Work::Drain | Work::StopWorker => Ok(Reply::Done),
-        }
-    }
-
-    /// Does something to one task; a refusal leaves the task as it was.
-    fn operate(&mut self, task: Uuid, act: impl FnOnce(&mut Graph, &Clock) -> Result<()>) -> Result<Reply> {
-        let unknown = || Error::NotFound(format!("there is no task {task} in this database"));
-        let at = self.named.get(&task).and_then(|&task_id| self.at(task_id)).ok_or_else(unknown)?;
-        let before = self.loaded[at].graph.clone();
-        match act(&mut self.loaded[at].graph, self.clock) {
-            Ok(()) => Ok(Reply::State(self.loaded[at].graph.task.state)),
-            Err(error) => {
-                self.loaded[at].graph = before;
-                Err(error)
-            }
-        }
-    }
-
-    fn submit(&mut self, new: &NewTask) -> Result<(Uuid, Uuid, u128, bool)> {
-        if let Some(key) = key(new) {
-            if let Some(task) = self.keyed.get(&key) {
-                return Ok((task.task_uuid, task.correlation_id, task.trace_id, false));
-            }
-            let (task_uuid, correlation_id, trace_id) = (new.task_uuid, new.correlation_id, new.trace.trace_id);
-            self.keyed.insert(key, Existing { task_uuid, correlation_id, trace_id });
-        }
-        let mut graph = plan::submit(new.clone(), self.clock);
-        if new.run_at.is_none_or(|at| at <= graph.task.created_at) {
-            plan::initialize(&mut graph, self.clock)?;
-        }
-        let task = &graph.task;
-        let answer = (task.task_uuid, task.correlation_id, task.trace.trace_id, true);
-        self.add(graph);
-        Ok(answer)
-    }
-}
-
-fn key(new: &NewTask) -> Option<IdempotencyKey> {
-    let key = new.idempotency_key.clone()?;
-    Some(IdempotencyKey { namespace: Arc::clone(&new.template.namespace), name: Arc::clone(&new.template.name), key })
 }
