@@ -32,6 +32,9 @@ const SUBMIT_TOGETHER: usize = 200;
 /// How often a waiter looks for the end of a task that another process may carry out.
 const WAIT_LOOK: Duration = Duration::from_millis(20);
 
+/// How long a waiter puts up with a database that cannot be read.
+const WAIT_FOR_STORE: Duration = Duration::from_secs(30);
+
 /// The engine of one process: a store, one thread that writes to it, and the channel to the handlers.
 pub struct Engine {
     inbox: Arc<Inbox>,
@@ -163,13 +166,16 @@ impl Engine {
     pub fn wait(&self, task_uuid: Uuid, timeout: Option<Duration>, interrupt: &Interrupt) -> Result<bool> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         self.shared.expect(task_uuid, interrupt);
+        let mut failing: Option<Instant> = None;
         let ended = loop {
             if interrupt.is_set() {
                 break Err(Error::Interrupted);
             }
             match self.reader.state(task_uuid) {
                 Ok(state) if state.is_final() => break Ok(true),
-                Ok(_) => {}
+                Ok(_) => failing = None,
+                // A database that restarts is no reason to give up.
+                Err(Error::Store(_)) if failing.get_or_insert_with(Instant::now).elapsed() < WAIT_FOR_STORE => {}
                 Err(error) => break Err(error),
             }
             let Some(left) = time_left(deadline, WAIT_LOOK) else { break Ok(false) };

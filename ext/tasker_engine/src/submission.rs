@@ -33,8 +33,11 @@ pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, c
             .map_err(|error| Error::InvalidInput(format!("the context is not JSON: {error}")))?;
         stored.template.validate_context(&value)?;
     }
-    if request.idempotency_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
-        return Err(Error::InvalidInput(format!("idempotency_key must have 1 to {LONGEST_KEY} bytes")));
+    let unfit = |key: &String| key.is_empty() || key.len() > LONGEST_KEY || key.contains('\0');
+    if request.idempotency_key.as_ref().is_some_and(unfit) {
+        return Err(Error::InvalidInput(format!(
+            "idempotency_key must have 1 to {LONGEST_KEY} bytes, none of them NUL"
+        )));
     }
     let now = clock.now();
     Ok(NewTask {

@@ -69,7 +69,7 @@ pub(crate) struct EngineThread {
 
 impl EngineThread {
     pub(crate) fn new(
-        mut store: Box<dyn Store>,
+        store: Box<dyn Store>,
         catalogue: Arc<Catalogue>,
         clock: Clock,
         inbox: Arc<Inbox>,
@@ -77,7 +77,6 @@ impl EngineThread {
         shared: Arc<Shared>,
     ) -> EngineThread {
         let breaker = outage::breaker(&shared, store.describe());
-        store.ring(Arc::clone(&inbox.bell));
         EngineThread {
             breaker,
             metrics: Metrics::new(),
@@ -173,6 +172,7 @@ impl EngineThread {
         for request in &gathered.requests {
             match &request.work {
                 Work::StartWorker(config) => {
+                    self.store.ring(Arc::clone(&self.inbox.bell));
                     let worker = Running::start(config.clone(), now);
                     gathered.batch.register = Some(worker.process.clone());
                     self.worker = Some(worker);

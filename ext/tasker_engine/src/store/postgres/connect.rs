@@ -15,7 +15,9 @@ pub(super) fn explain(error: &sqlx::Error) -> Error {
             "no TLS connection to PostgreSQL: {error}. Check sslmode and sslrootcert in DATABASE_URL"
         )),
         sqlx::Error::PoolTimedOut => Error::Store(
-            "no connection to PostgreSQL was free in time. Raise pool_size, or see what keeps the server busy".into(),
+            "no connection to PostgreSQL could be had within 5 s: the server accepts no more of them (max_connections), \
+             is not reachable, or all of pool_size are in use"
+                .into(),
         ),
         other => Error::Store(format!("PostgreSQL: {other}")),
     }

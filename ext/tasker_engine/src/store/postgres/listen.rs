@@ -19,6 +19,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Listener {
     told_steps: AtomicBool,
     told_any: AtomicBool,
+    started: AtomicBool,
     listening: AtomicBool,
     /// The server's process for the connection that writes: what it did is no news.
     own: Arc<AtomicI32>,
@@ -29,8 +30,11 @@ impl Listener {
         Listener { own, ..Listener::default() }
     }
 
-    /// Listens on a task of `runtime`, for as long as the store lives.
+    /// Listens on a task of `runtime`, for as long as the store lives. A second call does nothing.
     pub(super) fn start(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, bell: Arc<Bell>) {
+        if self.started.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let (listener, pool) = (Arc::downgrade(self), pool.clone());
         runtime.spawn(async move {
             while let Some(listener) = listener.upgrade() {
