@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::plan::{self, Lease};
 use crate::state::StepState;
-use crate::store::{in_turn, Candidate, Inputs};
+use crate::store::{in_turn, Candidate, Enqueued, Inputs};
 
 use super::transact::Working;
 
@@ -29,12 +29,19 @@ pub(super) struct Choice {
 
 /// Claims up to `permits` steps, in the order of [`in_turn`]: a step that became ready in this very
 /// transaction stands where it would stand anyway, and needs no second commit when its turn has come.
-pub(super) fn choose(work: &mut Working<'_>, permits: usize, lease: &Lease, namespaces: &[String]) -> Result<Choice> {
+/// Without `look` there are no others.
+pub(super) fn choose(
+    work: &mut Working<'_>,
+    permits: usize,
+    lease: &Lease,
+    namespaces: &[String],
+    look: bool,
+) -> Result<Choice> {
     if permits == 0 {
         return Ok(Choice { claimed: Vec::new(), backlog: true });
     }
     let mut candidates = ready_here(work, namespaces);
-    let stored = work.transaction.enqueued(namespaces, permits)?;
+    let stored = if look { work.transaction.enqueued(namespaces, permits)? } else { Enqueued::default() };
     let mut backlog = stored.more;
     let elsewhere = stored.steps.into_iter().filter(|stored| work.at(stored.task_id).is_none());
     candidates.extend(elsewhere.map(|stored| (stored, None)));

@@ -256,6 +256,7 @@ impl EngineThread {
         let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
         let room = permits > 0 && !worker.crowded;
         batch.claim = (room && may_find).then_some(permits);
+        batch.look_enqueued = self.backlog || batch.look_due || !batch.forget.is_empty();
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;

@@ -48,6 +48,8 @@ pub(super) struct Batch {
     pub(super) look_waiting: bool,
     /// How many steps to claim; `None`: none, and do not look.
     pub(super) claim: Option<usize>,
+    /// Whether there may be steps to claim besides those that become ready here.
+    pub(super) look_enqueued: bool,
 }
 
 impl Batch {
@@ -135,7 +137,7 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
     }
     work.evaluate()?;
     if let (Some(permits), Some((lease, namespaces))) = (batch.claim, &batch.worker) {
-        let choice = choose(&mut work, permits, lease, namespaces)?;
+        let choice = choose(&mut work, permits, lease, namespaces, batch.look_enqueued)?;
         outcome.contended = choice.backlog && choice.claimed.is_empty() && permits > 0;
         outcome.claimed = choice.claimed;
         outcome.backlog = choice.backlog;

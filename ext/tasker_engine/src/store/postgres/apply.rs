@@ -7,7 +7,7 @@ use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::queue::{visible_at, Hidden, Messages, Outgoing};
+use super::queue::{visible_at, Hidden, Messages, Outgoing, Query};
 use super::rows::{int, time};
 use crate::error::Error;
 use crate::graph::Graph;
@@ -39,37 +39,50 @@ pub(super) const INSERT_STEPS: &str =
     SELECT * FROM unnest($1::bigint[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::int[], $7::text[], \
     $8::timestamptz[], $9::int[], $10::int[], $11::timestamptz[], $12::text[], $13::text[], $14::int[], $15::bigint[])";
 
-// Everything else is one statement: its parts are independent of each other. The answer is the transaction's number,
-// by which it can be asked later whether it was committed.
+// Everything else is one statement: its parts are independent of each other, but for the numbers of the messages that
+// are sent. The answer is the transaction's number, by which it can be asked later whether it was committed.
 pub(super) const WRITE: &str = "WITH \
     tasks AS (UPDATE tasker.tasks t SET state = u.state, state_since = u.state_since, waits_until = u.waits_until, \
       completed_at = u.completed_at, transitions = u.transitions, root_recorded = u.root_recorded \
       FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[], \
         $7::bool[]) AS u (id, state, state_since, waits_until, completed_at, transitions, root_recorded) \
       WHERE t.id = u.id), \
+    sent AS MATERIALIZED (SELECT g.numbers[s.ordinality] AS n, s.msg_id FROM ( \
+      SELECT queue, visible_at, array_agg(n ORDER BY n) AS numbers, array_agg(message::jsonb ORDER BY n) AS messages, \
+        array_agg(header::jsonb ORDER BY n) AS headers \
+      FROM unnest($41::text[], $42::timestamptz[], $43::text[], $44::text[]) WITH ORDINALITY \
+        AS u (queue, visible_at, message, header, n) GROUP BY queue, visible_at) g \
+      CROSS JOIN LATERAL pgmq.send_batch(g.queue, g.messages, g.headers, g.visible_at) WITH ORDINALITY \
+        AS s (msg_id, ordinality)), \
     steps AS (UPDATE tasker.steps s SET state = u.state, state_since = u.state_since, attempts = u.attempts, \
       max_attempts = u.max_attempts, due_at = u.due_at, worker_id = u.worker_id, span_id = u.span_id, \
-      transitions = u.transitions, message_id = u.message_id, \
+      transitions = u.transitions, \
+      message_id = CASE WHEN u.outgoing IS NULL THEN u.message_id \
+        ELSE ((SELECT array_agg(msg_id ORDER BY n) FROM sent))[u.outgoing] END, \
       error = CASE WHEN u.settled THEN u.error::json ELSE s.error END, \
       result = CASE WHEN u.settled THEN u.result::json ELSE s.result END \
       FROM unnest($8::bigint[], $9::int[], $10::text[], $11::timestamptz[], $12::int[], $13::int[], $14::timestamptz[], \
-        $15::text[], $16::text[], $17::int[], $18::bigint[], $19::bool[], $20::text[], $21::text[]) \
+        $15::text[], $16::text[], $17::int[], $18::bigint[], $19::bool[], $20::text[], $21::text[], $22::int[]) \
         AS u (task_id, position, state, state_since, attempts, max_attempts, due_at, worker_id, span_id, transitions, \
-        message_id, settled, error, result) \
+        message_id, settled, error, result, outgoing) \
       WHERE s.task_id = u.task_id AND s.position = u.position), \
     task_transitions AS (INSERT INTO tasker.task_transitions (task_id, sort_key, from_state, to_state, created_at, metadata) \
-      SELECT task_id, sort_key, from_state, to_state, created_at, metadata::json FROM unnest($22::bigint[], $23::int[], \
-        $24::text[], $25::text[], $26::timestamptz[], $27::text[]) \
+      SELECT task_id, sort_key, from_state, to_state, created_at, metadata::json FROM unnest($23::bigint[], $24::int[], \
+        $25::text[], $26::text[], $27::timestamptz[], $28::text[]) \
         AS u (task_id, sort_key, from_state, to_state, created_at, metadata)), \
     step_transitions AS (INSERT INTO tasker.step_transitions (task_id, position, sort_key, from_state, to_state, \
       created_at, metadata) \
-      SELECT task_id, position, sort_key, from_state, to_state, created_at, metadata::json FROM unnest($28::bigint[], \
-        $29::int[], $30::int[], $31::text[], $32::text[], $33::timestamptz[], $34::text[]) \
+      SELECT task_id, position, sort_key, from_state, to_state, created_at, metadata::json FROM unnest($29::bigint[], \
+        $30::int[], $31::int[], $32::text[], $33::text[], $34::timestamptz[], $35::text[]) \
         AS u (task_id, position, sort_key, from_state, to_state, created_at, metadata)), \
-    deleted AS (SELECT d.id FROM (SELECT queue, array_agg(id) AS ids FROM unnest($35::text[], $36::bigint[]) \
-      AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.delete(g.queue, g.ids) AS d (id)) \
-    SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM deleted) AS deleted, \
-      CASE WHEN $37::text IS NOT NULL THEN pg_notify('tasker', $37)::text END AS notified";
+    deleted AS (SELECT d.id FROM (SELECT queue, array_agg(id) AS ids FROM unnest($36::text[], $37::bigint[]) \
+      AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.delete(g.queue, g.ids) AS d (id)), \
+    hidden AS (SELECT h.msg_id FROM (SELECT queue, visible_at, array_agg(id) AS ids \
+      FROM unnest($38::text[], $39::bigint[], $40::timestamptz[]) AS u (queue, id, visible_at) \
+      GROUP BY queue, visible_at) g CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, g.visible_at) h) \
+    SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM sent) AS sent, \
+      (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM hidden) AS hidden, \
+      CASE WHEN $45::text IS NOT NULL THEN pg_notify('tasker', $45)::text END AS notified";
 
 /// Why nothing was written.
 pub(super) enum Failed {
@@ -97,9 +110,7 @@ pub(super) async fn graphs(connection: &mut PgConnection, graphs: &mut [Graph]) 
         return Ok(None);
     }
     insert_tasks(connection, graphs).await?;
-    let mut hidden = Hidden::default();
-    let deleted = messages(connection, graphs, &mut hidden).await?;
-    hidden.apply(connection).await?;
+    send_first(connection, graphs).await?;
     let new = graphs.iter().map(|graph| graph.is_new).collect::<Vec<_>>();
     let wakes = graphs.iter().filter_map(wakes_others).max();
     let mut rows = Write::default();
@@ -107,7 +118,7 @@ pub(super) async fn graphs(connection: &mut PgConnection, graphs: &mut [Graph]) 
         rows.graph(graph, is_new)?;
     }
     insert_steps(connection, graphs, &new).await?;
-    let row = rows.bind(deleted, wakes).fetch_one(connection).await?;
+    let row = rows.bind(wakes).fetch_one(connection).await?;
     for graph in graphs.iter_mut() {
         graph.is_new = false;
         graph.steps.iter_mut().for_each(|step| step.changed = false);
@@ -122,29 +133,24 @@ fn wakes_others(graph: &Graph) -> Option<&'static str> {
     due.max(enqueued.then_some(""))
 }
 
-/// Sends, hides and gathers for deletion the messages of all steps that moved.
-async fn messages(connection: &mut PgConnection, graphs: &mut [Graph], hidden: &mut Hidden) -> sqlx::Result<Messages> {
-    let (mut outgoing, mut deleted) = (Outgoing::default(), Messages::default());
-    for (at, graph) in graphs.iter_mut().enumerate() {
-        let namespace = std::sync::Arc::clone(&graph.task.template.namespace);
+/// Sends the messages of new tasks: their steps are inserted with the numbers.
+async fn send_first(connection: &mut PgConnection, graphs: &mut [Graph]) -> sqlx::Result<()> {
+    let mut outgoing = Outgoing::default();
+    let mut of = Vec::new();
+    for (at, graph) in graphs.iter().enumerate().filter(|(_, graph)| graph.is_new) {
         for position in 0..graph.steps.len() {
-            let step = &mut graph.steps[position];
-            if !step.changed {
-                continue;
-            }
-            match (visible_at(step), step.message_id) {
-                (Some(visible_at), None) => outgoing.push(graph, at, position, visible_at),
-                (Some(visible_at), id) => hidden.push(&namespace, id, visible_at),
-                (None, Some(id)) => {
-                    deleted.push(&namespace, id);
-                    step.message_id = None;
-                }
-                (None, None) => {}
+            if let Some(visible_at) = visible_at(&graph.steps[position]) {
+                outgoing.push(graph, position, visible_at);
+                of.push((at, position));
             }
         }
     }
-    outgoing.send(connection, graphs).await?;
-    Ok(deleted)
+    for (number, id) in outgoing.send(connection).await? {
+        if let Some(&(at, position)) = of.get(number) {
+            graphs[at].steps[position].message_id = Some(id);
+        }
+    }
+    Ok(())
 }
 
 /// Arrays of one length.
@@ -162,7 +168,6 @@ macro_rules! columns {
     };
 }
 
-type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 type Time = DateTime<Utc>;
 
 columns!(NewTasks {
@@ -187,7 +192,7 @@ columns!(Tasks {
 columns!(Steps {
     task_id: i64, position: i32, state: &'static str, state_since: Time, attempts: i32, max_attempts: i32,
     due_at: Option<Time>, worker_id: Option<String>, span_id: Option<String>, transitions: i32, message_id: Option<i64>,
-    settled: bool, error: Option<String>, result: Option<String>,
+    settled: bool, error: Option<String>, result: Option<String>, outgoing: Option<i32>,
 });
 
 columns!(TaskTransitions {
@@ -282,6 +287,9 @@ struct Write {
     steps: Steps,
     task_transitions: TaskTransitions,
     step_transitions: StepTransitions,
+    deleted: Messages,
+    hidden: Hidden,
+    outgoing: Outgoing,
 }
 
 impl Write {
@@ -327,8 +335,26 @@ impl Write {
     }
 
     fn steps(&mut self, graph: &Graph) -> Result<(), Error> {
-        let rows = &mut self.steps;
+        let namespace = &graph.task.template.namespace;
         for (position, step) in graph.steps.iter().enumerate().filter(|(_, step)| step.changed) {
+            let (message_id, outgoing) = match (visible_at(step), step.message_id) {
+                (Some(visible_at), None) => {
+                    self.outgoing.push(graph, position, visible_at);
+                    (None, Some(int(self.outgoing.len())))
+                }
+                (Some(visible_at), id) => {
+                    self.hidden.push(namespace, id, visible_at);
+                    (id, None)
+                }
+                (None, Some(id)) => {
+                    self.deleted.push(namespace, id);
+                    (None, None)
+                }
+                (None, None) => (None, None),
+            };
+            let rows = &mut self.steps;
+            rows.message_id.push(message_id);
+            rows.outgoing.push(outgoing);
             rows.task_id.push(graph.task.id);
             rows.position.push(int(position));
             rows.state.push(step.state.as_str());
@@ -339,7 +365,6 @@ impl Write {
             rows.worker_id.push(step.worker_id.as_deref().map(str::to_owned));
             rows.span_id.push(hex(step.span_id));
             rows.transitions.push(int(step.transitions));
-            rows.message_id.push(step.message_id);
             rows.settled.push(step.result.is_some() || step.error.is_some());
             rows.error.push(step.error.as_ref().map(metadata::json).transpose()?);
             rows.result.push(step.result.as_deref().map(str::to_owned));
@@ -347,9 +372,10 @@ impl Write {
         Ok(())
     }
 
-    fn bind(self, deleted: Messages, wakes: Option<&'static str>) -> Query {
+    fn bind(self, wakes: Option<&'static str>) -> Query {
         let query = self.steps.bind(self.tasks.bind(sqlx::query(WRITE)));
         let query = self.step_transitions.bind(self.task_transitions.bind(query));
-        query.bind(deleted.queues).bind(deleted.ids).bind(wakes)
+        let query = query.bind(self.deleted.queues).bind(self.deleted.ids);
+        self.outgoing.bind(self.hidden.bind(query)).bind(wakes)
     }
 }

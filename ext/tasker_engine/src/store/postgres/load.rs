@@ -17,7 +17,8 @@ use crate::template::Template;
 
 pub(super) const TASKS: &str = "SELECT id, task_uuid, template_id, state, state_since, priority, correlation_id, \
     parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, \
-    run_at, completed_at, transitions FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    run_at, completed_at, transitions, CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context \
+    FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 
 // A statement of its own, after the lock: what another transaction wrote before it let go is seen only now.
 pub(super) const STEPS: &str =
@@ -86,7 +87,8 @@ fn task(row: &PgRow, template_id: i64, template: Arc<Template>) -> sqlx::Result<
         run_at: optional_micros(row, "run_at")?,
         completed_at: optional_micros(row, "completed_at")?,
         transitions: count(row, "transitions")?,
-        context: None,
+        // A small one comes along: the next step will want it.
+        context: optional(row, "context", |text| Some(Arc::from(text)))?,
     })
 }
 

@@ -2,9 +2,7 @@
 //! in `{namespace}_steps` exactly while it is enqueued, in_progress or waiting_for_retry; it is visible when the
 //! step may be claimed. Refuses: deciding by what a message says: the steps do.
 
-use std::collections::HashMap;
-
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::Row;
 
@@ -45,6 +43,8 @@ pub(super) fn visible_at(step: &Step) -> Option<Micros> {
 
 const SECOND: i64 = 1_000_000;
 
+pub(super) type Query = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
 /// Messages to be sent.
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -52,8 +52,6 @@ pub(super) struct Outgoing {
     visible_at: Vec<DateTime<Utc>>,
     messages: Vec<String>,
     headers: Vec<String>,
-    /// Whose they are: a graph and a position.
-    of: Vec<(usize, usize)>,
 }
 
 // One send for each queue and time. The answer names each message's place in the arrays.
@@ -66,56 +64,48 @@ pub(super) const SEND: &str = "SELECT g.numbers[s.ordinality] AS n, s.msg_id FRO
       AS s (msg_id, ordinality)";
 
 impl Outgoing {
+    pub(super) fn len(&self) -> usize {
+        self.queues.len()
+    }
+
     /// A message for a step of a graph. What it says is for whoever looks into the queue.
-    pub(super) fn push(&mut self, graph: &Graph, at: usize, position: usize, visible_at: Micros) {
+    pub(super) fn push(&mut self, graph: &Graph, position: usize, visible_at: Micros) {
         let task = &graph.task;
         let step = &task.template.steps[position];
         self.queues.push(steps(&task.template.namespace));
         self.visible_at.push(time(visible_at));
-        self.messages.push(
-            serde_json::json!({
-                "task_uuid": task.task_uuid,
-                "step_uuid": graph.steps[position].step_uuid,
-                "task_name": &*task.template.name,
-                "step_name": &*step.name,
-                "handler": &*step.handler,
-                "priority": task.priority,
-            })
-            .to_string(),
-        );
+        // No name in it needs quoting: they are checked where the template is read.
+        self.messages.push(format!(
+            r#"{{"task_uuid":"{}","step_uuid":"{}","task_name":"{}","step_name":"{}","handler":"{}","priority":{}}}"#,
+            task.task_uuid, graph.steps[position].step_uuid, task.template.name, step.name, step.handler, task.priority
+        ));
         let (trace_id, span_id) = (task.trace.trace_id, task.trace.root_span_id);
         let flags = u8::from(task.trace.sampled);
         self.headers.push(format!(
             r#"{{"traceparent":"00-{trace_id:032x}-{span_id:016x}-{flags:02x}","correlation_id":"{}"}}"#,
             task.correlation_id
         ));
-        self.of.push((at, position));
     }
 
-    /// Sends them and gives their numbers to their steps.
-    pub(super) async fn send(self, connection: &mut PgConnection, graphs: &mut [Graph]) -> sqlx::Result<()> {
-        if self.of.is_empty() {
-            return Ok(());
+    pub(super) fn bind(self, query: Query) -> Query {
+        query.bind(self.queues).bind(self.visible_at).bind(self.messages).bind(self.headers)
+    }
+
+    /// Sends them; gives the number of each, beside its place among them.
+    pub(super) async fn send(self, connection: &mut PgConnection) -> sqlx::Result<Vec<(usize, i64)>> {
+        if self.queues.is_empty() {
+            return Ok(Vec::new());
         }
-        let rows = sqlx::query(SEND)
-            .bind(&self.queues)
-            .bind(&self.visible_at)
-            .bind(&self.messages)
-            .bind(&self.headers)
-            .fetch_all(connection)
-            .await?;
-        for row in rows {
+        let rows = self.bind(sqlx::query(SEND)).fetch_all(connection).await?;
+        let numbered = |row: &PgRow| {
             let number: i64 = row.try_get("n")?;
-            let owner = usize::try_from(number - 1).ok().and_then(|number| self.of.get(number));
-            if let Some(&(at, position)) = owner {
-                graphs[at].steps[position].message_id = Some(row.try_get("msg_id")?);
-            }
-        }
-        Ok(())
+            Ok((usize::try_from(number - 1).unwrap_or(usize::MAX), row.try_get("msg_id")?))
+        };
+        rows.iter().map(numbered).collect()
     }
 }
 
-/// Messages of which something is to be done, by the namespace of their queue.
+/// Messages of which something is to be done, and their queues.
 #[derive(Default)]
 pub(super) struct Messages {
     pub(super) queues: Vec<String>,
@@ -132,28 +122,29 @@ impl Messages {
 /// Messages not to be seen before a time.
 #[derive(Default)]
 pub(super) struct Hidden {
-    until: HashMap<i64, Messages>,
+    messages: Messages,
+    visible_at: Vec<DateTime<Utc>>,
 }
 
-pub(super) const HIDE: &str =
-    "SELECT count(*) FROM (SELECT queue, array_agg(id) AS ids FROM unnest($1::text[], $2::bigint[]) \
-      AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, $3::timestamptz) s";
+pub(super) const HIDE: &str = "SELECT count(*) FROM (SELECT queue, visible_at, array_agg(id) AS ids \
+      FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]) AS u (queue, id, visible_at) GROUP BY queue, visible_at) g \
+    CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, g.visible_at) s";
 
 impl Hidden {
-    pub(super) fn push(&mut self, namespace: &str, id: Option<i64>, until: Micros) {
+    pub(super) fn push(&mut self, namespace: &str, id: Option<i64>, visible_at: Micros) {
         if let Some(id) = id {
-            self.until.entry(until.0).or_default().push(namespace, id);
+            self.messages.push(namespace, id);
+            self.visible_at.push(time(visible_at));
         }
     }
 
+    pub(super) fn bind(self, query: Query) -> Query {
+        query.bind(self.messages.queues).bind(self.messages.ids).bind(self.visible_at)
+    }
+
     pub(super) async fn apply(self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        for (until, messages) in self.until {
-            sqlx::query(HIDE)
-                .bind(messages.queues)
-                .bind(messages.ids)
-                .bind(time(Micros(until)))
-                .execute(&mut *connection)
-                .await?;
+        if !self.visible_at.is_empty() {
+            self.bind(sqlx::query(HIDE)).execute(connection).await?;
         }
         Ok(())
     }
