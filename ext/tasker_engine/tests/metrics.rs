@@ -21,7 +21,8 @@ use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::{Config, WebConfig};
 use tasker_engine::interrupt::Interrupt;
 use tasker_engine::telemetry::metrics::domain_events::{self, Delivery};
-use tasker_engine::telemetry::metrics::{self, app, Kind, CATALOGUE};
+use tasker_engine::telemetry::metrics::app::{self, About};
+use tasker_engine::telemetry::metrics::{self, Kind, CATALOGUE};
 use tasker_engine::telemetry::{self, spans, Overrides};
 use uuid::Uuid;
 
@@ -275,18 +276,24 @@ fn a_forked_child_counts_from_zero() {
 fn an_application_has_metrics_of_its_own() {
     let story = || {
         telemetry::init_console_only();
-        assert!(app::counter_add("orders.placed", 2.0, r#"{"shop":"a"}"#));
-        assert!(app::counter_add("orders.placed", 0.5, r#"{"shop":"a"}"#));
-        assert!(app::gauge_set("stock", 7.0, ""));
-        assert!(app::gauge_set("stock", 5.0, ""));
-        assert!(app::histogram_record("basket.value", 19.9, r#"{"vip":true}"#));
+        assert!(app::record(Kind::Counter, "orders.placed", 2.0, r#"{"shop":"a"}"#, About::default));
+        assert!(app::record(Kind::Counter, "orders.placed", 0.5, r#"{"shop":"a"}"#, About::default));
+        assert!(app::record(Kind::Gauge, "stock", 7.0, "", About::default));
+        assert!(app::record(Kind::Gauge, "stock", 5.0, "", About::default));
+        assert!(app::record(Kind::Histogram, "basket.value", 19.9, r#"{"vip":true}"#, About::default));
+        let about = || About { description: "Until it \\ was\npaid.".into(), unit: "s".into() };
+        assert!(app::record(Kind::Histogram, "order.age", 1.0, "", about));
+        assert!(app::record(Kind::Histogram, "order.age", 2.0, "", || panic!("asked again")));
         for _ in 0..3 {
-            assert!(!app::counter_add("orders placed", 1.0, ""));
+            assert!(!app::record(Kind::Counter, "orders placed", 1.0, "", About::default));
         }
         let scrape = scraped();
         assert_eq!(scrape.sum("orders_placed_total", &[("shop", "a")]), 2.5);
         assert_eq!(scrape.sum("stock", &[]), 5.0);
         assert_eq!(scrape.sum("basket_value_count", &[("vip", "true")]), 1.0);
+        assert_eq!(scrape.sum("order_age_seconds_count", &[]), 2.0);
+        let help = "# HELP order_age_seconds Until it \\\\ was\\npaid.\n";
+        assert!(metrics::prometheus_text().contains(help), "{}", metrics::prometheus_text());
     };
     let Some(output) = story::alone("an_application_has_metrics_of_its_own", &[], story) else { return };
     assert_eq!(story::console(&output).matches("orders placed").count(), 1, "one line for each bad name");
