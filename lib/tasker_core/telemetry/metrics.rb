@@ -34,7 +34,9 @@ module TaskerCore
 
       private
 
+      # A metric is a use of telemetry like a line or a span: the first one begins phase 2, in a forked child too.
       def record_as(kind, number, labels)
+        Telemetry.arm unless Native.telemetry_ready?
         Native.public_send(kind, name, number, labels(labels), description, unit)
         self
       end
