@@ -8,8 +8,8 @@ RSpec.describe "metrics across the boundary" do
     expect(native.metric_counter("spec.orders", 0.5, '{"shop":"a"}', nil, nil)).to be(true)
     expect(native.metric_gauge("spec.stock", 7, "", "What is there.", "{item}")).to be(true)
     expect(native.metric_histogram("spec.basket", 19.9, "{}", nil, "By")).to be(true)
-    expect(native.metrics_text).to include('spec_orders_total{shop="a"} 2.5', "spec_stock 7", "spec_basket_bytes_count 1",
-                                           "# HELP spec_stock What is there.\n")
+    expect(native.metrics_text).to include('spec_orders_total{shop="a"} 2.5', "spec_stock 7",
+                                           "spec_basket_bytes_count 1", "# HELP spec_stock What is there.\n")
   end
 
   it "never raises for a metric that cannot be used" do

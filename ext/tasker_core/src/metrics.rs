@@ -21,10 +21,8 @@ fn record(
 ) -> Result<bool, Error> {
     // What is not UTF-8 is no name, no JSON and no unit.
     let text = |string: RString| string.to_string().unwrap_or_else(|_| "\u{fffd}".to_owned());
-    let about = || About {
-        description: description.map(text).unwrap_or_default(),
-        unit: unit.map(text).unwrap_or_default(),
-    };
+    let about =
+        || About { description: description.map(text).unwrap_or_default(), unit: unit.map(text).unwrap_or_default() };
     guard(ruby, || Ok(app::record(kind, &text(name), value, &text(attributes), about)))
 }
 

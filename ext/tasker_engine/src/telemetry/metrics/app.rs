@@ -251,9 +251,16 @@ mod tests {
         }
         assert!(app.record(Kind::Gauge, "one_more", 1.0, "", About::default).is_err());
         for n in 0..LABEL_SETS {
-            assert_eq!(app.record(Kind::Gauge, "gauge0", 1.0, &format!(r#"{{"id":{n}}}"#), About::default).is_ok(), n < LABEL_SETS - 1);
+            assert_eq!(
+                app.record(Kind::Gauge, "gauge0", 1.0, &format!(r#"{{"id":{n}}}"#), About::default).is_ok(),
+                n < LABEL_SETS - 1
+            );
         }
-        assert_eq!(app.record(Kind::Gauge, "gauge0", 1.0, r#"{"id":3}"#, About::default), Ok(()), "those that are known go on");
+        assert_eq!(
+            app.record(Kind::Gauge, "gauge0", 1.0, r#"{"id":3}"#, About::default),
+            Ok(()),
+            "those that are known go on"
+        );
     }
 
     #[test]
