@@ -151,6 +151,7 @@ pub fn upgrade(runtime: &Handle, overrides: &Overrides, timeout: Duration) -> Re
         otlp::Exporting::start(&config, runtime.clone()).map(|exporting| EXPORTING.swap(Some(Arc::new(exporting))));
     ARMING.store(false, Ordering::SeqCst);
     let replaced = replaced?;
+    metrics::set_global();
     apply(overrides);
     tracing::info!(
         otlp_endpoint = %config.endpoint,
