@@ -24,7 +24,7 @@ mod encode;
 mod gate;
 mod late;
 pub mod line;
-mod logs;
+pub mod logs;
 pub mod metrics;
 mod otlp;
 mod queue;
@@ -230,6 +230,7 @@ pub fn forget_after_fork() {
     std::mem::forget(spans::disarm());
     late::forget();
     spans::forget_counts();
+    logs::forget_counts();
     metrics::forget();
     ARMING.store(false, Ordering::SeqCst);
 }

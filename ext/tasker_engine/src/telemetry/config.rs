@@ -61,6 +61,8 @@ pub struct TelemetryConfig {
     pub sampling: Sampling,
     /// `OTEL_BSP_*`: how spans wait and travel.
     pub batch: BatchConfig,
+    /// `OTEL_BLRP_*`: how log records do.
+    pub log_batch: BatchConfig,
     /// `RUST_LOG`, else `LOG_LEVEL`, else `info`: an `EnvFilter` directive list.
     pub log_filter: String,
     /// `LOG_FORMAT`: `text` or `json`.
@@ -69,14 +71,14 @@ pub struct TelemetryConfig {
     pub warnings: Vec<String>,
 }
 
-/// How finished spans wait for their export.
+/// How finished spans, or log records, wait for their export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchConfig {
-    /// `OTEL_BSP_MAX_QUEUE_SIZE`: spans that may wait; more are dropped and counted.
+    /// `…_MAX_QUEUE_SIZE`: how many may wait; more are dropped and counted.
     pub max_queue: usize,
-    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`: spans in one request, at most.
+    /// `…_MAX_EXPORT_BATCH_SIZE`: how many travel in one request, at most.
     pub max_batch: usize,
-    /// `OTEL_BSP_SCHEDULE_DELAY`, in milliseconds there: the longest a span waits for company.
+    /// `…_SCHEDULE_DELAY`, in milliseconds there: the longest one waits for company.
     pub delay: Duration,
 }
 
@@ -157,6 +159,7 @@ impl TelemetryConfig {
                 namespaces: read.shares(&overrides.trace_sample),
             },
             batch: read.batch(),
+            log_batch: read.log_batch(),
             log_filter,
             log_format: read.log_format(),
             warnings: Vec::new(),

@@ -159,6 +159,15 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    pub(super) fn log_batch(&mut self) -> BatchConfig {
+        let max_queue = self.number("OTEL_BLRP_MAX_QUEUE_SIZE", 2_048);
+        BatchConfig {
+            max_queue,
+            max_batch: self.number("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512).min(max_queue),
+            delay: Duration::from_millis(self.number("OTEL_BLRP_SCHEDULE_DELAY", 1_000) as u64),
+        }
+    }
+
     pub(super) fn log_filter(&mut self, over: Option<String>) -> String {
         for (name, over) in [("RUST_LOG", over), ("LOG_LEVEL", None)] {
             let Some(value) = self.text(name, &over) else { continue };
