@@ -19,8 +19,11 @@ class OtlpSink
 
   # @return [String]
   attr_reader :endpoint
+  # @return [String] what it answers: with anything but "200 OK" it takes nothing
+  attr_accessor :answer
 
   def initialize
+    @answer = "200 OK"
     @server = TCPServer.new("127.0.0.1", 0)
     @endpoint = "http://127.0.0.1:#{@server.addr[1]}"
     @lock = Mutex.new
@@ -77,8 +80,9 @@ class OtlpSink
       while (header = client.gets) && header != "\r\n"
         length = Integer(header.split(":", 2).last.strip) if header.downcase.start_with?("content-length:")
       end
-      keep(request.split[1], client.read(length))
-      client.write("HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
+      body = client.read(length)
+      keep(request.split[1], body) if answer == "200 OK"
+      client.write("HTTP/1.1 #{answer}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
     end
   rescue SystemCallError, IOError
     nil
