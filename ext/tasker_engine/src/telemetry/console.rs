@@ -35,10 +35,12 @@ pub(super) fn install(config: &TelemetryConfig) -> bool {
         .is_ok()
 }
 
-/// What the console shows. Of the SDK only warnings, unless `directives` name it.
+/// What the console shows. Of the SDK only warnings, unless `directives` name it or want even less.
 pub(super) fn set_filter(directives: &str) {
     line::set_level(directives);
-    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry=warn,{directives}"))));
+    let quieter = |part: &&str| part.eq_ignore_ascii_case("error") || part.eq_ignore_ascii_case("off");
+    let sdk = directives.split(',').map(str::trim).find(quieter).unwrap_or("warn");
+    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry={sdk},{directives}"))));
 }
 
 /// Standard error without the lock that `std` has for it: a fork while another thread writes would leave
