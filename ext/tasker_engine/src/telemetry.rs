@@ -154,7 +154,7 @@ pub fn upgrade(runtime: &Handle, overrides: &Overrides, timeout: Duration) -> Re
     metrics::set_global();
     apply(overrides);
     tracing::info!(
-        otlp_endpoint = %config.endpoint,
+        otlp_endpoint = %config.shown_endpoint(),
         service_name = %config.service_name,
         traces_enabled = config.traces,
         logs_enabled = config.logs,
@@ -177,7 +177,7 @@ fn arm(runtime: &Handle, overrides: &Overrides) {
                 traces_enabled = config.traces,
                 logs_enabled = config.logs,
                 metrics_enabled = config.metrics,
-                otlp_endpoint = %config.endpoint,
+                otlp_endpoint = %config.shown_endpoint(),
                 service_name = %config.service_name,
                 "Console logging with OpenTelemetry initialized"
             );

@@ -23,6 +23,8 @@ module TaskerCore
       def to_json(*)
         settings = TaskerCore.configuration.telemetry.to_h.transform_keys(&:to_sym).merge(@changes)
         JSON.generate(settings.to_h { |name, value| [name, value(name, value)] })
+      rescue JSON::JSONError => e
+        raise ConfigurationError, "telemetry: #{e.message.scrub}"
       end
 
       private
