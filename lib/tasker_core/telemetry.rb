@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "telemetry/prose"
 require_relative "telemetry/filter"
 require_relative "telemetry/fields"
 require_relative "telemetry/open_telemetry_api"

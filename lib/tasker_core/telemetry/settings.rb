@@ -27,6 +27,11 @@ module TaskerCore
         raise ConfigurationError, "telemetry: #{e.message.scrub}"
       end
 
+      # Says nothing of the headers, which may be secrets.
+      def inspect
+        "#<#{self.class} #{@changes.keys.join(' ')}>"
+      end
+
       private
 
       def value(name, value)

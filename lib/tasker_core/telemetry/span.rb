@@ -125,7 +125,7 @@ module TaskerCore
 
         Native.record_span(Fields.text(@name, 1024), @context.traceparent, @parent&.traceparent,
                            @parent&.remote? || false, @start, now, attributes, @events && events,
-                           @error && Fields.text(@error))
+                           @error && Fields.error(@error))
       rescue StandardError => e
         TaskerCore.logger.warn("a span could not be recorded", error: e)
       end
