@@ -14,7 +14,8 @@ module TaskerCore
         def open(name, attributes, &block)
           Telemetry.arm unless Native.telemetry_ready?
           parent = Context.current
-          context = Context.new(Native.start_span(parent&.traceparent), correlation_id: parent&.correlation_id)
+          traceparent = Native.start_span(parent&.traceparent, parent&.remote? || false)
+          context = Context.new(traceparent, correlation_id: parent&.correlation_id)
           span = new(name, context, parent, attributes)
           Context.with(context) { span.run(&block) }
         end
