@@ -35,7 +35,12 @@ fn shown(name: &str) -> u64 {
 
 #[test]
 fn a_full_queue_drops_and_counts() {
-    let vars = [("OTEL_BLRP_MAX_QUEUE_SIZE", "100"), ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "10"), ("LOG_LEVEL", "info")];
+    let vars = [
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "100"),
+        ("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "10"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000"),
+        ("LOG_LEVEL", "info"),
+    ];
     story::alone("a_full_queue_drops_and_counts", &vars, || {
         // Accepts connections, and answers nothing.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
