@@ -3,6 +3,7 @@
 require "json"
 require "monitor"
 require "set"
+require "strscan"
 require "time"
 
 require_relative "tasker_core/version"

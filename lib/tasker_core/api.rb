@@ -120,9 +120,10 @@ module TaskerCore
 
     # An instrument that counts: `TaskerCore.counter("orders.placed").add(1, country: "de")`.
     # @param name [String]
-    # @param description [String, nil]
-    # @param unit [String, nil] of the Unified Code for Units of Measure: "ms", "By", "{order}"
-    # @return [Telemetry::Counter] the same one for the same name
+    # @param description [String, nil] one sentence: `# HELP` on /metrics, and the description in OTLP
+    # @param unit [String, nil] of the Unified Code for Units of Measure: "ms", "By", "{order}"; ends the name on
+    #   /metrics when it is a known one: see docs/telemetry.md
+    # @return [Telemetry::Counter] the same one for the same name, with what it was first given
     # @raise [InvalidInputError]
     def counter(name, description: nil, unit: nil)
       Telemetry::Instruments.fetch(Telemetry::Counter, name, description: description, unit: unit)

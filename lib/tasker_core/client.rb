@@ -68,8 +68,14 @@ module TaskerCore
       current = Telemetry::Context.current
       options = options.except(:rack_env)
       options[:traceparent] ||= (rack_env && rack_env["HTTP_TRACEPARENT"]) || current&.traceparent
+      options[:sampled] = current.sampled? if own?(current, options[:traceparent])
       options[:parent_correlation_id] ||= current&.correlation_id
       options
+    end
+
+    # Whether the task joins the trace that is current here: then it is decided already.
+    def own?(current, traceparent)
+      current && !current.remote? && traceparent.to_s[3, 32] == current.trace_id
     end
 
     def moment(run_at)

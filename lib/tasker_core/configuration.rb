@@ -78,7 +78,7 @@ module TaskerCore
       end
     end
 
-    # @param env [#[]] where the database is looked up
+    # @param env [#values_at] where the database is looked up
     def initialize(env = ENV)
       @in_use = false
       @settings = {
@@ -112,6 +112,8 @@ module TaskerCore
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
       JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
                     database: database.to_s, synchronous: synchronous.to_s, worker: worker)
+    rescue JSON::JSONError => e
+      raise ConfigurationError, "a setting is not UTF-8, or no number that JSON knows: #{e.message.scrub}"
     end
 
     # Says nothing of what telemetry sends with its requests, nor the database's password.
@@ -123,8 +125,10 @@ module TaskerCore
     private
 
     def default_database(env)
-      url = env["DATABASE_URL"].to_s
-      env["TASKER_DATABASE"] || (url if url.start_with?("postgres", "sqlite:")) || "storage/tasker.sqlite3"
+      own, url = env.values_at("TASKER_DATABASE", "DATABASE_URL").map(&:to_s)
+      return own unless own.empty?
+
+      url.start_with?("postgres", "sqlite:") ? url : "storage/tasker.sqlite3"
     end
   end
 end

@@ -53,6 +53,11 @@ module TaskerCore
       @configuration.in_use = false if @configuration
     end
 
+    # Says nothing of templates and settings, which may have secrets in them.
+    def inspect
+      "#<#{self.class} #{'open' if Native.open?}>"
+    end
+
     private
 
     def give_templates

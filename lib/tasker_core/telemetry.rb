@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "telemetry/prose"
 require_relative "telemetry/filter"
 require_relative "telemetry/fields"
 require_relative "telemetry/open_telemetry_api"
@@ -11,8 +12,8 @@ require_relative "telemetry/settings"
 module TaskerCore
   # What this process tells of itself. Where it goes is set by the environment: see docs/telemetry.md.
   #
-  # Exporting begins with the engine, or with the first line or span of the application's own, and by itself
-  # again in the child of a fork. It ends, within three seconds, when the process ends.
+  # Exporting begins with the engine, or with the first line, span or metric of the application's own, and by
+  # itself again in the child of a fork. It ends, within three seconds, when the process ends.
   module Telemetry
     # Seconds; no flush or shutdown takes longer.
     TIMEOUT = 3.0

@@ -37,6 +37,11 @@ module TaskerCore
       @lock.synchronize { @documents.values }.each { |source, document| block.call(source, document) }
     end
 
+    # Says nothing of their steps' configs, which may have secrets in them.
+    def inspect
+      "#<#{self.class} #{@lock.synchronize { @documents.keys }.map { |key| key.join('/') }.join(' ')}>"
+    end
+
     private
 
     def expand(path)

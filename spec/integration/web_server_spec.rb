@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "net/http"
+require "socket"
 
 RSpec.describe "the worker's web server" do
   def address
@@ -70,5 +71,53 @@ RSpec.describe "the worker's web server" do
       print health.call
     RUBY
     expect([output, errors]).to eq(["200200200", ""])
+  end
+
+  describe "and a forked child that outlives it" do
+    def free_port
+      TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
+    end
+
+    def env(port)
+      { "TASKER_WEB_PORT" => port.to_s, "TASKER_DATABASE" => ":memory:" }
+    end
+
+    let(:start) { <<~RUBY }
+      TaskerCore.configure { |config| config.template_paths = [] }
+      TaskerCore::Worker.start
+      puts TaskerCore.status["web"]["address"]
+    RUBY
+
+    it "gives the port back when the parent is killed" do
+      port = free_port
+      child = nil
+      parent = "#{start}puts fork { sleep }\nsleep"
+      start_ruby(parent, env: env(port)) do |output, pid|
+        expect(output.gets).to eq("127.0.0.1:#{port}\n")
+        child = Integer(output.gets)
+        expect(get("/health/live", at: "127.0.0.1:#{port}").code).to eq("200") # the parent's own goes on
+        Process.kill("KILL", pid)
+      end
+      expect(Process.kill(0, child)).to eq(1)
+      output, errors, = ruby(start, env: env(port))
+      expect([output, errors]).to eq(["127.0.0.1:#{port}\n", ""])
+    ensure
+      Process.kill("KILL", child) if child
+    end
+
+    it "gives it back to itself when it becomes a daemon" do
+      port = free_port
+      in_folder do |folder|
+        # Process.daemon does not pass Process._fork.
+        program = "#{start}parent = Process.pid\nProcess.daemon(true, true)\n" \
+                  "Thread.pass until Process.ppid != parent\n#{start}"
+        output, errors, = ruby("$stdout.reopen('#{folder}/said', 'a')\n$stdout.sync = true\n#{program}", env: env(port))
+        said = wait_until("the daemon has said it") do
+          lines = File.readlines("#{folder}/said", chomp: true)
+          lines if lines.size == 2
+        end
+        expect([said, output, errors]).to eq([["127.0.0.1:#{port}"] * 2, "", ""])
+      end
+    end
   end
 end

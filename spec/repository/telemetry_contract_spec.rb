@@ -69,7 +69,7 @@ RSpec.describe "docs/telemetry.md" do
     end
 
     it "gives the numbers' defaults" do
-      numbers = telemetry.flat_map { |source| source.code.scan(/number\("(\w+)", ([\d_]+)\)/) }
+      numbers = telemetry.flat_map { |source| source.code.scan(/(?:size|millis)\("(\w+)", ([\d_]+)\)/) }
       expect(numbers).not_to be_empty
       defaults = rows.to_h { |row| [row[0].delete("`"), row[2].delete("`")] }
       numbers.each { |name, default| expect([name, defaults[name]]).to eq([name, default.delete("_")]) }

@@ -3,10 +3,11 @@
 require "socket"
 
 # An OTLP collector in this process: takes http/protobuf on a free local port and reads just enough of the
-# wire format to show spans and log records. Any number of clients, each with a thread.
+# wire format to show spans, log records and what metrics there are. Any number of clients, each with a thread.
 class OtlpSink
   Span = Struct.new(:name, :trace_id, :span_id, :parent_span_id, :attributes, :events, :error, :pid)
   Log = Struct.new(:body, :severity, :trace_id, :span_id, :attributes, :pid)
+  Metric = Struct.new(:name, :description, :unit, :pid)
 
   # @yieldparam sink [OtlpSink]
   def self.open
@@ -18,13 +19,17 @@ class OtlpSink
 
   # @return [String]
   attr_reader :endpoint
+  # @return [String] what it answers: with anything but "200 OK" it takes nothing
+  attr_accessor :answer
 
   def initialize
+    @answer = "200 OK"
     @server = TCPServer.new("127.0.0.1", 0)
     @endpoint = "http://127.0.0.1:#{@server.addr[1]}"
     @lock = Mutex.new
     @spans = []
     @logs = []
+    @metrics = []
     @acceptor = Thread.new { accept }
     @acceptor.report_on_exception = false
   end
@@ -37,6 +42,11 @@ class OtlpSink
   # @return [Array<Log>] so far
   def logs
     @lock.synchronize { @logs.dup }
+  end
+
+  # @return [Array<Metric>] so far: each once for each time that it came
+  def metrics
+    @lock.synchronize { @metrics.dup }
   end
 
   # The environment that sends a process's telemetry here.
@@ -70,8 +80,9 @@ class OtlpSink
       while (header = client.gets) && header != "\r\n"
         length = Integer(header.split(":", 2).last.strip) if header.downcase.start_with?("content-length:")
       end
-      keep(request.split[1], client.read(length))
-      client.write("HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
+      body = client.read(length)
+      keep(request.split[1], body) if answer == "200 OK"
+      client.write("HTTP/1.1 #{answer}\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
     end
   rescue SystemCallError, IOError
     nil
@@ -79,16 +90,18 @@ class OtlpSink
     client.close
   end
 
-  # Export…ServiceRequest { 1: Resource… { 1: Resource { 1: KeyValue }, 2: Scope… { 2: Span or LogRecord } } }
+  # Export…ServiceRequest { 1: Resource… { 1: Resource { 1: KeyValue }, 2: Scope… { 2: Span, LogRecord or Metric } } }
   def keep(path, body)
-    return unless path.end_with?("/v1/traces", "/v1/logs") # metrics are taken, and not looked at
-
+    keep = { "/v1/traces" => :keep_span, "/v1/logs" => :keep_log, "/v1/metrics" => :keep_metric }.fetch(path)
     Wire.each(body, 1) do |resource|
       pid = attributes(Wire.first(resource, 1), 1)["process.pid"]
-      Wire.each(resource, 2) do |scope|
-        Wire.each(scope, 2) { |record| path.include?("logs") ? keep_log(record, pid) : keep_span(record, pid) }
-      end
+      Wire.each(resource, 2) { |scope| Wire.each(scope, 2) { |record| send(keep, record, pid) } }
     end
+  end
+
+  def keep_metric(record, pid)
+    metric = Metric.new(Wire.text(record, 1), Wire.text(record, 2), Wire.text(record, 3), pid)
+    @lock.synchronize { @metrics << metric }
   end
 
   def keep_span(record, pid)

@@ -3,32 +3,60 @@
 
 use magnus::{function, Error, Object, RModule, RString, Ruby};
 use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry::metrics::{app, CATALOGUE};
+use tasker_engine::telemetry::metrics::app::{self, About};
+use tasker_engine::telemetry::metrics::{Kind, CATALOGUE};
 
 use crate::errors::guard;
 
-/// What records: name, value, attributes as JSON text.
-type Record = fn(&str, f64, &str) -> bool;
-
-fn record(ruby: &Ruby, record: Record, name: RString, value: f64, attributes: RString) -> Result<bool, Error> {
-    // What is not UTF-8 is no name, and no JSON.
+/// Records `value` for the metric of that kind and name. `attributes` is a JSON object, or "". `description` and `unit`
+/// count when it is the name's first value in this process. False when it was left out.
+fn record(
+    ruby: &Ruby,
+    kind: Kind,
+    name: RString,
+    value: f64,
+    attributes: RString,
+    description: Option<RString>,
+    unit: Option<RString>,
+) -> Result<bool, Error> {
+    // What is not UTF-8 is no name, no JSON and no unit.
     let text = |string: RString| string.to_string().unwrap_or_else(|_| "\u{fffd}".to_owned());
-    guard(ruby, || Ok(record(&text(name), value, &text(attributes))))
+    let about =
+        || About { description: description.map(text).unwrap_or_default(), unit: unit.map(text).unwrap_or_default() };
+    guard(ruby, || Ok(app::record(kind, &text(name), value, &text(attributes), about)))
 }
 
-/// Adds `value` to the counter. `attributes` is a JSON object, or "". False when it was left out.
-fn metric_counter(ruby: &Ruby, name: RString, value: f64, attributes: RString) -> Result<bool, Error> {
-    record(ruby, app::counter_add, name, value, attributes)
+fn metric_counter(
+    ruby: &Ruby,
+    name: RString,
+    value: f64,
+    attributes: RString,
+    description: Option<RString>,
+    unit: Option<RString>,
+) -> Result<bool, Error> {
+    record(ruby, Kind::Counter, name, value, attributes, description, unit)
 }
 
-/// Takes `value` into the histogram; otherwise as `metric_counter`.
-fn metric_histogram(ruby: &Ruby, name: RString, value: f64, attributes: RString) -> Result<bool, Error> {
-    record(ruby, app::histogram_record, name, value, attributes)
+fn metric_histogram(
+    ruby: &Ruby,
+    name: RString,
+    value: f64,
+    attributes: RString,
+    description: Option<RString>,
+    unit: Option<RString>,
+) -> Result<bool, Error> {
+    record(ruby, Kind::Histogram, name, value, attributes, description, unit)
 }
 
-/// Sets the gauge; otherwise as `metric_counter`.
-fn metric_gauge(ruby: &Ruby, name: RString, value: f64, attributes: RString) -> Result<bool, Error> {
-    record(ruby, app::gauge_set, name, value, attributes)
+fn metric_gauge(
+    ruby: &Ruby,
+    name: RString,
+    value: f64,
+    attributes: RString,
+    description: Option<RString>,
+    unit: Option<RString>,
+) -> Result<bool, Error> {
+    record(ruby, Kind::Gauge, name, value, attributes, description, unit)
 }
 
 /// The gem's own metrics as a JSON array: name, instrument, kind, unit, labels, meaning.
@@ -45,9 +73,9 @@ fn metrics_text(ruby: &Ruby) -> Result<String, Error> {
 
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
-    native.define_singleton_method("metric_counter", function!(metric_counter, 3))?;
-    native.define_singleton_method("metric_histogram", function!(metric_histogram, 3))?;
-    native.define_singleton_method("metric_gauge", function!(metric_gauge, 3))?;
+    native.define_singleton_method("metric_counter", function!(metric_counter, 5))?;
+    native.define_singleton_method("metric_histogram", function!(metric_histogram, 5))?;
+    native.define_singleton_method("metric_gauge", function!(metric_gauge, 5))?;
     native.define_singleton_method("metrics_catalogue", function!(metrics_catalogue, 0))?;
     native.define_singleton_method("metrics_text", function!(metrics_text, 0))
 }

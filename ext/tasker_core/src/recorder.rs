@@ -7,24 +7,21 @@ use tasker_engine::clock::Micros;
 use tasker_engine::error::Error as EngineError;
 use tasker_engine::ids;
 use tasker_engine::telemetry::context::TraceContext;
-use tasker_engine::telemetry::sampling;
+use tasker_engine::telemetry::sampling::{self, Parent};
 use tasker_engine::telemetry::spans::{self, OwnName, SpanEvent, SpanKind, SpanRecord};
 
 use crate::errors::{guard, Fault};
 use crate::{fields, gvl};
 
-/// The `traceparent` of a span that begins now: in the trace of `parent` and sampled like it, or the root
-/// of a trace of its own.
-fn start_span(ruby: &Ruby, parent: Option<RString>) -> Result<RString, Error> {
+/// The `traceparent` of a span that begins now: in the trace of `parent`, which is another process's when `remote`, or
+/// the root of a trace of its own.
+fn start_span(ruby: &Ruby, parent: Option<RString>, remote: bool) -> Result<RString, Error> {
     guard(ruby, || {
         let parent = parent.map(|text| gvl::with_str(text, TraceContext::parse_traceparent)).transpose()?.flatten();
-        let context = match parent {
-            Some(parent) => TraceContext { span_id: ids::span_id(), ..parent },
-            None => {
-                let trace_id = ids::trace_id();
-                TraceContext { trace_id, span_id: ids::span_id(), sampled: sampling::decide(None, trace_id, None) }
-            }
-        };
+        let trace_id = parent.map_or_else(ids::trace_id, |parent| parent.trace_id);
+        let of = if remote { Parent::Elsewhere } else { Parent::Own };
+        let sampled = sampling::decide(parent.map(|parent| of(parent.sampled)), trace_id, None);
+        let context = TraceContext { trace_id, span_id: ids::span_id(), sampled };
         Ok(ruby.str_new(&context.to_traceparent()))
     })
 }
@@ -91,7 +88,7 @@ fn event(event: magnus::Value) -> Result<SpanEvent<OwnName>, Fault> {
 
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
-    native.define_singleton_method("start_span", function!(start_span, 1))?;
+    native.define_singleton_method("start_span", function!(start_span, 2))?;
     native.define_singleton_method("read_traceparent", function!(read_traceparent, 1))?;
     native.define_singleton_method("spans_enabled?", function!(spans_enabled, 0))?;
     native.define_singleton_method("record_span", function!(record_span, 9))

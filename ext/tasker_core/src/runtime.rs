@@ -140,8 +140,14 @@ fn open_in_this_process(ruby: &Ruby) -> Result<bool, Error> {
     guard(ruby, || Ok(is_open()))
 }
 
+/// The file descriptor the web server of this process listens with; nil without one.
+fn listening_fd(ruby: &Ruby) -> Result<Option<i32>, Error> {
+    guard(ruby, || Ok(owned().engine.as_ref().and_then(|engine| engine.listening_fd())))
+}
+
 /// Defines the module's functions.
 pub fn init(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("around_fork", function!(around_fork, 0))?;
+    native.define_singleton_method("listening_fd", function!(listening_fd, 0))?;
     native.define_singleton_method("open?", function!(open_in_this_process, 0))
 }

@@ -1,5 +1,5 @@
 //! Owns: Phase 2 of telemetry in this process: when it begins, with which settings, and its end. It
-//! begins with the engine, with the first line or span that Ruby writes, and again by itself in the child of
+//! begins with the engine, with the first line, span or number that Ruby writes, and again by itself in the child of
 //! a fork. Refuses: knowing what is exported.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,7 +39,7 @@ pub fn forget() {
     READY.store(0, Ordering::Relaxed);
 }
 
-/// Whether this process has its telemetry; asked before each line and span, so that a forked child, which
+/// Whether this process has its telemetry; asked before each line, span and number, so that a forked child, which
 /// has not, gets it.
 fn telemetry_ready(_: &Ruby) -> bool {
     is_ready()

@@ -266,6 +266,11 @@ impl Engine {
         web.as_ref().map(Web::address)
     }
 
+    /// The file descriptor the web server listens with, for the children of a fork.
+    pub fn listening_fd(&self) -> Option<i32> {
+        lock(&self.web).as_ref().map(Web::fd)
+    }
+
     /// Runs `fork`, which answers whether it came back in the child, while no thread of this process is
     /// in the store. The parent goes on as if nothing had been; in the child the store is closed and
     /// this engine must be forgotten, not dropped: its thread is not there.

@@ -353,14 +353,17 @@ impl Channel {
         lock(&self.state).queue.front().map(|event| event.dispatched_at)
     }
 
-    /// Marks an attempt as no longer wanted; one that has not started is taken out.
-    pub(crate) fn revoke(&self, event_id: Uuid) {
+    /// Marks an attempt as no longer wanted. One that has not started is taken out: then it never will.
+    pub(crate) fn revoke(&self, event_id: Uuid) -> bool {
         let mut state = lock(&self.state);
+        let waiting = state.queue.len();
         state.queue.retain(|event| event.event_id != event_id);
+        let unstarted = state.queue.len() < waiting;
         if let Some(running) = state.running.get_mut(&event_id) {
             running.cancelled = true;
             running.deadline = None;
         }
+        unstarted
     }
 
     /// Running attempts whose time is up.

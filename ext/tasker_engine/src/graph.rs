@@ -79,6 +79,8 @@ pub struct EndedAttempt {
     pub completion: Option<CompletionTrace>,
     /// Why it failed.
     pub error: Option<StepError>,
+    /// No handler had taken it up, nor ever will: its event was still in the channel when it ended.
+    pub unstarted: bool,
 }
 
 /// What a completion says about the handler's run.

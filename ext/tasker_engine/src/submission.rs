@@ -11,7 +11,7 @@ use crate::store::catalogue::{Catalogue, Stored};
 use crate::store::Reader;
 use crate::task::{TaskRequest, TaskTrace};
 use crate::telemetry::context::TraceContext;
-use crate::telemetry::sampling;
+use crate::telemetry::sampling::{self, Parent};
 
 /// The longest idempotency key, in bytes.
 const LONGEST_KEY: usize = 255;
@@ -49,7 +49,7 @@ pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, c
         correlation_id: request.correlation_id.unwrap_or_else(|| ids::uuid_v7(now)),
         parent_correlation_id: request.parent_correlation_id,
         idempotency_key: request.idempotency_key,
-        trace: trace(request.traceparent.as_deref(), &request.namespace),
+        trace: trace(request.traceparent.as_deref(), request.sampled, &request.namespace),
         run_at: request.run_at.map(moment).transpose()?,
     })
 }
@@ -77,17 +77,18 @@ fn template(request: &TaskRequest, catalogue: &Catalogue, reader: &dyn Reader) -
 
 /// The task's place in a trace. A `traceparent` that is not well formed starts a new trace, as W3C
 /// Trace Context asks: a caller's broken header is no reason to lose its task.
-fn trace(traceparent: Option<&str>, namespace: &str) -> TaskTrace {
+fn trace(traceparent: Option<&str>, decided: Option<bool>, namespace: &str) -> TaskTrace {
     let parent = traceparent.and_then(TraceContext::parse_traceparent);
     if let (Some(text), None) = (traceparent, &parent) {
         tracing::warn!(traceparent = text, "Not W3C trace context; the task starts a trace of its own");
     }
     let trace_id = parent.as_ref().map_or_else(ids::trace_id, |parent| parent.trace_id);
+    let joins = parent.as_ref().map(|parent| decided.map_or(Parent::Elsewhere(parent.sampled), Parent::Own));
     TaskTrace {
         trace_id,
         root_span_id: ids::span_id(),
         parent_span_id: parent.as_ref().map(|parent| parent.span_id),
-        sampled: sampling::decide(parent.as_ref(), trace_id, Some(namespace)),
+        sampled: sampling::decide(joins, trace_id, Some(namespace)),
         root_recorded: false,
     }
 }

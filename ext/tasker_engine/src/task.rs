@@ -92,6 +92,9 @@ pub struct TaskRequest {
     /// W3C trace context of the caller: the task joins that trace.
     #[serde(default)]
     pub traceparent: Option<String>,
+    /// The flag of the trace it joins, when that trace goes on in this process and so is decided already.
+    #[serde(default)]
+    pub sampled: Option<bool>,
     /// Unix seconds before which no step runs.
     #[serde(default)]
     pub run_at: Option<f64>,

@@ -24,7 +24,7 @@ mod encode;
 mod gate;
 mod late;
 pub mod line;
-mod logs;
+pub mod logs;
 pub mod metrics;
 mod otlp;
 mod queue;
@@ -151,9 +151,10 @@ pub fn upgrade(runtime: &Handle, overrides: &Overrides, timeout: Duration) -> Re
         otlp::Exporting::start(&config, runtime.clone()).map(|exporting| EXPORTING.swap(Some(Arc::new(exporting))));
     ARMING.store(false, Ordering::SeqCst);
     let replaced = replaced?;
+    metrics::set_global();
     apply(overrides);
     tracing::info!(
-        otlp_endpoint = %config.endpoint,
+        otlp_endpoint = %config.shown_endpoint(),
         service_name = %config.service_name,
         traces_enabled = config.traces,
         logs_enabled = config.logs,
@@ -176,7 +177,7 @@ fn arm(runtime: &Handle, overrides: &Overrides) {
                 traces_enabled = config.traces,
                 logs_enabled = config.logs,
                 metrics_enabled = config.metrics,
-                otlp_endpoint = %config.endpoint,
+                otlp_endpoint = %config.shown_endpoint(),
                 service_name = %config.service_name,
                 "Console logging with OpenTelemetry initialized"
             );
@@ -229,6 +230,7 @@ pub fn forget_after_fork() {
     std::mem::forget(spans::disarm());
     late::forget();
     spans::forget_counts();
+    logs::forget_counts();
     metrics::forget();
     ARMING.store(false, Ordering::SeqCst);
 }

@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,6 +41,7 @@ struct Served {
 /// A running server. Ends with the value.
 pub(crate) struct Web {
     address: SocketAddr,
+    fd: RawFd,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -54,6 +56,7 @@ impl Web {
         }
         match listen(runtime, &settings) {
             Ok((listener, address)) => {
+                let fd = listener.as_raw_fd();
                 let (stop, stopped) = oneshot::channel();
                 let app = router(Served { monitor, token: settings.token.map(Arc::new) });
                 runtime.spawn(async move {
@@ -66,7 +69,7 @@ impl Web {
                     }
                 });
                 tracing::info!(%address, "Web server listens");
-                Some(Web { address, stop: Some(stop) })
+                Some(Web { address, fd, stop: Some(stop) })
             }
             Err(error) => {
                 tracing::warn!(
@@ -81,6 +84,12 @@ impl Web {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The listening socket: a forked child closes its copy, by this number. It must not drop the listener: Tokio would
+    /// take the socket out of the epoll set, which is the parent's too.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.fd
     }
 }
 

@@ -16,6 +16,7 @@ use serde_json::json;
 use tasker_engine::clock::Micros;
 use tasker_engine::ids;
 use tasker_engine::telemetry::context::{with_context, TraceContext};
+use tasker_engine::telemetry::line::{self, Line, Severity};
 use tasker_engine::telemetry::spans::{self, SpanEvent, SpanKind, SpanRecord, Value};
 use tasker_engine::telemetry::{self, Overrides};
 use uuid::Uuid;
@@ -111,6 +112,19 @@ fn logs_inside_a_context_carry_its_ids(receiver: &Receiver) {
     assert_eq!(inside.attributes["step_name"], "fetch");
     let outside = logs.iter().find(|log| log.body == "outside").unwrap();
     assert_eq!(outside.trace_id, None);
+    line::write(Line {
+        severity: Severity::Info,
+        message: "from Ruby".into(),
+        fields: Vec::new(),
+        context: None,
+        correlation_id: None,
+    });
+    assert!(telemetry::flush(SOON));
+    let logs = receiver.logs();
+    assert!(logs.iter().any(|log| log.body == "from Ruby"));
+    for log in &logs {
+        assert!(log.nanos > 0 && log.nanos.abs_diff(log.observed_nanos) < 1_000_000_000, "when it happened: {log:?}");
+    }
 }
 
 #[test]

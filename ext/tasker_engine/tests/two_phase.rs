@@ -207,6 +207,27 @@ fn record_until(stop: &std::sync::atomic::AtomicBool) -> Vec<u64> {
 }
 
 #[test]
+fn an_upgrade_from_nothing_sets_the_global_meter_too() {
+    story::alone("an_upgrade_from_nothing_sets_the_global_meter_too", &[("LOG_LEVEL", "off")], || {
+        let receiver = Receiver::start();
+        let runtime = story::runtime();
+        telemetry::init_tracing(runtime.handle(), Overrides::default());
+        let count = || opentelemetry::global::meter("a library").u64_counter("library.calls").build().add(1, &[]);
+        count();
+        assert!(telemetry::upgrade(runtime.handle(), &to(&receiver), SOON).unwrap());
+        count();
+        // Armed again, the SDK would count itself in our provider: nobody asked for that.
+        assert!(telemetry::upgrade(runtime.handle(), &to(&receiver), SOON).unwrap());
+        count();
+        assert!(telemetry::shutdown(SOON));
+        let metrics = receiver.metrics();
+        let calls = metrics.iter().find(|metric| metric.name == "library.calls");
+        assert_eq!(calls.map(|metric| metric.value), Some(2.0));
+        assert!(!metrics.iter().any(|metric| metric.name.starts_with("otel.")), "{metrics:?}");
+    });
+}
+
+#[test]
 fn settings_that_export_nothing_are_no_upgrade() {
     story::alone("settings_that_export_nothing_are_no_upgrade", &[], || {
         let receiver = Receiver::start();

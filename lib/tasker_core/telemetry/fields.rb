@@ -34,7 +34,7 @@ module TaskerCore
         def message(message)
           case message
           when String then text(message, MAX_MESSAGE_BYTES)
-          when Exception then text("#{message.message} (#{message.class})", MAX_MESSAGE_BYTES)
+          when Exception then error("#{message.message} (#{message.class})", MAX_MESSAGE_BYTES)
           when Hash, Array, Struct then JSON.generate(nested(message, Filter.current, nil, 0))
           else text(message.inspect, MAX_MESSAGE_BYTES)
           end
@@ -48,6 +48,13 @@ module TaskerCore
           return string if string.encoding == Encoding::UTF_8 && string.bytesize <= limit && string.valid_encoding?
 
           Worker::Failure.text(string, limit)
+        end
+
+        # @param string [#to_s] what an exception says, or quotes
+        # @param limit [Integer] bytes
+        # @return [String] valid UTF-8, with what stands behind a masked key masked
+        def error(string, limit = MAX_TEXT_BYTES)
+          Filter.current.prose(text(string, limit))
         end
 
         private
@@ -75,7 +82,7 @@ module TaskerCore
           when Float then value.finite? ? value : value.to_s
           when Hash then nested_hash(value, filter, path, depth)
           when Array then nested_array(value, filter, path, depth)
-          when Exception then text("#{value.class}: #{value.message}")
+          when Exception then error("#{value.class}: #{value.message}")
           when Time then value.iso8601(6)
           else nested_object(value, filter, path, depth)
           end

@@ -10,7 +10,8 @@ module TaskerCore
     # - Regexps: anywhere in the key; one with an escaped dot: anywhere in the path
     # - Procs: called with the key and a copy of the value, which they may change in place
     #
-    # Refuses: looking for secrets in text. A message, or a String under a harmless key, goes out as it is.
+    # In the messages of exceptions what stands behind such a key is masked too: see {Prose}. Refuses: looking for
+    # secrets in other text. A log line's message, or a String under a harmless key, goes out as it is.
     class Filter
       DEFAULT = /
         passw|passphrase|pwd|secret|token|credential|authorization|cookie|session_?id|
@@ -73,6 +74,12 @@ module TaskerCore
         known = @known[key]
         known = remember(key) if known.nil?
         known || (!path.nil? && @paths.match?("#{path}.#{key}"))
+      end
+
+      # @param text [String] an exception's message, valid UTF-8
+      # @return [String]
+      def prose(text)
+        Prose.mask(text, mask) { |key, path| masked?(key, path) || (key.include?(".") && @paths.match?(key)) }
       end
 
       # @return [Boolean] whether values have to be shown to Procs

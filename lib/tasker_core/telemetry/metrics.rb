@@ -6,19 +6,26 @@ module TaskerCore
     # {TaskerCore.gauge}. Labels must have few different values: no ids.
     class Instrument
       NAME = %r{\A[A-Za-z][A-Za-z0-9_./-]{0,254}\z}
+      UNIT = /\A[!-~]{1,63}\z/
 
       # @return [String]
-      attr_reader :name, :description, :unit
+      attr_reader :name
+      # @return [String, nil]
+      attr_reader :description, :unit
 
       # @api private
       def initialize(name, description: nil, unit: nil)
         @name = name.to_s
-        @description = description
-        @unit = unit
-        return if NAME.match?(@name)
+        @description = Fields.text(description) unless description.nil?
+        @unit = unit.to_s unless unit.nil? || unit.to_s.empty?
+        unless NAME.match?(@name)
+          raise InvalidInputError, "#{name.inspect} cannot be an instrument's name: it begins with a letter, and " \
+                                   "letters, digits, _ . / and - follow, 255 in all"
+        end
+        return if @unit.nil? || (@unit.valid_encoding? && UNIT.match?(@unit))
 
-        raise InvalidInputError, "#{name.inspect} cannot be an instrument's name: it begins with a letter, and " \
-                                 "letters, digits, _ . / and - follow, 255 in all"
+        raise InvalidInputError, "#{name}: #{unit.inspect} cannot be a unit: it is at most 63 visible ASCII " \
+                                 "characters, as UCUM writes them: ms, By, {order}"
       end
 
       def inspect
@@ -26,6 +33,13 @@ module TaskerCore
       end
 
       private
+
+      # A metric is a use of telemetry like a line or a span: the first one begins phase 2, in a forked child too.
+      def record_as(kind, number, labels)
+        Telemetry.arm unless Native.telemetry_ready?
+        Native.public_send(kind, name, number, labels(labels), description, unit)
+        self
+      end
 
       def number(value)
         number = Float(value, exception: false) if value.is_a?(Numeric)
@@ -50,8 +64,7 @@ module TaskerCore
         number = number(value)
         raise InvalidInputError, "#{name}: a counter cannot count #{value}; use a gauge" if number.negative?
 
-        Native.metric_counter(name, number, labels(labels))
-        self
+        record_as(:metric_counter, number, labels)
       end
     end
 
@@ -61,8 +74,7 @@ module TaskerCore
       # @param labels [Hash{Symbol => Object}]
       # @return [self]
       def record(value, **labels)
-        Native.metric_histogram(name, number(value), labels(labels))
-        self
+        record_as(:metric_histogram, number(value), labels)
       end
     end
 
@@ -72,12 +84,11 @@ module TaskerCore
       # @param labels [Hash{Symbol => Object}]
       # @return [self]
       def set(value, **labels)
-        Native.metric_gauge(name, number(value), labels(labels))
-        self
+        record_as(:metric_gauge, number(value), labels)
       end
     end
 
-    # The instruments of this process: one for each name.
+    # The instruments of this process: one for each name, with the description and the unit it was first given.
     module Instruments
       @lock = Mutex.new
       @known = {}

@@ -23,6 +23,13 @@ module TaskerCore
       def to_json(*)
         settings = TaskerCore.configuration.telemetry.to_h.transform_keys(&:to_sym).merge(@changes)
         JSON.generate(settings.to_h { |name, value| [name, value(name, value)] })
+      rescue JSON::JSONError => e
+        raise ConfigurationError, "telemetry: #{e.message.scrub}"
+      end
+
+      # Says nothing of the headers, which may be secrets.
+      def inspect
+        "#<#{self.class} #{@changes.keys.join(' ')}>"
       end
 
       private

@@ -14,7 +14,8 @@ module TaskerCore
         def open(name, attributes, &block)
           Telemetry.arm unless Native.telemetry_ready?
           parent = Context.current
-          context = Context.new(Native.start_span(parent&.traceparent), correlation_id: parent&.correlation_id)
+          traceparent = Native.start_span(parent&.traceparent, parent&.remote? || false)
+          context = Context.new(traceparent, correlation_id: parent&.correlation_id)
           span = new(name, context, parent, attributes)
           Context.with(context) { span.run(&block) }
         end
@@ -125,7 +126,7 @@ module TaskerCore
 
         Native.record_span(Fields.text(@name, 1024), @context.traceparent, @parent&.traceparent,
                            @parent&.remote? || false, @start, now, attributes, @events && events,
-                           @error && Fields.text(@error))
+                           @error && Fields.error(@error))
       rescue StandardError => e
         TaskerCore.logger.warn("a span could not be recorded", error: e)
       end

@@ -2,7 +2,8 @@
 
 module TaskerCore
   module Worker
-    # Owns: what is kept of an exception: bounded, valid UTF-8, whatever the exception's own methods do.
+    # Owns: what is kept of an exception: bounded, valid UTF-8, without what must not be seen, whatever the exception's
+    # own methods do.
     #
     # Another attempt is made after any exception except {PermanentError} and its kind (ValidationError,
     # results that JSON cannot say or that are too large, unknown dependencies). That includes SystemExit, an
@@ -44,7 +45,7 @@ module TaskerCore
                  when SystemExit then "the handler called exit or abort (status #{exception.status}): "
                  when UncaughtThrowError then "the handler threw: "
                  end
-          text("#{kind}#{exception.message}", MAX_MESSAGE_BYTES)
+          Telemetry::Fields.error("#{kind}#{exception.message}", MAX_MESSAGE_BYTES)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a message method of the application's own
           "the exception's own message raised #{e.class}"
         end

@@ -53,7 +53,7 @@ module TaskerCore
           step_uuid: event_data[:step_uuid],
           success: success,
           result: result,
-          error: error || (error_message && { message: error_message }),
+          error: error || (error_message && { message: Telemetry::Fields.error(error_message) }),
           metadata: metadata
         }
         trace_id = event_data[:trace_id]

@@ -11,10 +11,15 @@ RSpec.describe TaskerCore::Configuration do
   it "takes the database from TASKER_DATABASE, then from a DATABASE_URL that is ours" do
     {
       { "TASKER_DATABASE" => "a.sqlite3", "DATABASE_URL" => "postgres://x" } => "a.sqlite3",
-      { "DATABASE_URL" => "postgres://x" } => "postgres://x",
+      { "TASKER_DATABASE" => "", "DATABASE_URL" => "postgres://x" } => "postgres://x",
       { "DATABASE_URL" => "sqlite:b.sqlite3" } => "sqlite:b.sqlite3",
       { "DATABASE_URL" => "mysql2://x" } => "storage/tasker.sqlite3"
     }.each { |env, database| expect(described_class.new(env).database).to eq(database) }
+  end
+
+  it "says that a setting is not UTF-8" do
+    configuration.database = "a\xFF"
+    expect { configuration.to_engine_json }.to raise_error(TaskerCore::ConfigurationError, /not UTF-8/)
   end
 
   it "is the engine's document" do

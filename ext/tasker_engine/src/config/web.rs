@@ -10,6 +10,10 @@ use serde::{Deserialize, Deserializer};
 /// Where the server listens unless told otherwise.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const PORT: u16 = 8081;
+/// What the environment may set.
+const VARIABLES: [&str; 4] = ["TASKER_WEB_ENABLED", "TASKER_WEB_BIND", "TASKER_WEB_PORT", "TASKER_WEB_TOKEN"];
+/// Characters of a value that a warning shows.
+const SHOWN: usize = 100;
 
 /// What a process may set about its web server. What is absent comes from the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -53,18 +57,26 @@ pub struct WebSettings {
 impl WebConfig {
     /// These settings on top of the process's environment.
     pub fn resolve(&self) -> WebSettings {
-        self.resolve_from(|name| std::env::var(name).ok())
+        self.resolve_from(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
     /// As [`WebConfig::resolve`], from any source of variables: for tests.
     pub fn resolve_from(&self, vars: impl Fn(&str) -> Option<String>) -> WebSettings {
-        let text = |name: &str| vars(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let mut warnings = Vec::new();
+        for name in VARIABLES {
+            if vars(name).is_some_and(|value| value.contains(char::REPLACEMENT_CHARACTER)) {
+                warnings.push(format!("{name} cannot be used; it is not UTF-8: taken as unset"));
+            }
+        }
+        let usable = |value: &String| !value.is_empty() && !value.contains(char::REPLACEMENT_CHARACTER);
+        let text = |name: &str| vars(name).map(|value| value.trim().to_owned()).filter(usable);
+        let shown = |value: &str| -> String { value.chars().take(SHOWN).collect() };
         let enabled = self.enabled.unwrap_or_else(|| match text("TASKER_WEB_ENABLED") {
             None => true,
             Some(value) => flag(&value).unwrap_or_else(|| {
                 warnings.push(format!(
-                    "TASKER_WEB_ENABLED={value:?} cannot be used; it must be true or false: taken as true"
+                    "TASKER_WEB_ENABLED={:?} cannot be used; it must be true or false: taken as true",
+                    shown(&value)
                 ));
                 true
             }),
@@ -73,7 +85,8 @@ impl WebConfig {
             None => PORT,
             Some(value) => value.parse().unwrap_or_else(|_| {
                 warnings.push(format!(
-                    "TASKER_WEB_PORT={value:?} cannot be used; it must be from 0 to 65535: using {PORT}"
+                    "TASKER_WEB_PORT={:?} cannot be used; it must be from 0 to 65535: using {PORT}",
+                    shown(&value)
                 ));
                 PORT
             }),
@@ -86,7 +99,8 @@ impl WebConfig {
                 Ok(address) => ip = address,
                 Err(_) if value == "localhost" => {}
                 Err(_) => warnings.push(format!(
-                    "TASKER_WEB_BIND={value:?} cannot be used; it must be an IP address such as 127.0.0.1 or 0.0.0.0: using {LOOPBACK}"
+                    "TASKER_WEB_BIND={:?} cannot be used; it must be an IP address such as 127.0.0.1 or 0.0.0.0: using {LOOPBACK}",
+                    shown(&value)
                 )),
             }
         }
@@ -145,6 +159,14 @@ mod tests {
         let settings = settings(&WebConfig::default(), &vars);
         assert_eq!((settings.enabled, settings.address.to_string().as_str()), (true, "127.0.0.1:8081"));
         assert_eq!(settings.warnings.len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_not_used() {
+        let vars: Vec<_> = VARIABLES.iter().map(|name| (*name, "hu\u{fffd}sh")).collect();
+        let settings = settings(&WebConfig::default(), &vars);
+        assert_eq!((settings.enabled, settings.token, settings.warnings.len()), (true, None, 4));
+        assert!(settings.warnings.iter().all(|warning| !warning.contains("sh\"")));
     }
 
     #[test]

@@ -46,7 +46,8 @@ pub fn hand_back(graph: &mut Graph, position: usize, started: bool, clock: &Cloc
     transition.attempt = attempt;
     transition.reason = Some("handed_back");
     if started {
-        transition.ended = Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None }));
+        transition.ended =
+            Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None, unstarted: false }));
     }
     let step = &mut graph.steps[position];
     if started {

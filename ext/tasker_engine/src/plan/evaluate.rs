@@ -64,8 +64,13 @@ pub fn settle(graph: &mut Graph, settlement: Settlement, clock: &Clock) -> Resul
     transition.attempt = settlement.attempt;
     transition.worker_id = Some(settlement.worker_id);
     transition.reason = settlement.reason;
-    transition.ended =
-        Some(Box::new(EndedAttempt { span_id, claimed_at, completion: settlement.completion, error: error.clone() }));
+    transition.ended = Some(Box::new(EndedAttempt {
+        span_id,
+        claimed_at,
+        completion: settlement.completion,
+        error: error.clone(),
+        unstarted: false,
+    }));
     let step = &mut graph.steps[position];
     release(step);
     step.due_at = due_at;

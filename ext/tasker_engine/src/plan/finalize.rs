@@ -43,7 +43,8 @@ pub fn cancel(graph: &mut Graph, clock: &Clock) -> Result<()> {
         if let Some((attempt, worker_id)) = running {
             transition.attempt = attempt;
             transition.worker_id = worker_id;
-            transition.ended = Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None }));
+            transition.ended =
+                Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None, unstarted: false }));
         }
         release(&mut graph.steps[position]);
     }

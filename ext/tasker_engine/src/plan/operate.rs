@@ -47,7 +47,8 @@ pub fn resolve_step(graph: &mut Graph, position: usize, result: Arc<str>, clock:
     if let Some((attempt, worker_id)) = running {
         transition.attempt = attempt;
         transition.worker_id = worker_id;
-        transition.ended = Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None }));
+        transition.ended =
+            Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: None, unstarted: false }));
     }
     let step = &mut graph.steps[position];
     release(step);

@@ -62,8 +62,13 @@ pub fn expire(graph: &mut Graph, position: usize, why: &str, clock: &Clock) -> R
     transition.attempt = attempt;
     transition.worker_id = worker_id;
     transition.reason = Some("lease_expired");
-    transition.ended =
-        Some(Box::new(EndedAttempt { span_id, claimed_at, completion: None, error: Some(error.clone()) }));
+    transition.ended = Some(Box::new(EndedAttempt {
+        span_id,
+        claimed_at,
+        completion: None,
+        error: Some(error.clone()),
+        unstarted: false,
+    }));
     let step = &mut graph.steps[position];
     step.error = Some(error);
     release(step);

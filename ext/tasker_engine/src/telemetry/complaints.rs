@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tracing::{Level, Metadata};
 
+use super::logs;
 use super::spans::{self, COUNTS};
 use super::transport::{Signal, Transport};
 
@@ -29,6 +30,7 @@ pub(super) fn export_failed(transport: &Transport, signal: Signal, reason: &str)
         error = reason,
         export_failures = spans::export_failures(),
         spans_dropped = spans::dropped(),
+        logs_dropped = logs::dropped(),
         "OTLP export failed; the worker goes on, console logging too. Is a collector listening there?"
     );
 }
@@ -41,6 +43,17 @@ pub(super) fn spans_dropped(transport: &Transport) {
         spans_dropped = spans::dropped(),
         spans_exported = spans::exported(),
         "spans were dropped: the collector takes fewer than are made; see OTEL_BSP_MAX_QUEUE_SIZE and OTEL_TRACES_SAMPLER_ARG"
+    );
+}
+
+/// Log records were lost: more than the queue holds.
+pub(super) fn logs_dropped(transport: &Transport) {
+    tracing::warn!(
+        target: TARGET,
+        otlp_endpoint = %transport.endpoint(),
+        logs_dropped = logs::dropped(),
+        logs_exported = logs::exported(),
+        "log records were dropped: the collector takes fewer than are written; see OTEL_BLRP_MAX_QUEUE_SIZE and RUST_LOG"
     );
 }
 

@@ -2,6 +2,8 @@
 //! Refuses: to fail. A value that cannot be used becomes one warning and the default.
 
 mod read;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -61,6 +63,8 @@ pub struct TelemetryConfig {
     pub sampling: Sampling,
     /// `OTEL_BSP_*`: how spans wait and travel.
     pub batch: BatchConfig,
+    /// `OTEL_BLRP_*`: how log records do.
+    pub log_batch: BatchConfig,
     /// `RUST_LOG`, else `LOG_LEVEL`, else `info`: an `EnvFilter` directive list.
     pub log_filter: String,
     /// `LOG_FORMAT`: `text` or `json`.
@@ -69,14 +73,14 @@ pub struct TelemetryConfig {
     pub warnings: Vec<String>,
 }
 
-/// How finished spans wait for their export.
+/// How finished spans, or log records, wait for their export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchConfig {
-    /// `OTEL_BSP_MAX_QUEUE_SIZE`: spans that may wait; more are dropped and counted.
+    /// `…_MAX_QUEUE_SIZE`: how many may wait; more are dropped and counted.
     pub max_queue: usize,
-    /// `OTEL_BSP_MAX_EXPORT_BATCH_SIZE`: spans in one request, at most.
+    /// `…_MAX_EXPORT_BATCH_SIZE`: how many travel in one request, at most.
     pub max_batch: usize,
-    /// `OTEL_BSP_SCHEDULE_DELAY`, in milliseconds there: the longest a span waits for company.
+    /// `…_SCHEDULE_DELAY`, in milliseconds there: the longest one waits for company.
     pub delay: Duration,
 }
 
@@ -113,9 +117,21 @@ pub struct Overrides {
 }
 
 impl TelemetryConfig {
+    /// The endpoint as people may see it: without the password that it may have, and not endless.
+    pub fn shown_endpoint(&self) -> String {
+        let endpoint = self.endpoint.as_str();
+        let begin = endpoint.find("://").map_or(0, |at| at + 3);
+        let end = endpoint[begin..].find(['/', '?', '#']).map_or(endpoint.len(), |length| begin + length);
+        let host = endpoint[begin..end].rfind('@').map(|at| begin + at);
+        let masked = host.map(|at| format!("{}[FILTERED]{}", &endpoint[..begin], &endpoint[at..]));
+        masked.as_deref().unwrap_or(endpoint).chars().take(200).collect()
+    }
+
     /// The process's environment, with `overrides` on top.
     pub fn from_env(overrides: &Overrides) -> TelemetryConfig {
-        TelemetryConfig::from_vars(overrides, |name| std::env::var(name).ok())
+        TelemetryConfig::from_vars(overrides, |name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
     }
 
     /// As [`TelemetryConfig::from_env`], from any source of variables: for tests.
@@ -132,10 +148,10 @@ impl TelemetryConfig {
                 Protocol::HttpProtobuf => "http://localhost:4318".into(),
             }),
             protocol,
-            headers: read.pairs("OTEL_EXPORTER_OTLP_HEADERS", &overrides.headers),
+            headers: read.headers(&overrides.headers),
             timeout: match overrides.timeout_ms {
-                Some(millis) if millis > 0 => Duration::from_millis(millis),
-                _ => Duration::from_millis(read.number("OTEL_EXPORTER_OTLP_TIMEOUT", 2_000) as u64),
+                Some(millis) if millis > 0 => Duration::from_millis(millis.min(read::MOST_MILLIS)),
+                _ => read.millis("OTEL_EXPORTER_OTLP_TIMEOUT", 2_000),
             },
             service_name: read
                 .text("OTEL_SERVICE_NAME", &overrides.service_name)
@@ -151,102 +167,18 @@ impl TelemetryConfig {
             traces: read.exporter("OTEL_TRACES_EXPORTER"),
             logs: read.exporter("OTEL_LOGS_EXPORTER"),
             metrics: read.exporter("OTEL_METRICS_EXPORTER"),
-            metric_interval: Duration::from_millis(read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000) as u64),
+            metric_interval: read.millis("OTEL_METRIC_EXPORT_INTERVAL", 60_000),
             sampling: Sampling {
                 general: read.sampler(&overrides.sampler, &sampler_arg),
                 namespaces: read.shares(&overrides.trace_sample),
             },
             batch: read.batch(),
+            log_batch: read.log_batch(),
             log_filter,
             log_format: read.log_format(),
             warnings: Vec::new(),
         };
         read.compression();
         TelemetryConfig { warnings: read.warnings, ..config }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::telemetry::sampling::Sampler;
-
-    fn config(vars: &[(&str, &str)]) -> TelemetryConfig {
-        TelemetryConfig::from_vars(&Overrides::default(), |name| {
-            vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
-
-    #[test]
-    fn an_empty_environment_is_a_whole_configuration() {
-        let config = config(&[]);
-        assert!(!config.enabled);
-        assert_eq!(config.endpoint, "http://localhost:4317");
-        assert_eq!(config.service_name, "tasker_core");
-        assert_eq!(config.environment, "development");
-        assert_eq!(config.sampling.general, Sampler::ParentBasedAlwaysOn);
-        assert_eq!(config.log_filter, "info");
-        assert_eq!(config.timeout, Duration::from_secs(2));
-        assert!(config.warnings.is_empty());
-    }
-
-    #[test]
-    fn the_sdk_can_be_disabled_and_single_exporters_switched_off() {
-        assert!(config(&[("TELEMETRY_ENABLED", "true")]).enabled);
-        assert!(!config(&[("TELEMETRY_ENABLED", "TRUE"), ("OTEL_SDK_DISABLED", "true")]).enabled);
-        let none = config(&[("OTEL_TRACES_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "otlp")]);
-        assert!(!none.traces && none.logs);
-    }
-
-    #[test]
-    fn a_ratio_without_a_sampler_is_parent_based() {
-        let sampler = config(&[("OTEL_TRACES_SAMPLER_ARG", "0.25")]).sampling.general;
-        assert_eq!(sampler, Sampler::ParentBasedRatio(0.25));
-    }
-
-    #[test]
-    fn each_bad_value_is_one_warning_and_the_default() {
-        let config = config(&[
-            ("TELEMETRY_ENABLED", "maybe"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-            ("OTEL_TRACES_SAMPLER", "coin"),
-            ("OTEL_TRACES_SAMPLER_ARG", "7"),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "-1"),
-            ("RUST_LOG", "a=b=c"),
-            ("LOG_FORMAT", "xml"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "novalue"),
-        ]);
-        assert_eq!(config.protocol, Protocol::Grpc);
-        assert_eq!(config.sampling.general, Sampler::ParentBasedAlwaysOn);
-        assert_eq!(config.batch.max_queue, 65_536);
-        assert_eq!(config.log_filter, "info");
-        assert_eq!(config.warnings.len(), 9, "{:#?}", config.warnings);
-    }
-
-    #[test]
-    fn what_ruby_configures_wins_over_the_environment() {
-        let overrides: Overrides =
-            serde_json::from_str(r#"{"endpoint":"http://here:1","enabled":true,"protocol":"http/protobuf"}"#).unwrap();
-        let config = TelemetryConfig::from_vars(&overrides, |name| {
-            (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://there:2".into())
-        });
-        assert_eq!((config.endpoint.as_str(), config.enabled), ("http://here:1", true));
-        assert_eq!(config.protocol, Protocol::HttpProtobuf);
-    }
-
-    #[test]
-    fn namespaces_have_shares_and_a_bad_one_is_left_out() {
-        let config = config(&[("TASKER_TRACE_SAMPLE", "orders=1.0, bulk=0.01,late=2,=1,none")]);
-        assert_eq!(config.sampling.namespaces, [("orders".to_owned(), 1.0), ("bulk".to_owned(), 0.01)]);
-        assert_eq!(config.warnings.len(), 3, "{:#?}", config.warnings);
-    }
-
-    #[test]
-    fn headers_are_percent_decoded() {
-        let config = config(&[("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20Zm9v, x-tenant = a ")]);
-        assert_eq!(config.headers[0], ("authorization".into(), "Basic Zm9v".into()));
-        assert_eq!(config.headers[1], ("x-tenant".into(), "a".into()));
     }
 }

@@ -6,6 +6,7 @@ mod format;
 
 use std::io::{self, IsTerminal, Write};
 
+use tracing::Metadata;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, Layer, Registry};
@@ -23,7 +24,7 @@ static FILTER: Slot = Slot::const_empty();
 /// ours reaches it beyond plain `tracing` events.
 pub(super) fn install(config: &TelemetryConfig) -> bool {
     set_filter(&config.log_filter);
-    let gate = Gate::new(&FILTER, |_| true, |meta| !complaints::is_complaint(meta) || complaints::may_print());
+    let gate = Gate::new(&FILTER, |_| true, passes);
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let ansi = config.log_format == LogFormat::Text && io::stderr().is_terminal() && !plain;
     let layer = fmt::layer().with_writer(|| StandardError).with_ansi(ansi).event_format(Lines(config.log_format));
@@ -35,10 +36,18 @@ pub(super) fn install(config: &TelemetryConfig) -> bool {
         .is_ok()
 }
 
-/// What the console shows. Of the SDK only warnings, unless `directives` name it.
+/// The SDK reads some variables too, and has its own opinion of what we have warned of already.
+fn passes(meta: &Metadata<'_>) -> bool {
+    let opinion = meta.target() == "opentelemetry_sdk" && meta.name().starts_with("TracerProvider.Config.");
+    !opinion && (!complaints::is_complaint(meta) || complaints::may_print())
+}
+
+/// What the console shows. Of the SDK only warnings, unless `directives` name it or want even less.
 pub(super) fn set_filter(directives: &str) {
     line::set_level(directives);
-    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry=warn,{directives}"))));
+    let quieter = |part: &&str| part.eq_ignore_ascii_case("error") || part.eq_ignore_ascii_case("off");
+    let sdk = directives.split(',').map(str::trim).find(quieter).unwrap_or("warn");
+    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry={sdk},{directives}"))));
 }
 
 /// Standard error without the lock that `std` has for it: a fork while another thread writes would leave

@@ -1,7 +1,9 @@
-//! Owns: OTLP logs: the SDK's own batch processor, on its thread, with our client beneath it; and the
-//! records of lines whose fields are known only at run time.
+//! Owns: OTLP logs: the SDK's own batch processor, on its thread, behind our bound (`bound`), with our client beneath it;
+//! what became of log records; and the records of lines whose fields are known only at run time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod bound;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,26 +13,68 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::logs::{BatchLogProcessor, LogBatch, LogExporter, SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{
+    BatchConfigBuilder, BatchLogProcessor, LogBatch, LogExporter, SdkLogger, SdkLoggerProvider,
+};
 use opentelemetry_sdk::Resource;
 use prost::Message;
 
 use super::complaints;
+use super::config::BatchConfig;
 use super::line::{self, Line};
 use super::spans::Value;
 use super::transport::{Signal, Transport};
+use bound::{Bound, Bounded};
 
 /// How often a wait looks whether it was given up.
 const SLICE: Duration = Duration::from_millis(100);
 
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+static EXPORTED: AtomicU64 = AtomicU64::new(0);
+
+/// Log records lost since the process began: the queue was full, or the collector did not take them.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+/// Log records the collector has taken since the process began.
+pub fn exported() -> u64 {
+    EXPORTED.load(Ordering::Relaxed)
+}
+
+/// A forked child counts for itself.
+pub(super) fn forget_counts() {
+    DROPPED.store(0, Ordering::Relaxed);
+    EXPORTED.store(0, Ordering::Relaxed);
+}
+
+fn drop_records(count: usize) {
+    DROPPED.fetch_add(count as u64, Ordering::Relaxed);
+}
+
 /// The provider, and the switch that makes its thread give up waiting for a collector.
-pub(super) fn provider(transport: Arc<Transport>, resource: Resource) -> (SdkLoggerProvider, Arc<AtomicBool>) {
+pub(super) fn provider(
+    transport: Arc<Transport>,
+    resource: Resource,
+    batch: &BatchConfig,
+) -> (SdkLoggerProvider, Arc<AtomicBool>) {
     let given_up = Arc::new(AtomicBool::new(false));
-    let exporter = OtlpLogs { transport, resource: Default::default(), given_up: given_up.clone() };
-    let provider = SdkLoggerProvider::builder()
-        .with_resource(resource)
-        .with_log_processor(BatchLogProcessor::builder(exporter).build())
+    let bound = Arc::new(Bound::new(batch.max_queue));
+    let exporter = OtlpLogs {
+        transport,
+        resource: Default::default(),
+        given_up: given_up.clone(),
+        bound: bound.clone(),
+        dropped_before: AtomicU64::new(dropped()),
+    };
+    let config = BatchConfigBuilder::default()
+        .with_max_queue_size(batch.max_queue)
+        .with_max_export_batch_size(batch.max_batch)
+        .with_scheduled_delay(batch.delay)
         .build();
+    let processor = BatchLogProcessor::builder(exporter).with_batch_config(config).build();
+    let provider =
+        SdkLoggerProvider::builder().with_resource(resource).with_log_processor(Bounded::new(processor, bound)).build();
     (provider, given_up)
 }
 
@@ -38,12 +82,14 @@ struct OtlpLogs {
     transport: Arc<Transport>,
     resource: ResourceAttributesWithSchema,
     given_up: Arc<AtomicBool>,
+    bound: Arc<Bound>,
+    dropped_before: AtomicU64,
 }
 
-impl LogExporter for OtlpLogs {
-    // Called on the processor's own thread, which may wait.
-    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        let resource_logs = group_logs_by_resource_and_scope(&batch, &self.resource);
+impl OtlpLogs {
+    /// How many records the collector refused; an error when it took none.
+    fn send(&self, batch: &LogBatch<'_>) -> Result<u64, OTelSdkError> {
+        let resource_logs = group_logs_by_resource_and_scope(batch, &self.resource);
         let request = ExportLogsServiceRequest { resource_logs };
         let mut pending = self.transport.send(Signal::Logs, request.encode_to_vec().into());
         let answer = loop {
@@ -54,10 +100,34 @@ impl LogExporter for OtlpLogs {
                 break answer;
             }
         };
-        answer.map(|_| ()).map_err(|reason| {
+        answer.map_err(|reason| {
             complaints::export_failed(&self.transport, Signal::Logs, &reason);
             OTelSdkError::InternalFailure(reason)
         })
+    }
+}
+
+impl LogExporter for OtlpLogs {
+    // Called on the processor's own thread, which may wait.
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        let count = batch.iter().count();
+        let answer = self.send(&batch);
+        let refused = answer.as_ref().map_or(count, |refused| usize::try_from(*refused).unwrap_or(count).min(count));
+        drop_records(refused);
+        EXPORTED.fetch_add((count - refused) as u64, Ordering::Relaxed);
+        self.bound.leave(count);
+        let dropped_before = self.dropped_before.swap(dropped(), Ordering::Relaxed);
+        // One that is not taken has its own line.
+        if answer.is_ok() && dropped_before < dropped() {
+            complaints::logs_dropped(&self.transport);
+        }
+        answer.map(drop)
+    }
+
+    // The thread's last word, after its last export: what is still counted as waiting never left.
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        drop_records(self.bound.clear());
+        Ok(())
     }
 
     fn set_resource(&mut self, resource: &Resource) {

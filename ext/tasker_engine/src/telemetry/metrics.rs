@@ -16,8 +16,8 @@ mod text;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider};
-use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider, NoopMeterProvider};
+use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::reader::MetricReader;
@@ -161,7 +161,20 @@ pub fn prometheus_text() -> String {
 
 /// Phase 2: libraries that use OpenTelemetry's global meter find ours.
 pub(super) fn set_global() {
-    opentelemetry::global::set_meter_provider(current().provider.clone());
+    opentelemetry::global::set_meter_provider(ForLibraries(current().provider.clone()));
+}
+
+/// The provider as libraries find it. The SDK is none of them: what it counts of itself, and only when it is armed a second
+/// time, is what `tasker.telemetry` says more precisely.
+struct ForLibraries(SdkMeterProvider);
+
+impl MeterProvider for ForLibraries {
+    fn meter_with_scope(&self, scope: InstrumentationScope) -> Meter {
+        match scope.name() {
+            "otel.sdk" => NoopMeterProvider::new().meter_with_scope(scope),
+            _ => self.0.meter_with_scope(scope),
+        }
+    }
 }
 
 /// In a forked child: what was inherited is left alone (its locks may be shut for ever), and the

@@ -51,7 +51,7 @@ impl Exporting {
         let queue = if config.traces { Some(span_queue(config, &resource, transport.clone())?) } else { None };
         let metrics =
             config.metrics.then(|| Pump::start(&runtime, transport.clone(), proto(&resource), config.metric_interval));
-        let logs = config.logs.then(|| logs::provider(transport, resource.clone()));
+        let logs = config.logs.then(|| logs::provider(transport, resource.clone(), &config.log_batch));
         let tracer_provider = config.traces.then(|| {
             SdkTracerProvider::builder()
                 .with_resource(resource)
@@ -74,9 +74,12 @@ impl Exporting {
     /// Sends all that waits. `true` when the collector took everything within `timeout`.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let logs = self.logs.as_ref().map(|(provider, _)| (provider.clone(), self.ended.clone()));
-        // An upgrade may end it meanwhile: then the provider refuses to flush what it is sending anyway.
-        let flush =
-            logs.map(|(provider, ended)| move || provider.force_flush().is_ok() || ended.load(Ordering::SeqCst));
+        let lost = logs::dropped();
+        // The SDK answers for its last request only. An upgrade may end it meanwhile: then the provider refuses to flush
+        // what it is sending anyway.
+        let flush = logs.map(|(provider, ended)| {
+            move || (provider.force_flush().is_ok() && logs::dropped() == lost) || ended.load(Ordering::SeqCst)
+        });
         self.with_metrics(timeout, || {
             in_parallel(timeout, flush, || self.queue.as_ref().is_none_or(|queue| queue.flush(timeout)))
         })
@@ -94,13 +97,14 @@ impl Exporting {
     pub(super) fn drain(&self, timeout: Duration) -> bool {
         self.ended.store(true, Ordering::SeqCst);
         let logs = self.logs.as_ref().map(|(provider, _)| provider.clone());
+        let lost = logs::dropped();
         if let Some(pump) = &self.metrics {
             pump.stop();
         }
         let complete = self.with_metrics(timeout, || {
-            in_parallel(timeout, logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok()), || {
-                self.queue.as_ref().is_none_or(|queue| queue.shutdown(timeout))
-            })
+            let end =
+                logs.map(|provider| move || provider.shutdown_with_timeout(timeout).is_ok() && logs::dropped() == lost);
+            in_parallel(timeout, end, || self.queue.as_ref().is_none_or(|queue| queue.shutdown(timeout)))
         });
         if let Some((_, given_up)) = &self.logs {
             given_up.store(true, Ordering::Relaxed);

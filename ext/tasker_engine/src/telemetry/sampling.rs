@@ -7,7 +7,6 @@ use arc_swap::ArcSwapOption;
 use opentelemetry_sdk::trace::Sampler as SdkSampler;
 
 use super::config::{Overrides, TelemetryConfig};
-use super::context::TraceContext;
 
 /// `OTEL_TRACES_SAMPLER`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,17 +36,25 @@ pub struct Sampling {
 
 static CURRENT: ArcSwapOption<Sampling> = ArcSwapOption::const_empty();
 
-/// Whether a trace that begins here, or comes in with `parent`, is exported. `namespace` is that of the
-/// task the trace is about; `None` for a span outside any task.
+/// What a task or a span happens in, with its `sampled` flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// A span of this process: it was decided here.
+    Own(bool),
+    /// A span that came in with a `traceparent`.
+    Elsewhere(bool),
+}
+
+/// Whether what begins now is exported. `namespace` is that of the task it is about; `None` for a span
+/// outside any task.
 ///
 /// Needs no exporter: a process that only submits decides for the workers that will run the task.
-pub fn decide(parent: Option<&TraceContext>, trace_id: u128, namespace: Option<&str>) -> bool {
-    let parent_sampled = parent.map(|parent| parent.sampled);
+pub fn decide(parent: Option<Parent>, trace_id: u128, namespace: Option<&str>) -> bool {
     if let Some(current) = CURRENT.load().as_deref() {
-        return current.decide(parent_sampled, trace_id, namespace);
+        return current.decide(parent, trace_id, namespace);
     }
     let config = TelemetryConfig::from_env(&Overrides::default());
-    let decision = config.sampling.decide(parent_sampled, trace_id, namespace);
+    let decision = config.sampling.decide(parent, trace_id, namespace);
     set(config.sampling);
     decision
 }
@@ -58,15 +65,17 @@ pub(super) fn set(sampling: Sampling) {
 }
 
 impl Sampling {
-    /// The decision. A namespace's share takes the place of the general one, and no more: with a
-    /// parent-based sampler (the default) a caller's decision still stands, so that no trace is kept in
-    /// pieces.
-    pub fn decide(&self, parent_sampled: Option<bool>, trace_id: u128, namespace: Option<&str>) -> bool {
-        let share = namespace.and_then(|name| self.namespaces.iter().find(|(known, _)| known == name));
-        match (share, parent_sampled) {
-            (None, _) => self.general.decide(parent_sampled, trace_id),
-            (Some(_), Some(sampled)) if self.general.is_parent_based() => sampled,
-            (Some((_, share)), _) => in_ratio(*share, trace_id),
+    /// The decision. What was decided in this process stands, whatever the sampler, or a trace would be kept
+    /// in pieces. For the same reason a namespace's share is only for traces that begin with its task: a
+    /// trace that comes in is decided by what all processes know alike, its flag or its id.
+    pub fn decide(&self, parent: Option<Parent>, trace_id: u128, namespace: Option<&str>) -> bool {
+        match parent {
+            Some(Parent::Own(sampled)) => sampled,
+            Some(Parent::Elsewhere(sampled)) => self.general.decide(Some(sampled), trace_id),
+            None => {
+                let share = namespace.and_then(|name| self.namespaces.iter().find(|(known, _)| known == name));
+                share.map_or_else(|| self.general.decide(None, trace_id), |(_, share)| in_ratio(*share, trace_id))
+            }
         }
     }
 }
@@ -84,22 +93,13 @@ impl Sampler {
         }
     }
 
-    fn is_parent_based(self) -> bool {
-        use Sampler::{ParentBasedAlwaysOff, ParentBasedAlwaysOn, ParentBasedRatio};
-        matches!(self, ParentBasedAlwaysOn | ParentBasedAlwaysOff | ParentBasedRatio(_))
-    }
-
-    /// The same sampler for the SDK's own spans.
+    /// For the spans of `tracing`, which go through the SDK. What they happen in has been decided here, so it stands.
     pub(super) fn for_sdk(self) -> SdkSampler {
-        let parent_based = |root| SdkSampler::ParentBased(Box::new(root));
-        match self {
-            Sampler::AlwaysOn => SdkSampler::AlwaysOn,
-            Sampler::AlwaysOff => SdkSampler::AlwaysOff,
-            Sampler::Ratio(ratio) => SdkSampler::TraceIdRatioBased(ratio),
-            Sampler::ParentBasedAlwaysOn => parent_based(SdkSampler::AlwaysOn),
-            Sampler::ParentBasedAlwaysOff => parent_based(SdkSampler::AlwaysOff),
-            Sampler::ParentBasedRatio(ratio) => parent_based(SdkSampler::TraceIdRatioBased(ratio)),
-        }
+        SdkSampler::ParentBased(Box::new(match self {
+            Sampler::AlwaysOn | Sampler::ParentBasedAlwaysOn => SdkSampler::AlwaysOn,
+            Sampler::AlwaysOff | Sampler::ParentBasedAlwaysOff => SdkSampler::AlwaysOff,
+            Sampler::Ratio(ratio) | Sampler::ParentBasedRatio(ratio) => SdkSampler::TraceIdRatioBased(ratio),
+        }))
     }
 }
 
@@ -141,9 +141,27 @@ mod tests {
         assert!(sampling.decide(None, u128::MAX, Some("orders")));
         assert!(!sampling.decide(None, 1, Some("bulk")));
         assert!(sampling.decide(None, 1, Some("other")) && !sampling.decide(None, u128::MAX, Some("other")));
-        assert!(sampling.decide(Some(true), 1, Some("bulk")), "a caller's trace is kept whole");
-        let sampling = Sampling { general: Sampler::AlwaysOn, ..sampling };
-        assert!(!sampling.decide(Some(true), 1, Some("bulk")), "no parent counts for always_on");
+        assert!(sampling.decide(Some(Parent::Elsewhere(true)), 1, Some("bulk")), "a caller's trace is kept whole");
+    }
+
+    #[test]
+    fn a_trace_is_kept_or_dropped_whole_whatever_the_sampler() {
+        let namespaces = vec![("orders".to_owned(), 1.0), ("bulk".to_owned(), 0.0)];
+        let everywhere = [None, Some("orders"), Some("bulk"), Some("other")];
+        use Sampler::{AlwaysOff, AlwaysOn, ParentBasedAlwaysOff, ParentBasedAlwaysOn, ParentBasedRatio, Ratio};
+        for general in
+            [AlwaysOn, AlwaysOff, Ratio(0.5), ParentBasedAlwaysOn, ParentBasedAlwaysOff, ParentBasedRatio(0.5)]
+        {
+            let sampling = Sampling { general, namespaces: namespaces.clone() };
+            for trace_id in (0..200).map(|_| crate::ids::trace_id()) {
+                for sampled in [true, false] {
+                    let all = |parent| everywhere.map(|name| sampling.decide(Some(parent), trace_id, name));
+                    assert_eq!(all(Parent::Own(sampled)), [sampled; 4], "{general:?}");
+                    let from_elsewhere = all(Parent::Elsewhere(sampled));
+                    assert_eq!(from_elsewhere, [from_elsewhere[0]; 4], "{general:?}");
+                }
+            }
+        }
     }
 
     #[test]

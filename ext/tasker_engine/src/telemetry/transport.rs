@@ -128,7 +128,7 @@ impl Transport {
             connections: Arc::new(Connections { client, renew: Box::new(renew) }),
             runtime,
             protocol: config.protocol,
-            endpoint: config.endpoint.clone(),
+            endpoint: config.shown_endpoint(),
             traces,
             logs,
             metrics,
@@ -137,7 +137,7 @@ impl Transport {
         })
     }
 
-    /// As configured.
+    /// As people may see it.
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -205,7 +205,8 @@ fn uri(config: &TelemetryConfig, signal: Signal) -> Result<Uri> {
     let endpoint = config.endpoint.trim_end_matches('/');
     let refuse = |why: &str| {
         Error::Configuration(format!(
-            "OTEL_EXPORTER_OTLP_ENDPOINT={endpoint:?} {why}; write it like http://localhost:4317"
+            "OTEL_EXPORTER_OTLP_ENDPOINT={:?} {why}; write it like http://localhost:4317",
+            config.shown_endpoint()
         ))
     };
     if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
@@ -224,7 +225,7 @@ fn connector(config: &TelemetryConfig, tls: bool) -> Result<HttpsConnector<HttpC
         Error::Configuration(format!(
             "OTEL_EXPORTER_OTLP_ENDPOINT={:?}: TLS cannot be set up ({error}); install the system's \
              root certificates, or name a file of them in SSL_CERT_FILE",
-            config.endpoint
+            config.shown_endpoint()
         ))
     };
     let mut http = HttpConnector::new();

@@ -7,7 +7,7 @@ use axum::Json;
 use serde_json::{json, Value};
 
 use super::Served;
-use crate::telemetry::{metrics, spans};
+use crate::telemetry::{logs, metrics, spans};
 
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn prometheus() -> Response {
@@ -36,6 +36,8 @@ pub(super) async fn worker(State(served): State<Served>) -> Json<Value> {
     body["telemetry"] = json!({
         "spans_exported": spans::exported(),
         "spans_dropped": spans::dropped(),
+        "logs_exported": logs::exported(),
+        "logs_dropped": logs::dropped(),
         "export_failures": spans::export_failures(),
     });
     body["uptime_seconds"] = json!(monitor.uptime().as_secs());

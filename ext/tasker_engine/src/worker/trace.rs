@@ -147,7 +147,8 @@ fn step_attributes(graph: &Graph, transition: &StepTransition) -> Vec<(&'static 
 }
 
 fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spans: &mut Vec<SpanRecord>) {
-    let Some(span_id) = ended.span_id else { return };
+    // What no handler has seen is no execution: like a claim that is given back it leaves no span.
+    let Some(span_id) = ended.span_id.filter(|_| !ended.unstarted) else { return };
     let (start, end) = (ended.claimed_at, transition.at);
     let template = &graph.task.template.steps[transition.position];
     let handler_name = || ("handler_name", Value::Shared(Arc::clone(&template.handler)));
@@ -195,8 +196,8 @@ fn step_transition(graph: &Graph, transition: &StepTransition, attempt: u64, sta
 
 /// The handler's span of an attempt that brought nothing back. The spans that the handler opened may have
 /// been exported before it was lost, so their parent must not be missing. How long it ran is not known,
-/// nor, when its process died or the task was cancelled, whether it had begun: the span is as long as the
-/// attempt, and says so with `handler.outcome_unknown`.
+/// nor, when it was another process's, whether it had begun: the span is as long as the attempt, and says so
+/// with `handler.outcome_unknown`.
 fn lost_handler(
     graph: &Graph,
     transition: &StepTransition,

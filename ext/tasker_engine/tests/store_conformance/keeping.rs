@@ -11,7 +11,8 @@ use tasker_engine::{ids, plan};
 use crate::harness::failure;
 use crate::place::*;
 
-/// The graph as a load gives it: without what happened in the transaction, and without the texts.
+/// The graph as a load gives it: without what happened in the transaction, without the texts and the numbers of
+/// messages, which are the store's own.
 fn stored(graph: &Graph) -> String {
     let mut graph = Graph::loaded(graph.task.clone(), graph.steps.clone());
     // A template prints its names in no order; its text is as good.
@@ -19,7 +20,7 @@ fn stored(graph: &Graph) -> String {
     let document = std::mem::replace(&mut graph.task.template, Arc::new(single)).to_json();
     graph.task.context = None;
     for step in &mut graph.steps {
-        (step.result, step.error, step.changed) = (None, None, false);
+        (step.result, step.error, step.changed, step.message_id) = (None, None, false, None);
     }
     format!("{document}\n{:#?}\n{:#?}", graph.task, graph.steps)
 }

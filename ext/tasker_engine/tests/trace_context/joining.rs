@@ -111,3 +111,22 @@ fn a_cancelled_task_leaves_a_whole_trace_too() {
         assert_eq!(times(handler), times(attempt));
     });
 }
+
+#[test]
+fn an_attempt_that_no_handler_took_up_leaves_no_span() {
+    alone("joining::an_attempt_that_no_handler_took_up_leaves_no_span", || {
+        let (receiver, _runtime) = exporting();
+        let engine = working(":memory:", tasker_engine::clock::Clock::System, 1, LINEAR);
+        let task = submit(&engine, "linear").task_uuid;
+        settled(&engine);
+        assert_eq!(engine.channel().depth().waiting, 1, "it stands before the handler threads");
+        engine.cancel(task).unwrap();
+        no_event(&engine);
+        let trace = arrived(&engine, &receiver);
+        trace.is_one_tree();
+        assert_eq!(trace.root().attributes["state"], "cancelled");
+        for name in ["worker.step_execution", "handler.execution", "step.state_transition"] {
+            assert_eq!(trace.named(name).count(), 0, "{name}");
+        }
+    });
+}

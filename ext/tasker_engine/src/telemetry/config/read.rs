@@ -3,10 +3,19 @@
 
 use std::time::Duration;
 
+use hyper::header::{HeaderName, HeaderValue};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use super::{BatchConfig, LogFormat, Protocol};
 use crate::telemetry::sampling::Sampler;
+
+/// Characters of a value that a warning shows.
+const SHOWN: usize = 100;
+/// The longest time: a day. Longer ones would overflow somebody's clock.
+pub(super) const MOST_MILLIS: u64 = 86_400_000;
+/// The most that may wait in a queue; some set memory aside for all of it.
+const MOST_ITEMS: u64 = 1_000_000;
 
 /// Reads variables and collects what it could not use.
 pub(super) struct Reader<F> {
@@ -20,14 +29,21 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     /// The override, else the variable; the empty string counts as unset, as OpenTelemetry wants it.
-    pub(super) fn text(&self, name: &str, over: &Option<String>) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str, over: &Option<String>) -> Option<String> {
         let value = over.clone().or_else(|| (self.vars)(name))?;
+        // What is not UTF-8 may be a secret all the same.
+        if value.contains(char::REPLACEMENT_CHARACTER) {
+            self.warnings.push(format!("{name} cannot be used; it is not UTF-8: taken as unset"));
+            return None;
+        }
         let value = value.trim();
         (!value.is_empty()).then(|| value.to_owned())
     }
 
     fn refuse(&mut self, name: &str, value: &str, use_instead: &str) {
-        self.warnings.push(format!("{name}={value:?} cannot be used; {use_instead}"));
+        let cut = if value.chars().nth(SHOWN).is_some() { "…" } else { "" };
+        let value: String = value.chars().take(SHOWN).collect();
+        self.warnings.push(format!("{name}={value:?}{cut} cannot be used; {use_instead}"));
     }
 
     pub(super) fn flag(&mut self, name: &str) -> bool {
@@ -42,13 +58,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    /// A positive whole number, or `default`.
-    pub(super) fn number(&mut self, name: &str, default: usize) -> usize {
+    /// How many, or `default`.
+    pub(super) fn size(&mut self, name: &str, default: usize) -> usize {
+        usize::try_from(self.number(name, default as u64, MOST_ITEMS)).unwrap_or(default)
+    }
+
+    /// For how long, or `default` milliseconds.
+    pub(super) fn millis(&mut self, name: &str, default: u64) -> Duration {
+        Duration::from_millis(self.number(name, default, MOST_MILLIS))
+    }
+
+    fn number(&mut self, name: &str, default: u64, most: u64) -> u64 {
         let Some(value) = self.text(name, &None) else { return default };
-        match value.parse::<usize>() {
-            Ok(number) if number > 0 => number,
+        match value.parse::<u64>() {
+            Ok(number) if (1..=most).contains(&number) => number,
             _ => {
-                self.refuse(name, &value, &format!("it must be a positive whole number: using {default}"));
+                let why = format!("it must be a whole number from 1 to {most}: using {default}");
+                self.refuse(name, &value, &why);
                 default
             }
         }
@@ -67,22 +93,44 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    /// `name=value,…` with percent-encoded values, as headers and resource attributes are written.
-    pub(super) fn pairs(&mut self, name: &str, over: &Option<String>) -> Vec<(String, String)> {
+    /// The entries of a list: what `read` makes of each; the rest is one warning, which shows what `shown` does of each.
+    fn entries<T>(
+        &mut self,
+        name: &str,
+        over: &Option<String>,
+        must: &str,
+        shown: fn(&str) -> &str,
+        read: impl Fn(&str, &str) -> Option<T>,
+    ) -> Vec<T> {
         let Some(text) = self.text(name, over) else { return Vec::new() };
-        let mut pairs = Vec::new();
+        let (mut entries, mut bad) = (Vec::new(), Vec::new());
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let pair = part.split_once('=').map(|(key, value)| (key.trim(), percent_decode(value.trim())));
-            match pair {
-                Some((key, Some(value))) if !key.is_empty() => pairs.push((key.to_owned(), value)),
-                // The value may be a secret: only the name before the equals sign is shown.
-                _ => {
-                    let shown = part.split('=').next().unwrap_or_default().to_owned();
-                    self.refuse(name, &shown, "each entry must be name=value, percent-encoded: entry left out");
-                }
+            let pair = part.split_once('=').filter(|(key, _)| !key.trim().is_empty());
+            match pair.and_then(|(key, value)| read(key.trim(), value.trim())) {
+                Some(entry) => entries.push(entry),
+                None => bad.push(shown(part)),
             }
         }
-        pairs
+        if !bad.is_empty() {
+            self.refuse(name, &bad.join(","), must);
+        }
+        entries
+    }
+
+    /// `name=value,…` with percent-encoded values.
+    pub(super) fn pairs(&mut self, name: &str, over: &Option<String>) -> Vec<(String, String)> {
+        const MUST: &str = "each entry must be name=value, percent-encoded: left out";
+        self.entries(name, over, MUST, before_equals, |key, value| Some((key.to_owned(), percent_decode(value)?)))
+    }
+
+    /// [`Reader::pairs`] that HTTP allows in a header.
+    pub(super) fn headers(&mut self, over: &Option<String>) -> Vec<(String, String)> {
+        const MUST: &str = "each entry must be name=value, percent-encoded, as HTTP allows it in a header: left out";
+        self.entries("OTEL_EXPORTER_OTLP_HEADERS", over, MUST, before_equals, |key, value| {
+            let value = percent_decode(value)?;
+            let allowed = HeaderName::try_from(key).is_ok() && HeaderValue::try_from(&value).is_ok();
+            allowed.then(|| (key.to_owned(), value))
+        })
     }
 
     /// Whether the signal is exported: `otlp` (the default) or `none`.
@@ -135,34 +183,41 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
 
     /// `namespace=share,…`, shares from 0.0 to 1.0.
     pub(super) fn shares(&mut self, over: &Option<String>) -> Vec<(String, f64)> {
-        const NAME: &str = "TASKER_TRACE_SAMPLE";
-        let Some(text) = self.text(NAME, over) else { return Vec::new() };
-        let mut shares = Vec::new();
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let pair = part.split_once('=').map(|(name, share)| (name.trim(), share.trim().parse::<f64>()));
-            match pair {
-                Some((name, Ok(share))) if !name.is_empty() && (0.0..=1.0).contains(&share) => {
-                    shares.push((name.to_owned(), share));
-                }
-                _ => self.refuse(NAME, part, "each entry must be namespace=0.0 to 1.0: entry left out"),
-            }
-        }
-        shares
+        const MUST: &str = "each entry must be namespace=0.0 to 1.0: left out";
+        self.entries(
+            "TASKER_TRACE_SAMPLE",
+            over,
+            MUST,
+            |part| part,
+            |key, value| {
+                let share = value.parse().ok().filter(|share| (0.0..=1.0).contains(share))?;
+                Some((key.to_owned(), share))
+            },
+        )
     }
 
     pub(super) fn batch(&mut self) -> BatchConfig {
-        let max_queue = self.number("OTEL_BSP_MAX_QUEUE_SIZE", 65_536);
+        let max_queue = self.size("OTEL_BSP_MAX_QUEUE_SIZE", 65_536);
         BatchConfig {
             max_queue,
-            max_batch: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 4_096).min(max_queue),
-            delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 200) as u64),
+            max_batch: self.size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 4_096).min(max_queue),
+            delay: self.millis("OTEL_BSP_SCHEDULE_DELAY", 200),
+        }
+    }
+
+    pub(super) fn log_batch(&mut self) -> BatchConfig {
+        let max_queue = self.size("OTEL_BLRP_MAX_QUEUE_SIZE", 2_048);
+        BatchConfig {
+            max_queue,
+            max_batch: self.size("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", 512).min(max_queue),
+            delay: self.millis("OTEL_BLRP_SCHEDULE_DELAY", 1_000),
         }
     }
 
     pub(super) fn log_filter(&mut self, over: Option<String>) -> String {
         for (name, over) in [("RUST_LOG", over), ("LOG_LEVEL", None)] {
             let Some(value) = self.text(name, &over) else { continue };
-            if EnvFilter::try_new(&value).is_ok() {
+            if says_levels(&value) && EnvFilter::try_new(&value).is_ok() {
                 return value;
             }
             self.refuse(name, &value, "it must be a level or target=level,…: using info");
@@ -189,6 +244,22 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             self.refuse(NAME, &value, "compression is not built in: sending uncompressed");
         }
     }
+}
+
+/// The value may be a secret.
+fn before_equals(part: &str) -> &str {
+    part.split('=').next().unwrap_or_default()
+}
+
+/// Whether each word that stands alone is a level. `EnvFilter` takes any other for a target: LOG_LEVEL=verbose would silence
+/// everything that is not called "verbose".
+fn says_levels(directives: &str) -> bool {
+    let alone = |part: &&str| !part.contains(['=', '[', ']', '{', '}', '"']);
+    directives
+        .split(',')
+        .map(str::trim)
+        .filter(alone)
+        .all(|part| part.is_empty() || part.parse::<LevelFilter>().is_ok())
 }
 
 fn percent_decode(text: &str) -> Option<String> {

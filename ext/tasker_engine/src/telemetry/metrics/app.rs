@@ -1,7 +1,8 @@
 //! Owns: metrics of the application, by name: checked, bounded, exported with ours. Refuses: to raise. What cannot be
 //! used is one warning for each name, and is left out.
 //!
-//! Counters add, histograms take values, gauges are set. A name belongs to the kind it was first used with.
+//! Counters add, histograms take values, gauges are set. A name belongs to the kind, the unit and the description it was
+//! first used with.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -28,25 +29,25 @@ const BUCKETS: &[f64] = &[
     1_000.0, 2_500.0, 5_000.0, 10_000.0, 60_000.0,
 ];
 
-/// Adds `value`, which must not be negative, to the counter `name`. `attributes` is a JSON object of texts,
-/// numbers and truths, or empty. `false` when it was left out.
-pub fn counter_add(name: &str, value: f64, attributes: &str) -> bool {
-    record(Kind::Counter, name, value, attributes)
+/// Characters of a description; the rest is cut off.
+const DESCRIPTION_LENGTH: usize = 1_024;
+/// OpenTelemetry's bound.
+const UNIT_LENGTH: usize = 63;
+
+/// What people are told about a metric. Asked for once, when its first value comes.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// One sentence; empty for none.
+    pub description: String,
+    /// As UCUM has it (`ms`, `By`, `{order}`), at most 63 ASCII characters; empty for none.
+    pub unit: String,
 }
 
-/// Takes `value` into the histogram `name`; otherwise as [`counter_add`].
-pub fn histogram_record(name: &str, value: f64, attributes: &str) -> bool {
-    record(Kind::Histogram, name, value, attributes)
-}
-
-/// Sets the gauge `name` to `value`; otherwise as [`counter_add`].
-pub fn gauge_set(name: &str, value: f64, attributes: &str) -> bool {
-    record(Kind::Gauge, name, value, attributes)
-}
-
-fn record(kind: Kind, name: &str, value: f64, attributes: &str) -> bool {
+/// Records `value`: adds it to a counter (it must not be negative), takes it into a histogram, sets a gauge to it.
+/// `attributes` is a JSON object of texts, numbers and truths, or empty. `false` when it was left out.
+pub fn record(kind: Kind, name: &str, value: f64, attributes: &str, about: impl FnOnce() -> About) -> bool {
     let app = &current().app;
-    match app.record(kind, name, value, attributes) {
+    match app.record(kind, name, value, attributes, about) {
         Ok(()) => true,
         Err(why) => {
             app.complain(name, &why);
@@ -80,7 +81,14 @@ impl Instruments {
         Instruments { meter, shown: Mutex::default(), by_name: Mutex::default(), complaints: Mutex::default() }
     }
 
-    fn record(&self, kind: Kind, name: &str, value: f64, attributes: &str) -> Result<(), String> {
+    fn record(
+        &self,
+        kind: Kind,
+        name: &str,
+        value: f64,
+        attributes: &str,
+        about: impl FnOnce() -> About,
+    ) -> Result<(), String> {
         if !value.is_finite() {
             return Err(format!("{value} is not a number that can be recorded"));
         }
@@ -90,7 +98,7 @@ impl Instruments {
         let mut labels = labels(attributes)?;
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         if !by_name.contains_key(name) {
-            let instrument = self.make(kind, name)?;
+            let instrument = self.make(kind, name, about())?;
             by_name.insert(name.to_owned(), Known { instrument, label_sets: HashSet::new() });
         }
         let Some(known) = by_name.get_mut(name) else { return Ok(()) };
@@ -116,9 +124,14 @@ impl Instruments {
         Ok(())
     }
 
-    fn make(&self, kind: Kind, name: &str) -> Result<Instrument, String> {
+    fn make(&self, kind: Kind, name: &str, about: About) -> Result<Instrument, String> {
         check_name(name)?;
-        let shown = text::prometheus_name(name, "", kind);
+        let About { description, unit } = about;
+        if unit.len() > UNIT_LENGTH || !unit.chars().all(|c| c.is_ascii_graphic()) {
+            return Err(format!("its unit {unit:?} is not at most {UNIT_LENGTH} visible ASCII characters"));
+        }
+        let description: String = description.chars().take(DESCRIPTION_LENGTH).collect();
+        let shown = text::prometheus_name(name, &unit, kind);
         if CATALOGUE.iter().any(|info| info.name == shown) || catalogue::by_instrument(name).is_some() {
             return Err("it is one of the gem's own metrics".into());
         }
@@ -130,12 +143,17 @@ impl Instruments {
             return Err(format!("there are {INSTRUMENTS} metrics of the application already"));
         }
         known.insert(shown, name.to_owned());
-        let name = name.to_owned();
+        let (meter, name) = (&self.meter, name.to_owned());
+        macro_rules! build {
+            ($builder:expr) => {
+                $builder.with_description(description).with_unit(unit).build()
+            };
+        }
         Ok(match kind {
-            Kind::Counter => Instrument::Counter(self.meter.f64_counter(name).build()),
-            Kind::Gauge => Instrument::Gauge(self.meter.f64_gauge(name).build()),
+            Kind::Counter => Instrument::Counter(build!(meter.f64_counter(name))),
+            Kind::Gauge => Instrument::Gauge(build!(meter.f64_gauge(name))),
             Kind::Histogram => {
-                Instrument::Histogram(self.meter.f64_histogram(name).with_boundaries(BUCKETS.to_vec()).build())
+                Instrument::Histogram(build!(meter.f64_histogram(name).with_boundaries(BUCKETS.to_vec())))
             }
         })
     }
@@ -209,7 +227,7 @@ mod tests {
     #[test]
     fn names_kinds_and_values_are_checked() {
         let (_provider, app) = app();
-        let refused = |kind, name, value, attributes| app.record(kind, name, value, attributes).err();
+        let refused = |kind, name, value, attributes| app.record(kind, name, value, attributes, About::default).err();
         assert_eq!(refused(Kind::Counter, "orders.placed", 1.0, r#"{"shop":"a","n":1,"ok":true}"#), None);
         assert!(refused(Kind::Gauge, "orders.placed", 1.0, "").is_some_and(|why| why.contains("another kind")));
         assert!(refused(Kind::Counter, "orders_placed", 1.0, "").is_some_and(|why| why.contains("orders_placed_total")));
@@ -229,12 +247,35 @@ mod tests {
     fn instruments_and_label_sets_are_bounded() {
         let (_provider, app) = app();
         for n in 0..INSTRUMENTS {
-            assert_eq!(app.record(Kind::Gauge, &format!("gauge{n}"), 1.0, ""), Ok(()));
+            assert_eq!(app.record(Kind::Gauge, &format!("gauge{n}"), 1.0, "", About::default), Ok(()));
         }
-        assert!(app.record(Kind::Gauge, "one_more", 1.0, "").is_err());
+        assert!(app.record(Kind::Gauge, "one_more", 1.0, "", About::default).is_err());
         for n in 0..LABEL_SETS {
-            assert_eq!(app.record(Kind::Gauge, "gauge0", 1.0, &format!(r#"{{"id":{n}}}"#)).is_ok(), n < LABEL_SETS - 1);
+            assert_eq!(
+                app.record(Kind::Gauge, "gauge0", 1.0, &format!(r#"{{"id":{n}}}"#), About::default).is_ok(),
+                n < LABEL_SETS - 1
+            );
         }
-        assert_eq!(app.record(Kind::Gauge, "gauge0", 1.0, r#"{"id":3}"#), Ok(()), "those that are known go on");
+        assert_eq!(
+            app.record(Kind::Gauge, "gauge0", 1.0, r#"{"id":3}"#, About::default),
+            Ok(()),
+            "those that are known go on"
+        );
+    }
+
+    #[test]
+    fn a_unit_that_opentelemetry_refuses_is_refused() {
+        let (_provider, app) = app();
+        let record = |name: &str, unit: &str| {
+            let about = || About { unit: unit.into(), description: "ü".repeat(2_000) };
+            app.record(Kind::Histogram, name, 1.0, "", about)
+        };
+        let long = "x".repeat(64);
+        for unit in ["µs", "two words", "\n", &long] {
+            assert!(record("wait", unit).is_err_and(|why| why.contains("unit")), "{unit}");
+        }
+        assert_eq!(record("wait", "ms"), Ok(()));
+        let same = record("wait.milliseconds", "");
+        assert!(same.is_err_and(|why| why.contains("wait_milliseconds")), "the unit is part of the name there");
     }
 }

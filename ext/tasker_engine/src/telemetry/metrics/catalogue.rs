@@ -139,6 +139,10 @@ catalogue! {
         "Spans the collector has taken.";
     SPANS_DROPPED: Counter "tasker_telemetry_spans_dropped_total" = "tasker.telemetry.spans_dropped", "{span}", NONE,
         "Spans lost: the queue was full, or the collector did not take them.";
+    LOGS_EXPORTED: Counter "tasker_telemetry_logs_exported_total" = "tasker.telemetry.logs_exported", "{record}", NONE,
+        "Log records the collector has taken.";
+    LOGS_DROPPED: Counter "tasker_telemetry_logs_dropped_total" = "tasker.telemetry.logs_dropped", "{record}", NONE,
+        "Log records lost: the queue was full, or the collector did not take them.";
     EXPORT_FAILURES: Counter "tasker_telemetry_export_failures_total" = "tasker.telemetry.export_failures", "{request}", NONE,
         "Requests of any signal that the collector did not take.";
 

@@ -8,7 +8,7 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::KeyValue;
 
 use super::{names, MetricInfo};
-use crate::telemetry::spans;
+use crate::telemetry::{logs, spans};
 
 /// How an engine is at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -93,6 +93,8 @@ pub(super) fn register(meter: &Meter) {
     gauge(meter, &names::STORE_CONNECTIONS, connections);
     total(meter, &names::SPANS_EXPORTED, spans::exported);
     total(meter, &names::SPANS_DROPPED, spans::dropped);
+    total(meter, &names::LOGS_EXPORTED, logs::exported);
+    total(meter, &names::LOGS_DROPPED, logs::dropped);
     total(meter, &names::EXPORT_FAILURES, spans::export_failures);
     process(meter);
 }

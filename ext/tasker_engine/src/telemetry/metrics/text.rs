@@ -29,10 +29,17 @@ pub(super) fn write(collected: &ResourceMetrics) -> String {
 pub(super) fn prometheus_name(instrument: &str, unit: &str, kind: Kind) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == ':' { c } else { '_' };
     let mut name: String = instrument.chars().map(allowed).collect();
-    let suffix = match unit {
-        "ms" => "milliseconds",
-        "s" => "seconds",
-        "By" => "bytes",
+    let suffix = match (unit, kind) {
+        ("d", _) => "days",
+        ("h", _) => "hours",
+        ("min", _) => "minutes",
+        ("s", _) => "seconds",
+        ("ms", _) => "milliseconds",
+        ("us", _) => "microseconds",
+        ("ns", _) => "nanoseconds",
+        ("By", _) => "bytes",
+        ("%", _) => "percent",
+        ("1", Kind::Gauge) => "ratio",
         _ => "",
     };
     let bare = name.strip_suffix("_total").map(str::len);
@@ -157,6 +164,9 @@ mod tests {
         assert_eq!(prometheus_name("cart/size", "", Kind::Gauge), "cart_size");
         assert_eq!(prometheus_name("wait", "ms", Kind::Histogram), "wait_milliseconds");
         assert_eq!(prometheus_name("wait_seconds", "s", Kind::Counter), "wait_seconds_total");
+        assert_eq!(prometheus_name("placed", "{order}", Kind::Counter), "placed_total");
+        assert_eq!(prometheus_name("full", "1", Kind::Gauge), "full_ratio");
+        assert_eq!(prometheus_name("full", "1", Kind::Counter), "full_total");
     }
 
     #[test]

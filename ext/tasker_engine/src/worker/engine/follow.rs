@@ -37,7 +37,7 @@ impl EngineThread {
         for lost in &outcome.lost {
             self.revoke(*lost);
         }
-        self.revoke_ended(&outcome);
+        self.revoke_ended(&mut outcome);
         let depth = self.channel.depth();
         self.dispatch(&mut outcome, now);
         let handed_back = self.given_back(&gathered.requests, outcome.handed_back);
@@ -62,22 +62,24 @@ impl EngineThread {
         }
     }
 
-    /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here.
-    fn revoke_ended(&mut self, outcome: &Outcome) {
-        for graph in &outcome.graphs {
-            for transition in &graph.step_transitions {
-                if transition.ended.as_ref().is_some_and(|ended| ended.completion.is_none()) {
-                    let (task_id, position) = (graph.task.id, transition.position);
-                    self.revoke(Held { task_id, position, attempt: transition.attempt });
+    /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here. Whether a handler
+    /// had begun is known only here, and only now.
+    fn revoke_ended(&mut self, outcome: &mut Outcome) {
+        for graph in &mut outcome.graphs {
+            let task_id = graph.task.id;
+            for transition in &mut graph.step_transitions {
+                let (position, attempt) = (transition.position, transition.attempt);
+                if let Some(ended) = transition.ended.as_mut().filter(|ended| ended.completion.is_none()) {
+                    ended.unstarted = self.revoke(Held { task_id, position, attempt });
                 }
             }
         }
     }
 
-    pub(super) fn revoke(&mut self, held: Held) {
-        if let Some(event_id) = self.in_flights.remove_step(held.task_id, held.position, held.attempt) {
-            self.channel.revoke(event_id);
-        }
+    /// Whether no handler had begun it, nor ever will.
+    pub(super) fn revoke(&mut self, held: Held) -> bool {
+        let event_id = self.in_flights.remove_step(held.task_id, held.position, held.attempt);
+        event_id.is_some_and(|event_id| self.channel.revoke(event_id))
     }
 
     fn dispatch(&mut self, outcome: &mut Outcome, now: Micros) {
