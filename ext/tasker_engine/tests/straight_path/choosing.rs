@@ -64,6 +64,19 @@ fn a_worker_runs_only_its_namespaces() {
     no_event(&engine);
 }
 
+#[test]
+fn a_flood_in_one_namespace_does_not_make_another_wait() {
+    let engine = Engine::open(&config(":memory:")).unwrap();
+    register(&engine, SINGLE);
+    register(&engine, "{name: single, namespace: other, steps: [{name: only, handler: noop}]}");
+    engine.submit((0..500).map(|_| request("single", "{}")).collect()).unwrap();
+    let theirs = TaskRequest { namespace: "other".into(), ..request("single", "{}") };
+    let theirs = engine.submit(vec![theirs]).unwrap().remove(0).unwrap();
+    engine.start_worker(worker(2)).unwrap();
+    let first = [next_event(&engine), next_event(&engine)];
+    assert!(first.iter().any(|event| event.task_uuid == theirs.task_uuid), "each namespace has its turn");
+}
+
 fn version(text: &str, handler: &str) -> String {
     format!("{{name: single, version: {text}, steps: [{{name: only, handler: {handler}}}]}}")
 }
