@@ -62,8 +62,7 @@ enum Pgmq {
 
 /// Brings the schema up to date if `allowed`, and gives the number of migrations before and after.
 pub(super) fn migrate(writer: &mut Writer, settings: &Arc<Settings>, allowed: bool) -> Result<(usize, usize)> {
-    writer.connect()?;
-    let server = writer.run(look)?;
+    let server = writer.look(look)?;
     check(&server)?;
     let before = server.applied.unwrap_or(0);
     if before == MIGRATIONS.len() && server.pgmq == Pgmq::Usable {
@@ -88,7 +87,7 @@ pub(super) fn migrate(writer: &mut Writer, settings: &Arc<Settings>, allowed: bo
     }
     let settings = Arc::clone(settings);
     writer.run_within(LONGEST, async |connection| apply(connection, &settings).await)?;
-    let after = writer.run(look)?;
+    let after = writer.look(look)?;
     check(&after)?;
     tracing::info!(database = %after.database, from = before, to = MIGRATIONS.len(), "Database schema migrated");
     Ok((before, after.applied.unwrap_or(0)))
@@ -159,9 +158,8 @@ fn check(server: &Server) -> Result<()> {
 }
 
 async fn apply(connection: &mut PgConnection, settings: &Settings) -> sqlx::Result<()> {
-    connection
-        .execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
-        .await?;
+    connection.execute(settings.begin().as_str()).await?;
+    connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
     let outcome = apply_locked(connection, settings).await;
     connection.execute(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;

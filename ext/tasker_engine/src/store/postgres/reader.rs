@@ -1,12 +1,11 @@
 //! Owns: reading committed tasks for whoever asks, on connections of a pool.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, PgRow};
-use sqlx::Row;
+use sqlx::{Executor, Row};
 use tokio::runtime::{Builder, Handle, Runtime};
 use uuid::Uuid;
 
@@ -27,11 +26,12 @@ pub(super) struct PostgresReader {
     // The pool's connections are driven by it: one thread, which also listens.
     runtime: Option<Runtime>,
     pool: PgPool,
+    settings: Arc<Settings>,
     catalogue: Arc<Catalogue>,
 }
 
 impl PostgresReader {
-    pub(super) fn open(settings: &Settings, catalogue: Arc<Catalogue>) -> Result<PostgresReader> {
+    pub(super) fn open(settings: &Arc<Settings>, catalogue: Arc<Catalogue>) -> Result<PostgresReader> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tasker-postgres").enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
         // One more than read: the one that listens.
@@ -43,7 +43,7 @@ impl PostgresReader {
             let _inside = runtime.enter();
             options.connect_lazy_with(settings.options.clone())
         };
-        Ok(PostgresReader { runtime: Some(runtime), pool, catalogue })
+        Ok(PostgresReader { runtime: Some(runtime), pool, settings: Arc::clone(settings), catalogue })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -54,9 +54,25 @@ impl PostgresReader {
         self.runtime.as_ref().map(Runtime::handle)
     }
 
-    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Reads on a connection of the pool.
+    fn read<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+        self.read_in(self.settings.begin_read(), work)
+    }
+
+    fn read_in<T>(
+        &self,
+        begin: Option<&'static str>,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
         let runtime = self.runtime().ok_or_else(|| Error::Stopped("the store is closed".into()))?;
-        runtime.block_on(work)
+        runtime.block_on(async {
+            let mut connection = self.pool.acquire().await?;
+            let Some(begin) = begin else { return work(&mut connection).await };
+            connection.execute(begin).await?;
+            let found = work(&mut connection).await;
+            connection.execute("ROLLBACK").await?;
+            found
+        })
     }
 }
 
@@ -88,20 +104,14 @@ pub(super) const TRANSITIONS: &str =
 
 impl Reader for PostgresReader {
     fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
-        self.wait(async {
-            let mut transaction = self.pool.begin().await?;
-            // Of one moment: the task and its steps.
-            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *transaction).await?;
-            let view = task(&mut transaction, &self.catalogue, task_uuid).await;
-            transaction.rollback().await?;
-            view
-        })
+        let begin = Some(self.settings.begin_snapshot());
+        self.read_in(begin, async |connection| task(connection, &self.catalogue, task_uuid).await)
     }
 
     fn state(&self, task_uuid: Uuid) -> Result<TaskState> {
-        self.wait(async {
+        self.read(async |connection| {
             let state = sqlx::query_scalar::<_, String>("SELECT state FROM tasker.tasks WHERE task_uuid = $1");
-            let state = state.bind(task_uuid).fetch_optional(&self.pool).await?;
+            let state = state.bind(task_uuid).fetch_optional(&mut *connection).await?;
             let state = state.ok_or_else(|| unknown(task_uuid))?;
             TaskState::parse(&state)
                 .ok_or_else(|| Error::Store(format!("task {task_uuid} is in an unknown state {state}")))
@@ -109,13 +119,13 @@ impl Reader for PostgresReader {
     }
 
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
-        self.wait(async {
+        self.read(async |connection| {
             let id: Option<i64> = sqlx::query_scalar("SELECT id FROM tasker.tasks WHERE task_uuid = $1")
                 .bind(task_uuid)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&mut *connection)
                 .await?;
             let id = id.ok_or_else(|| unknown(task_uuid))?;
-            let rows = sqlx::query(TRANSITIONS).bind(id).fetch_all(&self.pool).await?;
+            let rows = sqlx::query(TRANSITIONS).bind(id).fetch_all(&mut *connection).await?;
             let view = |row: &PgRow| -> sqlx::Result<TransitionView> {
                 Ok(TransitionView {
                     step: row.try_get("step")?,
@@ -130,21 +140,20 @@ impl Reader for PostgresReader {
     }
 
     fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
-        self.wait(async {
+        self.read(async |connection| {
             let count = "SELECT state, count(*) AS count FROM tasker.tasks GROUP BY state";
-            let rows = sqlx::query(count).fetch_all(&self.pool).await?;
+            let rows = sqlx::query(count).fetch_all(&mut *connection).await?;
             let pair = |row: &PgRow| Ok((row.try_get("state")?, row.try_get("count")?));
             Ok(rows.iter().map(pair).collect::<sqlx::Result<_>>()?)
         })
     }
 
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()> {
-        self.wait(async {
-            let mut connection = self.pool.acquire().await?;
+        self.read(async |connection| {
             let list = "SELECT id FROM tasker.templates WHERE namespace = $1 AND name = $2 ORDER BY id";
             let ids: Vec<i64> = sqlx::query_scalar(list).bind(namespace).bind(name).fetch_all(&mut *connection).await?;
             for id in ids {
-                load::template(&mut connection, catalogue, id).await?;
+                load::template(connection, catalogue, id).await?;
             }
             Ok(())
         })

@@ -41,7 +41,7 @@ impl Settings {
         }
         let statement_timeout = Duration::from_secs_f64(config.statement_timeout);
         if pooler {
-            options = options.statement_cache_capacity(0);
+            options = options.statement_cache_capacity(0).extra_float_digits(None);
         } else {
             let timeout = format!("{}ms", statement_timeout.as_millis());
             let idle = format!("{}ms", IDLE_IN_TRANSACTION.as_millis());
@@ -60,18 +60,33 @@ impl Settings {
     }
 
     /// What a transaction that writes begins with. Its statements work by number on rows that are always few: the
-    /// planner must not be led astray by what it believes of a table that has only begun to grow.
+    /// planner must not be led astray by what it believes of a table that has only begun to grow. Behind a pooler the
+    /// session may be anybody's, with his settings and prepared statements.
     pub(super) fn begin(&self) -> String {
         if self.pooler {
             let timeout = self.statement_timeout.as_millis();
             let idle = IDLE_IN_TRANSACTION.as_millis();
             let local = SESSION.replace("SET ", "SET LOCAL ");
             format!(
-                "BEGIN; SET LOCAL statement_timeout = {timeout}; \
+                "BEGIN; DEALLOCATE ALL; SET LOCAL statement_timeout = {timeout}; \
                  SET LOCAL idle_in_transaction_session_timeout = {idle}; {local}"
             )
         } else {
             "BEGIN".into()
+        }
+    }
+
+    /// What a read begins with; `None` when it needs no transaction.
+    pub(super) fn begin_read(&self) -> Option<&'static str> {
+        self.pooler.then_some("BEGIN READ ONLY; DEALLOCATE ALL")
+    }
+
+    /// What a read of one moment begins with.
+    pub(super) fn begin_snapshot(&self) -> &'static str {
+        if self.pooler {
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; DEALLOCATE ALL"
+        } else {
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
         }
     }
 

@@ -52,10 +52,11 @@ impl Writer {
         let settings = Arc::clone(&self.settings);
         let connect = async move {
             let mut connection = PgConnection::connect_with(&settings.options).await?;
+            let mut backend = 0;
             if let Some(session) = settings.session() {
                 connection.execute(session).await?;
+                backend = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
             }
-            let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
             Ok::<_, sqlx::Error>((connection, backend))
         };
         let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
@@ -97,6 +98,16 @@ impl Writer {
         Arc::clone(&self.backend)
     }
 
+    /// Looks at something in a transaction that changes nothing.
+    pub(super) fn look<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T> {
+        self.begin()?;
+        self.run(async |connection| {
+            let found = work(connection).await;
+            connection.execute("ROLLBACK").await?;
+            found
+        })
+    }
+
     /// Whether the connection is there.
     pub(super) fn is_connected(&self) -> bool {
         self.connection.is_some()
@@ -105,11 +116,9 @@ impl Writer {
     /// Whether a transaction of which only the number is known was committed. `None`: nobody could be asked.
     pub(super) fn was_committed(&mut self, xid: &str) -> Option<bool> {
         for _ in 0..ASK_END {
-            let asked = self.connect().and_then(|()| {
-                let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)")
-                    .bind(xid.to_owned());
-                self.run(async |connection| status.fetch_one(connection).await)
-            });
+            let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)");
+            let status = status.bind(xid.to_owned());
+            let asked = self.look(async |connection| status.fetch_one(connection).await);
             match asked.as_ref().map(Option::as_deref) {
                 Ok(Some("committed")) => return Some(true),
                 Ok(Some("aborted")) => return Some(false),
