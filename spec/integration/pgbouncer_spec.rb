@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# PgBouncer in transaction mode: each transaction may have another session.
+# PgBouncer: in transaction mode each transaction may have another session.
 RSpec.describe "Behind PgBouncer" do
   before { skip "needs PgBouncer (Debian: bin/postgres install)" unless PgBouncer::PROGRAM || ENV["CI"] }
 
@@ -55,24 +55,31 @@ RSpec.describe "Behind PgBouncer" do
     tasks.each { |task| task.wait(timeout: 20) }
   end
 
-  it "workers and clients in several processes carry out workflows, and find each other's work by asking" do
-    pending "the store sends extra_float_digits, names its statements, and reads outside transactions"
-    with_pgbouncer do |database, through|
-      url = through.call("pgbouncer=true")
-      configure(database: url)
-      eval(template) # rubocop:disable Security/Eval
-      with_workers(2, url) do
-        3.times do # idle in between: what this process submits must be found
-          tasks = run_tasks(20)
-          expect(tasks.map(&:result)).to eq(Array.new(20) { |n| { one: n, two: n + 1 } })
-          expect(tasks.flat_map { |task| task.steps.map(&:attempts) }.uniq).to eq([2])
+  # Workers and clients in several processes carry out workflows, and find each other's work by asking.
+  def expect_workflows(database, url)
+    configure(database: url)
+    eval(template) # rubocop:disable Security/Eval
+    with_workers(2, url) do
+      3.times do # idle in between: what this process submits must be found
+        run_tasks(20).each_with_index do |task, n|
+          expect([task.result, task.steps.map(&:attempts)]).to eq([{ one: n, two: n + 1 }, [2, 2]])
         end
-        activity = "FROM pg_stat_activity WHERE datname = '#{database.name}'"
-        expect(database.server_sql("SELECT count(*) #{activity} AND query LIKE 'LISTEN%'")).to eq("0")
-        expect(database.server_sql("SELECT DISTINCT application_name #{activity}")).to eq("tasker_core")
       end
-      expect(database.sql("SELECT count(*) FROM pgmq.q_default_steps")).to eq("0")
+      activity = "FROM pg_stat_activity WHERE datname = '#{database.name}'"
+      expect(database.server_sql("SELECT count(*) #{activity} AND query LIKE 'LISTEN%'")).to eq("0")
+      expect(database.server_sql("SELECT DISTINCT application_name #{activity}")).to eq("tasker_core")
     end
+    expect(database.sql("SELECT count(*) FROM pgmq.q_default_steps")).to eq("0")
+  end
+
+  it "in transaction mode, several processes carry out workflows" do
+    pending "the store sends extra_float_digits, names its statements, and reads outside transactions"
+    with_pgbouncer { |database, through| expect_workflows(database, through.call("pgbouncer=true")) }
+  end
+
+  it "in session mode, several processes carry out workflows" do
+    settings = { pool_mode: "session", default_pool_size: 40, ignore_startup_parameters: "extra_float_digits" }
+    with_pgbouncer(**settings) { |database, through| expect_workflows(database, through.call("pgbouncer=true")) }
   end
 
   it "a worker that is not told of it does not start, and says what to add" do
