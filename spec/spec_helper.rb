@@ -21,6 +21,7 @@ RSpec.configure do |config|
 
   config.include EngineSupport
   config.include EventSupport
+  config.include PostgresSupport
   config.include Subprocess
 
   # Nothing may wait for ever, and no example may leave an engine behind.

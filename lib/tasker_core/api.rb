@@ -67,6 +67,14 @@ module TaskerCore
       engine.add_template(path.to_s, File.read(path, encoding: "UTF-8"), "yaml")
     end
 
+    # Brings the schema of the configured database up to date, whatever `config.migrate` says: what
+    # `rake tasker:migrate` does. Harmless when there is nothing to do.
+    # @return [Array(Integer, Integer)] the schema's version before and after
+    # @raise [StoreError] it could not be done, and nothing was changed; says what would help
+    def migrate
+      Native.migrate(configuration.to_engine_json)
+    end
+
     # @return [JsonHash] what the engine says about itself
     def status
       engine.open

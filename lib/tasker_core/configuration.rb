@@ -11,8 +11,9 @@ module TaskerCore
   #     end
   class Configuration
     SETTINGS = %i[
-      database synchronous busy_timeout migrate pool_size statement_timeout concurrency namespaces lease_seconds shutdown_timeout poll_interval
-      retention_days template_paths handlers max_result_bytes telemetry web filter_parameters filter_mask log_payloads
+      database synchronous busy_timeout migrate pool_size statement_timeout concurrency namespaces lease_seconds
+      shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry web
+      filter_parameters filter_mask log_payloads
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval retention_days].freeze
 
@@ -20,19 +21,20 @@ module TaskerCore
     MAX_RESULT_BYTES = 8 * 1024 * 1024
 
     # @!attribute [rw] database
-    #   @return [String] a SQLite file, ":memory:", or a postgres:// URL. Default: TASKER_DATABASE, else DATABASE_URL when it
-    #     is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
+    #   @return [String] a SQLite file, ":memory:", or a postgres:// URL, as libpq reads them (sslmode, sslrootcert,
+    #     application_name, …) and with `pgbouncer=true` where a pooler in transaction mode stands in between. Default:
+    #     TASKER_DATABASE, else DATABASE_URL when it is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
     # @!attribute [rw] synchronous
-    #   @return [String, Symbol] :full survives power loss, :normal only a crash of the process
+    #   @return [String, Symbol] SQLite: :full survives power loss, :normal only a crash of the process
     # @!attribute [rw] busy_timeout
-    #   @return [Float] seconds to wait for another process that writes
+    #   @return [Float] SQLite: seconds to wait for another process that writes
     # @!attribute [rw] migrate
     #   @return [Boolean] PostgreSQL: whether to bring the schema up to date at the start; otherwise an old one raises
-    #     {StoreError}, and `rake tasker:migrate` cures it
+    #     {StoreError}, and `rake tasker:migrate` or {TaskerCore.migrate} cures it
     # @!attribute [rw] pool_size
-    #   @return [Integer] PostgreSQL: the most connections that read; one more writes and one listens
+    #   @return [Integer] PostgreSQL: the most connections of this process that read; one more writes and one listens
     # @!attribute [rw] statement_timeout
-    #   @return [Float] PostgreSQL: seconds a statement may run
+    #   @return [Float] PostgreSQL: seconds a statement may run before the server ends it
     # @!attribute [rw] concurrency
     #   @return [Integer] handler threads
     # @!attribute [rw] namespaces
@@ -42,9 +44,11 @@ module TaskerCore
     # @!attribute [rw] shutdown_timeout
     #   @return [Float] seconds a stop waits for handlers
     # @!attribute [rw] poll_interval
-    #   @return [Float] seconds between looks for what other processes wrote
+    #   @return [Float] seconds between looks for what other processes wrote; on PostgreSQL at least 1, or 0.1 where no
+    #     notification reaches this process
     # @!attribute [rw] retention_days
-    #   @return [Float] days for which finished tasks are kept; 0 for ever
+    #   @return [Float] days for which the worker keeps finished tasks, all that belongs to them and their idempotency
+    #     keys; 0 for ever
     # @!attribute [rw] template_paths
     #   @return [Array<String>] files, folders or globs of YAML templates
     # @!attribute [rw] handlers
@@ -118,11 +122,15 @@ module TaskerCore
 
     # Says nothing of what telemetry sends with its requests, nor the database's password.
     def inspect
-      shown = @settings.except(:telemetry, :handlers, :web).merge(database: database.to_s.sub(%r{(//[^:/@]*):[^@]*@}, '\1@'))
+      shown = @settings.except(:telemetry, :handlers, :web).merge(database: shown_database)
       "#<#{self.class} #{Telemetry::Fields.filter(shown)}>"
     end
 
     private
+
+    def shown_database
+      database.to_s.sub(%r{(//[^:/@]*):.*@}, '\1@').gsub(/([?&]password=)[^&]*/, '\1')
+    end
 
     def default_database(env)
       own, url = env.values_at("TASKER_DATABASE", "DATABASE_URL").map(&:to_s)

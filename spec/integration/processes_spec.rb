@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# Several processes, one database file.
-RSpec.describe "Processes" do
+# Several processes, one database.
+RSpec.shared_examples "several processes" do
   around { |example| in_folder { |folder| (@folder = folder) && example.run } }
 
   # What every process of these stories begins with.
@@ -29,10 +29,6 @@ RSpec.describe "Processes" do
     RUBY
   end
 
-  def database
-    "#{@folder}/tasker.sqlite3"
-  end
-
   def submit_here(context)
     configure(database: database) unless TaskerCore::Native.open?
     TaskerCore.template("work") do
@@ -50,7 +46,7 @@ RSpec.describe "Processes" do
     end
   end
 
-  it "share the work of one file" do
+  it "share the work" do
     tasks = nil
     start_ruby(program("TaskerCore::Worker.run(concurrency: 2)")) do |_, first|
       start_ruby(program("TaskerCore::Worker.run(concurrency: 2)")) do |_, second|
@@ -132,4 +128,17 @@ RSpec.describe "Processes" do
       Process.kill("TERM", pid)
     end
   end
+end
+
+RSpec.describe "Processes on one file" do
+  let(:database) { "#{@folder}/tasker.sqlite3" }
+
+  include_examples "several processes"
+end
+
+RSpec.describe "Processes on PostgreSQL" do
+  around { |example| with_database { |database| (@database = database) && example.run } }
+  let(:database) { @database.url }
+
+  include_examples "several processes"
 end

@@ -1,8 +1,6 @@
 # frozen_string_literal: true
 
-require "open3"
-
-# What docs/ and the README say of files, settings, constants, queries and code.
+# What docs/ and the README say of files, settings, constants and code. Queries: spec/integration/queries_spec.rb.
 RSpec.describe "the documents" do
   root = Document::ROOT
   pages = ["README.md", *Dir.glob("docs/*.md", base: root).sort]
@@ -60,50 +58,5 @@ RSpec.describe "the documents" do
   it "are all found from the README" do
     readme = Document.new("README.md").text
     expect(pages.drop(1).reject { |path| readme.include?(path) }).to eq([])
-  end
-
-  describe "the queries of docs/deployment.md" do
-    before { skip "needs the sqlite3 command" unless system("command -v sqlite3 >/dev/null") }
-
-    def query(file, sql)
-      out, errors, status = Open3.capture3("sqlite3", "-bail", "-list", file, stdin_data: sql)
-      expect([errors, status.exitstatus]).to eq(["", 0]), "#{sql}\n#{errors}"
-      out
-    end
-
-    # A task that failed, one that waits for a retry, one that waits for a worker, one that is done.
-    def tasks(file)
-      configure(database: file, handlers: {
-                  "good" => ->(_) { 1 }, "bad" => ->(_) { raise TaskerCore::PermanentError, "no" },
-                  "busy" => ->(_) { raise TaskerCore::RetryableError.new("busy", retry_after: 3600) }
-                })
-      %w[good bad busy].each { |name| TaskerCore.template(name) { step :only, handler: name } }
-      TaskerCore::Worker.start(concurrency: 1)
-      TaskerCore.submit("good").wait(timeout: 20)
-      TaskerCore.submit("busy").tap { |task| wait_until { task.state == "waiting_for_retry" } }
-      failed = TaskerCore.submit("bad").wait(timeout: 20)
-      TaskerCore::Worker.stop
-      TaskerCore.submit("good")
-      failed
-    end
-
-    it "answer" do
-      in_folder do |folder|
-        file = File.join(folder, "tasker.sqlite3")
-        failed = tasks(file)
-        blocks = Document.new("docs/deployment.md").blocks("sql")
-        looks, changes = blocks.partition { |sql| sql.start_with?("SELECT") }
-        answers = looks.map { |sql| query(file, sql.gsub("CORRELATION_ID", failed.correlation_id)) }
-        expect(answers.join).to include(failed.task_uuid, "TaskerCore::PermanentError", "TaskerCore::RetryableError")
-        expect(answers.find do |answer|
-                 answer.include?("blocked_by_failures") || answer.include?("|enqueued|in_progress|")
-               end)
-          .to include("TaskerCore::PermanentError: no")
-        expect(changes.size).to eq(1)
-        query(file, changes.first.sub("30 * 86400", "-1"))
-        left = query(file, "SELECT DISTINCT state FROM tasks ORDER BY 1")
-        expect(left.split).to eq(%w[error steps_in_process waiting_for_retry])
-      end
-    end
   end
 end

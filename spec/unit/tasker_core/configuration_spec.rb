@@ -22,6 +22,14 @@ RSpec.describe TaskerCore::Configuration do
     expect { configuration.to_engine_json }.to raise_error(TaskerCore::ConfigurationError, /not UTF-8/)
   end
 
+  it "never shows the database's password" do
+    %w[postgres://shop:s3cret@db/orders postgres://shop:s3@cret@db/orders postgres://shop@db/orders?password=s3cret
+       postgresql://db/orders?sslmode=require&password=s3cret&user=shop].each do |url|
+      configuration.database = url
+      expect(configuration.inspect).to include("/orders").and(satisfy { |shown| !shown.match?(/s3|cret/) })
+    end
+  end
+
   it "is the engine's document" do
     configuration.namespaces = :orders
     document = JSON.parse(configuration.to_engine_json(concurrency: 3))

@@ -1,0 +1,8 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  # Owns: what a Rails application gets without asking: the Rake tasks. Loaded only where Rails is.
+  class Railtie < ::Rails::Railtie
+    rake_tasks { load File.expand_path("tasks.rb", __dir__) }
+  end
+end
