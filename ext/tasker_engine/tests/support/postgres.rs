@@ -1,5 +1,5 @@
 //! A PostgreSQL database of a test's own, on the server that TEST_DATABASE_URL names (`bin/postgres run` gives one).
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 use std::process::Command;
 

@@ -58,7 +58,7 @@ pub(super) async fn enqueued(
         };
         found.push((std::cmp::Reverse(candidate.priority), turn, candidate.task_id, candidate));
     }
-    found.sort_by(|a, b| (a.0, a.1, a.2, a.3.position).cmp(&(b.0, b.1, b.2, b.3.position)));
+    found.sort_by_key(|(priority, turn, task_id, step)| (*priority, *turn, *task_id, step.position));
     let more = there > bigint(found.len());
     Ok(Enqueued { steps: found.into_iter().map(|(_, _, _, candidate)| candidate).collect(), more })
 }

@@ -1,6 +1,6 @@
 //! Owns: reading tasks with their steps, locked, and what their steps work on.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnection, PgRow};
@@ -40,8 +40,8 @@ pub(super) async fn graphs(
     let mut templates = HashMap::new();
     for row in &rows {
         let id: i64 = row.try_get("template_id")?;
-        if !templates.contains_key(&id) {
-            templates.insert(id, template(connection, catalogue, id).await?);
+        if let Entry::Vacant(unknown) = templates.entry(id) {
+            unknown.insert(template(connection, catalogue, id).await?);
         }
     }
     let mut steps: HashMap<i64, Vec<Step>> = HashMap::with_capacity(rows.len());
