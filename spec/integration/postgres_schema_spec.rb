@@ -63,4 +63,23 @@ RSpec.describe "The schema in PostgreSQL" do
       TaskerCore.engine.open
     end
   end
+
+  it "is used on by processes that run when a newer version migrates it, also on new connections" do
+    with_database do |database|
+      configure(database: database.url, handlers: { "seven" => ->(_) { 7 } })
+      TaskerCore.template("seven") { step :only, handler: "seven" }
+      expect(run_task("seven").result).to eq(only: 7)
+      database.sql("INSERT INTO tasker.schema_migrations (version, name) VALUES (999, 'of the future')")
+      database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity " \
+                   "WHERE datname = current_database() AND pid <> pg_backend_pid()")
+      task = wait_until("the connections to be back") do
+        TaskerCore.submit("seven")
+      rescue TaskerCore::StoreError
+        nil
+      end
+      expect(wait_until { task.wait(timeout: 20) rescue nil }.result).to eq(only: 7) # rubocop:disable Style/RescueModifier
+      TaskerCore.shutdown
+      expect { TaskerCore.engine.open }.to raise_error(TaskerCore::StoreError, /upgrade the gem/)
+    end
+  end
 end
