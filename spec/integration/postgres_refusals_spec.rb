@@ -71,8 +71,9 @@ RSpec.describe "A worker without a PostgreSQL it can use" do
     with_database do |database|
       configure(database: database.url)
       _, version = TaskerCore.migrate
-      database.sql("INSERT INTO tasker.schema_migrations (version, name) VALUES (#{version + 1}, 'of the future')")
-      refused(database.url, /is at version #{version + 1}, this version of tasker_core knows #{version}/,
+      database.sql("INSERT INTO tasker.schema_migrations (version, name, works_with) " \
+                   "VALUES (#{version + 1}, 'of the future', #{version + 1})")
+      refused(database.url, /needs version #{version + 1} or later, this version of tasker_core knows #{version}/,
               /upgrade the gem/)
       expect(database.sql("SELECT max(version) FROM tasker.schema_migrations")).to eq((version + 1).to_s)
     end

@@ -69,7 +69,7 @@ RSpec.describe "The schema in PostgreSQL" do
       configure(database: database.url, handlers: { "seven" => ->(_) { 7 } })
       TaskerCore.template("seven") { step :only, handler: "seven" }
       expect(run_task("seven").result).to eq(only: 7)
-      database.sql("INSERT INTO tasker.schema_migrations (version, name) VALUES (999, 'of the future')")
+      database.sql("INSERT INTO tasker.schema_migrations (version, name, works_with) VALUES (2, 'of the future', 2)")
       database.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity " \
                    "WHERE datname = current_database() AND pid <> pg_backend_pid()")
       task = wait_until("the connections to be back") do

@@ -93,7 +93,10 @@ fn a_schema_of_a_newer_version_and_one_that_may_not_be_made() {
     untouched(&database);
     drop(Engine::open(&config(&database.url())).unwrap());
     drop(Engine::open(&never).unwrap());
-    database.sql("INSERT INTO tasker.schema_migrations (version, name) VALUES (999, 'of the future')");
+    let newer = "INSERT INTO tasker.schema_migrations (version, name, works_with)";
+    database.sql(&format!("{newer} VALUES (2, 'that only adds', 1)"));
+    drop(Engine::open(&never).unwrap());
+    database.sql(&format!("{newer} VALUES (3, 'that old ones cannot live with', 3)"));
     refused(&config(&database.url()), &["upgrade the gem"]);
 }
 

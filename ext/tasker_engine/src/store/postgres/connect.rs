@@ -8,6 +8,9 @@ use crate::error::Error;
 pub(super) fn explain(error: &sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(error) => database(error.as_ref()),
+        sqlx::Error::Io(error) if error.to_string().contains("certificate") => Error::Store(format!(
+            "no TLS connection to PostgreSQL: {error}. Check sslmode and sslrootcert in DATABASE_URL"
+        )),
         sqlx::Error::Io(error) => Error::Store(format!(
             "no connection to PostgreSQL: {error}. Is the server running and reachable at the host and port of DATABASE_URL?"
         )),
@@ -19,6 +22,9 @@ pub(super) fn explain(error: &sqlx::Error) -> Error {
              is not reachable, or all of pool_size are in use"
                 .into(),
         ),
+        sqlx::Error::Protocol(said) => Error::Store(format!(
+            "PostgreSQL: {said}. If a pooler in transaction mode stands in between, add ?pgbouncer=true to DATABASE_URL"
+        )),
         other => Error::Store(format!("PostgreSQL: {other}")),
     }
 }

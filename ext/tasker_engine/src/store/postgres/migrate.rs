@@ -7,16 +7,26 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::{Executor, Row};
 
+use super::rows;
 use super::settings::Settings;
 use super::writer::Writer;
 use crate::error::{Error, Result};
 
 /// The schema, in order. `tasker.schema_migrations` remembers which of them a database has.
-const MIGRATIONS: &[(&str, &str)] = &[("initial", include_str!("../../../migrations/postgres/0001_initial.sql"))];
+const MIGRATIONS: &[Migration] =
+    &[Migration { name: "initial", works_with: 1, sql: include_str!("../../../migrations/postgres/0001_initial.sql") }];
+
+struct Migration {
+    name: &'static str,
+    /// The oldest version whose gem works with a schema that has this one.
+    works_with: i32,
+    sql: &'static str,
+}
 
 /// Where the versions are kept.
 const VERSIONS: &str = "CREATE SCHEMA IF NOT EXISTS tasker; CREATE TABLE IF NOT EXISTS tasker.schema_migrations \
-    (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());";
+    (version integer PRIMARY KEY, name text NOT NULL, works_with integer NOT NULL, \
+    applied_at timestamptz NOT NULL DEFAULT now());";
 
 /// All migrations, as a person runs them.
 pub(super) fn sql() -> String {
@@ -25,9 +35,10 @@ pub(super) fn sql() -> String {
          BEGIN;\n{VERSIONS}\n",
         env!("CARGO_PKG_VERSION")
     );
-    for (version, (name, migration)) in (1..).zip(MIGRATIONS) {
+    for (version, Migration { name, works_with, sql: migration }) in (1..).zip(MIGRATIONS) {
         sql.push_str(&format!(
-            "\n{migration}\nINSERT INTO tasker.schema_migrations (version, name) VALUES ({version}, '{name}');\n"
+            "\n{migration}\nINSERT INTO tasker.schema_migrations (version, name, works_with) \
+             VALUES ({version}, '{name}', {works_with});\n"
         ));
     }
     sql.push_str("COMMIT;\n");
@@ -49,6 +60,8 @@ struct Server {
     database: String,
     /// Migrations applied; `None` when there is no schema of ours.
     applied: Option<usize>,
+    /// The oldest version whose gem works with them.
+    works_with: usize,
     /// Whether a PGMQ is there that can do what is needed.
     pgmq: Pgmq,
 }
@@ -65,7 +78,7 @@ pub(super) fn migrate(writer: &mut Writer, settings: &Arc<Settings>, allowed: bo
     let server = writer.look(look)?;
     check(&server)?;
     let before = server.applied.unwrap_or(0);
-    if before == MIGRATIONS.len() && server.pgmq == Pgmq::Usable {
+    if before >= MIGRATIONS.len() && server.pgmq == Pgmq::Usable {
         return Ok((before, before));
     }
     let there = if server.applied.is_some() { format!("is at version {before}") } else { "is not there".into() };
@@ -105,13 +118,13 @@ async fn look(connection: &mut PgConnection) -> sqlx::Result<Server> {
     )
     .fetch_one(&mut *connection)
     .await?;
-    let applied = if row.try_get(6)? {
-        let count: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM tasker.schema_migrations").fetch_one(connection).await?;
-        Some(usize::try_from(count).unwrap_or(0))
-    } else {
-        None
-    };
+    let (mut applied, mut works_with) = (None, 0);
+    if row.try_get(6)? {
+        let count =
+            "SELECT count(*)::int AS applied, coalesce(max(works_with), 0) AS works_with FROM tasker.schema_migrations";
+        let row = sqlx::query(count).fetch_one(connection).await?;
+        (applied, works_with) = (Some(rows::count(&row, "applied")?), rows::count(&row, "works_with")?);
+    }
     let pgmq = match (row.try_get(7)?, row.try_get(8)?) {
         (_, true) => Pgmq::Usable,
         (true, false) => Pgmq::Old,
@@ -125,6 +138,7 @@ async fn look(connection: &mut PgConnection) -> sqlx::Result<Server> {
         user: row.try_get(4)?,
         database: row.try_get(5)?,
         applied,
+        works_with,
         pgmq,
     })
 }
@@ -141,10 +155,11 @@ fn check(server: &Server) -> Result<()> {
     if server.replica {
         return refuse(format!("{database} is on a read-only replica: name the primary in DATABASE_URL"));
     }
-    if let Some(applied) = server.applied.filter(|applied| *applied > MIGRATIONS.len()) {
+    if server.works_with > MIGRATIONS.len() {
         return refuse(format!(
-            "the schema tasker in {database} is at version {applied}, this version of tasker_core knows {}: \
+            "the schema tasker in {database} needs version {} or later, this version of tasker_core knows {}: \
              upgrade the gem (a newer one has migrated the database)",
+            server.works_with,
             MIGRATIONS.len()
         ));
     }
@@ -173,11 +188,12 @@ async fn apply_locked(connection: &mut PgConnection, settings: &Settings) -> sql
         install_pgmq(settings).await?;
     }
     connection.execute(VERSIONS).await?;
-    for (version, (name, sql)) in (1i32..).zip(MIGRATIONS).skip(server.applied.unwrap_or(0)) {
-        connection.execute(*sql).await?;
-        sqlx::query("INSERT INTO tasker.schema_migrations (version, name) VALUES ($1, $2)")
+    for (version, migration) in (1i32..).zip(MIGRATIONS).skip(server.applied.unwrap_or(0)) {
+        connection.execute(migration.sql).await?;
+        sqlx::query("INSERT INTO tasker.schema_migrations (version, name, works_with) VALUES ($1, $2, $3)")
             .bind(version)
-            .bind(*name)
+            .bind(migration.name)
+            .bind(migration.works_with)
             .execute(&mut *connection)
             .await?;
     }

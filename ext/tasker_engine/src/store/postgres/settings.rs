@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
+use sqlx::ConnectOptions;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ impl Settings {
     /// Reads `config.database`. Besides what libpq's URLs know, it may say `pgbouncer=true`: a pooler in transaction
     /// mode stands between here and the server.
     pub(super) fn read(config: &Config) -> Result<Settings> {
-        let (url, pooler) = without_pgbouncer(&config.database)?;
+        let (url, pooler) = ours(&config.database)?;
         let wrong = |error: sqlx::Error| {
             Error::Configuration(format!(
                 "database: the PostgreSQL URL cannot be used: {error}. Write postgres://user:password@host:5432/name"
@@ -39,13 +40,18 @@ impl Settings {
         if options.get_application_name().is_none() {
             options = options.application_name("tasker_core");
         }
+        options = options.disable_statement_logging();
         let statement_timeout = Duration::from_secs_f64(config.statement_timeout);
         if pooler {
             options = options.statement_cache_capacity(0).extra_float_digits(None);
         } else {
             let timeout = format!("{}ms", statement_timeout.as_millis());
             let idle = format!("{}ms", IDLE_IN_TRANSACTION.as_millis());
-            options = options.options([("statement_timeout", timeout), ("idle_in_transaction_session_timeout", idle)]);
+            options = options.options([
+                ("statement_timeout", timeout.as_str()),
+                ("idle_in_transaction_session_timeout", idle.as_str()),
+                ("client_min_messages", "warning"),
+            ]);
         }
         Ok(Settings { options, pooler, listens: !pooler, pool_size: config.pool_size, statement_timeout })
     }
@@ -100,7 +106,29 @@ pub(super) const SESSION: &str =
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
     SET plan_cache_mode = force_generic_plan; SET timezone = 'UTC'";
 
-fn without_pgbouncer(url: &str) -> Result<(String, bool)> {
+/// Parameters of a URL that mean something here. Frameworks put others beside them (`pool`, `timeout`, …).
+const PARAMETERS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// The URL with nothing but what is known, and whether it asks for a pooler.
+fn ours(url: &str) -> Result<(String, bool)> {
     let Some((base, query)) = url.split_once('?') else { return Ok((url.to_owned(), false)) };
     let mut pooler = false;
     let mut rest = Vec::new();
@@ -111,7 +139,8 @@ fn without_pgbouncer(url: &str) -> Result<(String, bool)> {
             Some(("pgbouncer", other)) => {
                 return Err(Error::Configuration(format!("database: pgbouncer is true or false, not {other:?}")));
             }
-            _ => rest.push(pair),
+            Some((key, _)) if PARAMETERS.contains(&key) || key.starts_with("options[") => rest.push(pair),
+            _ => {}
         }
     }
     let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };

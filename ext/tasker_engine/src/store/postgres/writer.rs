@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Executor};
+use sqlx::{Connection, Executor, Row};
 use tokio::runtime::{Builder, Runtime};
 
 use super::connect::{explain, survives};
@@ -21,6 +21,10 @@ const GRACE: Duration = Duration::from_secs(2);
 const ASK_END: u32 = 20;
 const ASK_END_EVERY: Duration = Duration::from_millis(250);
 
+/// The server's process for the connection, and its timeline; a replica has none of its own.
+const WHO: &str = "SELECT pg_backend_pid()::text, \
+    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END";
+
 /// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
 pub(super) struct Writer {
     settings: Arc<Settings>,
@@ -28,13 +32,15 @@ pub(super) struct Writer {
     connection: Option<PgConnection>,
     /// The server's process for the connection: what it notifies of is no news here.
     backend: Arc<AtomicI32>,
+    /// The server's timeline: after a failover the numbers of transactions may mean others.
+    timeline: String,
 }
 
 impl Writer {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
-        Ok(Writer { settings, runtime, connection: None, backend: Arc::default() })
+        Ok(Writer { settings, runtime, connection: None, backend: Arc::default(), timeline: String::new() })
     }
 
     /// Begins a transaction, on a new connection if need be.
@@ -52,15 +58,16 @@ impl Writer {
         let settings = Arc::clone(&self.settings);
         let connect = async move {
             let mut connection = PgConnection::connect_with(&settings.options).await?;
-            let mut backend = 0;
             if let Some(session) = settings.session() {
                 connection.execute(session).await?;
-                backend = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
             }
-            Ok::<_, sqlx::Error>((connection, backend))
+            let row = sqlx::raw_sql(WHO).fetch_one(&mut connection).await?;
+            let (backend, timeline) = (row.try_get::<String, _>(0)?, row.try_get::<Option<String>, _>(1)?);
+            Ok::<_, sqlx::Error>((connection, backend.parse().unwrap_or(0), timeline.unwrap_or_default()))
         };
-        let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
+        let (connection, backend, timeline) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
         self.backend.store(backend, Ordering::Relaxed);
+        self.timeline = timeline;
         self.connection = Some(connection);
         Ok(())
     }
@@ -115,10 +122,14 @@ impl Writer {
 
     /// Whether a transaction of which only the number is known was committed. `None`: nobody could be asked.
     pub(super) fn was_committed(&mut self, xid: &str) -> Option<bool> {
+        let timeline = self.timeline.clone();
         for _ in 0..ASK_END {
             let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)");
             let status = status.bind(xid.to_owned());
             let asked = self.look(async |connection| status.fetch_one(connection).await);
+            if asked.is_ok() && self.timeline != timeline {
+                return None;
+            }
             match asked.as_ref().map(Option::as_deref) {
                 Ok(Some("committed")) => return Some(true),
                 Ok(Some("aborted")) => return Some(false),
