@@ -82,6 +82,7 @@ impl PostgresStore {
         let settings = Arc::new(Settings::read(config)?);
         let mut writer = Writer::new(Arc::clone(&settings))?;
         migrate::migrate(&mut writer, &settings, config.migrate)?;
+        writer.prepare(load::prepare())?;
         let reader = Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue))?);
         let listener = Arc::new(Listener::new(writer.backend()));
         Ok(PostgresStore { settings, writer, reader, listener, catalogue, asked: Instant::now() })

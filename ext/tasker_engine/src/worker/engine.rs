@@ -29,7 +29,7 @@ const UNSTARTED: Duration = Duration::from_secs(2);
 /// How often a worker looks for dead ones on its machine.
 const RECOVERY: Duration = Duration::from_secs(5);
 /// How long it leaves alone what other workers are at work on.
-const CONTENDED: Duration = Duration::from_millis(2);
+const CONTENDED: Duration = Duration::from_millis(5);
 /// How often a transaction is begun again that the database made give way to another one.
 const TRIES: usize = 5;
 /// How long a thread with nothing to expect sleeps.
@@ -191,6 +191,7 @@ impl EngineThread {
             self.abandon(&mut gathered.batch);
         }
         gathered.batch.look_due = std::mem::take(&mut self.look_due);
+        gathered.batch.gathered_at = now;
         gathered.batch.settlements =
             gathered.pending.iter().map(|pending| (pending.task_id, pending.settlement.clone())).collect();
         self.permit(&mut gathered.batch);

@@ -42,6 +42,9 @@ pub(super) struct Batch {
     pub(super) forget: Vec<String>,
     /// Whether to look for what is due.
     pub(super) look_due: bool,
+    /// When it was gathered. What became due since is left to the next one: a worker that stood still in between renews
+    /// its own leases first.
+    pub(super) gathered_at: Micros,
     /// Whose claims these are, and the namespaces served.
     pub(super) worker: Option<(Lease, Vec<String>)>,
     /// Whether to look how much waits.
@@ -133,7 +136,7 @@ pub(super) fn transact(store: &mut dyn Store, catalogue: &Catalogue, batch: &Bat
         }
     }
     if batch.look_due {
-        outcome.more_due = work.due()?;
+        outcome.more_due = work.due(batch.gathered_at)?;
     }
     work.evaluate()?;
     if let (Some(permits), Some((lease, namespaces))) = (batch.claim, &batch.worker) {

@@ -30,30 +30,60 @@ pub(super) const CONTEXTS: &str =
     UNION ALL SELECT s.task_id, s.position, coalesce(s.result::text, 'null') FROM unnest($2::bigint[], $3::int[]) \
     AS wanted (task_id, position) JOIN tasker.steps s USING (task_id, position)";
 
+/// What a session prepares for [`begin_with_graphs`].
+pub(super) fn prepare() -> String {
+    format!("PREPARE tasker_lock (bigint[]) AS {TASKS}; PREPARE tasker_steps (bigint[]) AS {STEPS}")
+}
+
 /// Locks tasks and loads them with their steps, in the order of their numbers.
 pub(super) async fn graphs(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     task_ids: &[i64],
 ) -> sqlx::Result<Vec<Graph>> {
-    let rows = sqlx::query(TASKS).bind(task_ids).fetch_all(&mut *connection).await?;
+    let tasks = sqlx::query(TASKS).bind(task_ids).fetch_all(&mut *connection).await?;
+    let steps = sqlx::query(STEPS).bind(task_ids).fetch_all(&mut *connection).await?;
+    assemble(connection, catalogue, &tasks, &steps).await
+}
+
+/// Begins the transaction and does what [`graphs`] does, in one round trip.
+pub(super) async fn begin_with_graphs(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    task_ids: &[i64],
+) -> sqlx::Result<Vec<Graph>> {
+    let ids = task_ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let sql = format!("BEGIN; EXECUTE tasker_lock('{{{ids}}}'); EXECUTE tasker_steps('{{{ids}}}')");
+    let rows = sqlx::raw_sql(&sql).fetch_all(&mut *connection).await?;
+    let (tasks, steps): (Vec<PgRow>, Vec<PgRow>) =
+        rows.into_iter().partition(|row| row.try_column("step_uuid").is_err());
+    assemble(connection, catalogue, &tasks, &steps).await
+}
+
+async fn assemble(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    tasks: &[PgRow],
+    steps: &[PgRow],
+) -> sqlx::Result<Vec<Graph>> {
     let mut templates = HashMap::new();
-    for row in &rows {
+    for row in tasks {
         let id: i64 = row.try_get("template_id")?;
         if let Entry::Vacant(unknown) = templates.entry(id) {
             unknown.insert(template(connection, catalogue, id).await?);
         }
     }
-    let mut steps: HashMap<i64, Vec<Step>> = HashMap::with_capacity(rows.len());
-    for row in sqlx::query(STEPS).bind(task_ids).fetch_all(&mut *connection).await? {
-        steps.entry(row.try_get("task_id")?).or_default().push(step(&row)?);
+    let mut by_task: HashMap<i64, Vec<Step>> = HashMap::with_capacity(tasks.len());
+    for row in steps {
+        by_task.entry(row.try_get("task_id")?).or_default().push(step(row)?);
     }
-    rows.iter()
+    tasks
+        .iter()
         .map(|row| {
             let template_id: i64 = row.try_get("template_id")?;
             let task = task(row, template_id, Arc::clone(&templates[&template_id]))?;
             let (id, expected) = (task.id, task.template.steps.len());
-            let steps = steps.remove(&id).unwrap_or_default();
+            let steps = by_task.remove(&id).unwrap_or_default();
             if steps.len() == expected {
                 Ok(Graph::loaded(task, steps))
             } else {

@@ -1,6 +1,6 @@
 //! Owns: one write transaction on the connection that writes.
 
-use sqlx::Executor;
+use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use super::rows::{parsed, time, trace_id};
@@ -18,19 +18,28 @@ pub(super) struct PostgresTransaction<'a> {
     catalogue: &'a Catalogue,
     /// The transaction's number, once it has written.
     xid: Option<String>,
-    open: bool,
+    /// Whether it has begun at the server: it does with its first statement.
+    begun: bool,
 }
 
 impl<'a> PostgresTransaction<'a> {
     pub(super) fn begin(writer: &'a mut Writer, catalogue: &'a Catalogue) -> Result<Self> {
-        writer.begin()?;
-        Ok(PostgresTransaction { writer, catalogue, xid: None, open: true })
+        writer.connect()?;
+        Ok(PostgresTransaction { writer, catalogue, xid: None, begun: false })
+    }
+
+    fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T> {
+        if !self.begun {
+            self.writer.begin()?;
+            self.begun = true;
+        }
+        self.writer.run(work)
     }
 }
 
 impl Drop for PostgresTransaction<'_> {
     fn drop(&mut self) {
-        if self.open && self.writer.is_connected() {
+        if self.begun && self.writer.is_connected() {
             if let Err(error) = self.writer.run(async |connection| connection.execute("ROLLBACK").await) {
                 tracing::debug!(%error, "Rollback after a failed transaction");
             }
@@ -41,20 +50,24 @@ impl Drop for PostgresTransaction<'_> {
 impl Transaction for PostgresTransaction<'_> {
     fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>> {
         let find = sqlx::query_scalar("SELECT id FROM tasker.tasks WHERE task_uuid = $1").bind(task_uuid);
-        self.writer.run(async |connection| find.fetch_optional(connection).await)
+        self.run(async |connection| find.fetch_optional(connection).await)
     }
 
     fn load(&mut self, task_ids: &[i64]) -> Result<Vec<Graph>> {
         let catalogue = self.catalogue;
-        self.writer.run(async |connection| load::graphs(connection, catalogue, task_ids).await)
+        if self.begun || !self.writer.is_prepared() {
+            return self.run(async |connection| load::graphs(connection, catalogue, task_ids).await);
+        }
+        self.begun = true;
+        self.writer.run(async |connection| load::begin_with_graphs(connection, catalogue, task_ids).await)
     }
 
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
-        self.writer.run(async |connection| find_idempotent(connection, keys).await)
+        self.run(async |connection| find_idempotent(connection, keys).await)
     }
 
     fn keep_template(&mut self, template: &Template, now: Micros) -> Result<i64> {
-        self.writer.run(async |connection| {
+        self.run(async |connection| {
             let document = template.to_json();
             let insert = "INSERT INTO tasker.templates (namespace, name, version, created_at, document) \
                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
@@ -69,27 +82,27 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn due(&mut self, now: Micros, limit: usize) -> Result<Due> {
-        self.writer.run(async |connection| claim::due(connection, now, limit).await)
+        self.run(async |connection| claim::due(connection, now, limit).await)
     }
 
     fn next_due(&mut self) -> Result<Option<Micros>> {
-        self.writer.run(async |connection| claim::next_due(connection).await)
+        self.run(async |connection| claim::next_due(connection).await)
     }
 
     fn backlog(&mut self, limit: usize) -> Result<Backlog> {
-        self.writer.run(async |connection| claim::backlog(connection, limit).await)
+        self.run(async |connection| claim::backlog(connection, limit).await)
     }
 
     fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Enqueued> {
-        self.writer.run(async |connection| claim::enqueued(connection, namespaces, limit).await)
+        self.run(async |connection| claim::enqueued(connection, namespaces, limit).await)
     }
 
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {
-        self.writer.run(async |connection| load::inputs(connection, steps).await)
+        self.run(async |connection| load::inputs(connection, steps).await)
     }
 
     fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>> {
-        self.writer.run(async |connection| claim::renew(connection, worker_id, held, until).await)
+        self.run(async |connection| claim::renew(connection, worker_id, held, until).await)
     }
 
     fn register_worker(&mut self, worker: &WorkerProcess, now: Micros) -> Result<()> {
@@ -98,24 +111,24 @@ impl Transaction for PostgresTransaction<'_> {
             pid = excluded.pid, process_started = excluded.process_started, started_at = excluded.started_at";
         let insert = sqlx::query(insert).bind(&*worker.worker_id).bind(&worker.host).bind(i64::from(worker.pid));
         let insert = insert.bind(&worker.process_started).bind(time(now));
-        self.writer.run(async |connection| insert.execute(connection).await.map(drop))
+        self.run(async |connection| insert.execute(connection).await.map(drop))
     }
 
     fn forget_worker(&mut self, worker_id: &str) -> Result<()> {
-        self.writer.run(async |connection| claim::forget(connection, worker_id).await)
+        self.run(async |connection| claim::forget(connection, worker_id).await)
     }
 
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>> {
-        self.writer.run(async |connection| workers(connection, host).await)
+        self.run(async |connection| workers(connection, host).await)
     }
 
     fn prune(&mut self, before: Micros, limit: usize) -> Result<usize> {
-        self.writer.run(async |connection| prune::prune(connection, before, limit).await)
+        self.run(async |connection| prune::prune(connection, before, limit).await)
     }
 
     fn apply(&mut self, graphs: &mut [Graph]) -> Result<()> {
         let mut failed = None;
-        let xid = self.writer.run(async |connection| match apply::graphs(connection, graphs).await {
+        let xid = self.run(async |connection| match apply::graphs(connection, graphs).await {
             Ok(xid) => Ok(xid),
             Err(apply::Failed::Here(error)) => {
                 failed = Some(error);
@@ -130,7 +143,9 @@ impl Transaction for PostgresTransaction<'_> {
     /// Commits. When the answer is lost with the connection, the server is asked, on a new one, how it ended: what
     /// was acknowledged happened, what was refused did not.
     fn commit(mut self: Box<Self>) -> Result<()> {
-        self.open = false;
+        if !std::mem::take(&mut self.begun) {
+            return Ok(());
+        }
         let committed = self.writer.run(async |connection| connection.execute("COMMIT").await.map(drop));
         let (Err(error), Some(xid)) = (&committed, &self.xid) else { return committed };
         if self.writer.is_connected() {
@@ -147,7 +162,7 @@ impl Transaction for PostgresTransaction<'_> {
 }
 
 async fn find_idempotent(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     keys: &[IdempotencyKey],
 ) -> sqlx::Result<Vec<Option<Existing>>> {
     use sqlx::Row;
@@ -192,7 +207,7 @@ async fn find_idempotent(
     Ok(found)
 }
 
-async fn workers(connection: &mut sqlx::PgConnection, host: &str) -> sqlx::Result<Vec<WorkerProcess>> {
+async fn workers(connection: &mut PgConnection, host: &str) -> sqlx::Result<Vec<WorkerProcess>> {
     use sqlx::Row;
     let list = "SELECT worker_id, pid, process_started FROM tasker.workers WHERE host = $1";
     let rows = sqlx::query(list).bind(host).fetch_all(connection).await?;

@@ -32,6 +32,8 @@ pub(super) struct Writer {
     connection: Option<PgConnection>,
     /// The server's process for the connection: what it notifies of is no news here.
     backend: Arc<AtomicI32>,
+    /// What each new session prepares; nothing until the schema is there, and nothing behind a pooler.
+    prepare: Option<String>,
     /// The server's timeline: after a failover the numbers of transactions may mean others.
     timeline: String,
 }
@@ -40,7 +42,14 @@ impl Writer {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
-        Ok(Writer { settings, runtime, connection: None, backend: Arc::default(), timeline: String::new() })
+        Ok(Writer {
+            settings,
+            runtime,
+            connection: None,
+            backend: Arc::default(),
+            prepare: None,
+            timeline: String::new(),
+        })
     }
 
     /// Begins a transaction, on a new connection if need be.
@@ -55,11 +64,14 @@ impl Writer {
         if self.connection.is_some() {
             return Ok(());
         }
-        let settings = Arc::clone(&self.settings);
+        let (settings, prepare) = (Arc::clone(&self.settings), self.prepare.clone());
         let connect = async move {
             let mut connection = PgConnection::connect_with(&settings.options).await?;
             if let Some(session) = settings.session() {
                 connection.execute(session).await?;
+            }
+            if let Some(prepare) = prepare {
+                connection.execute(prepare.as_str()).await?;
             }
             let row = sqlx::raw_sql(WHO).fetch_one(&mut connection).await?;
             let (backend, timeline) = (row.try_get::<String, _>(0)?, row.try_get::<Option<String>, _>(1)?);
@@ -70,6 +82,21 @@ impl Writer {
         self.timeline = timeline;
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// Prepares statements in this session and in each one to come.
+    pub(super) fn prepare(&mut self, statements: String) -> Result<()> {
+        if self.settings.session().is_some() {
+            self.connect()?;
+            self.run(async |connection| connection.execute(statements.as_str()).await)?;
+            self.prepare = Some(statements);
+        }
+        Ok(())
+    }
+
+    /// Whether statements are prepared.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.prepare.is_some()
     }
 
     /// Does something with the connection, which is given up if it fails.

@@ -1,5 +1,7 @@
 //! Owns: what follows from a durable transaction: events to the handlers, answers to the callers, numbers and reports.
 
+use std::time::Duration;
+
 use super::{Ahead, EngineThread, Gathered};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -9,6 +11,9 @@ use crate::worker::inbox::{Reply, Request, Work};
 use crate::worker::shared::Counters;
 use crate::worker::transact::Outcome;
 use crate::worker::{dispatch, report};
+
+/// How long what is due, but held by another worker's transaction, is left alone.
+const IN_OTHER_HANDS: Duration = Duration::from_millis(50);
 
 impl EngineThread {
     /// Does what follows from a durable transaction.
@@ -47,7 +52,8 @@ impl EngineThread {
         self.answer(gathered.requests, std::mem::take(&mut outcome.replies), handed_back);
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if gathered.batch.look_due {
-            self.next_due = outcome.next_due;
+            // What is due and could not be had is in other hands: they are given a moment.
+            self.next_due = outcome.next_due.map(|due| if due <= now { now.after(IN_OTHER_HANDS) } else { due });
             self.look_due |= outcome.more_due;
         }
         self.note_due(&outcome);

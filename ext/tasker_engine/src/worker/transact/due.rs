@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use super::{Working, DUE_LIMIT};
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::plan;
 use crate::state::{StepState, TaskState};
 
 impl Working<'_> {
     /// Deals with what is due. Gives whether there may be more of it.
-    pub(super) fn due(&mut self) -> Result<bool> {
-        let now = self.clock.now();
+    pub(super) fn due(&mut self, now: Micros) -> Result<bool> {
         let due = self.transaction.due(now, DUE_LIMIT)?;
         let steps = due.retries.iter().chain(&due.leases).map(|&(task_id, _)| task_id);
         self.load(due.tasks.iter().copied().chain(steps).collect())?;
