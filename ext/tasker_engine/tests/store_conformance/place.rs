@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tasker_engine::channel::StepError;
 use tasker_engine::clock::{Clock, Micros};
+use tasker_engine::config::Config;
 use tasker_engine::graph::Graph;
 use tasker_engine::ids;
 use tasker_engine::plan::{self, Lease, NewTask, Settlement};
@@ -48,7 +49,8 @@ pub fn postgres(database: &Database) -> Place {
 }
 
 pub fn sqlite_memory() -> Place {
-    let open = || Box::new(SqliteStore::open(&config(":memory:"), Arc::new(Catalogue::default())).unwrap()) as _;
+    let memory = Config { database: ":memory:".into(), ..Config::default() };
+    let open = move || Box::new(SqliteStore::open(&memory, Arc::new(Catalogue::default())).unwrap()) as _;
     Place { open: Box::new(open), shared: false, certain: true }
 }
 
