@@ -89,9 +89,7 @@ fn it_opens_and_closes_again_and_nothing_is_lost() {
     let Some(output) = story::alone("it_opens_and_closes_again_and_nothing_is_lost", &[], story) else { return };
     let console = story::console(&output);
     assert_eq!(console.matches("Circuit breaker closed").count(), 1, "{console}");
-    let opened = console.matches("Circuit breaker open:").count();
-    assert_eq!(console.matches("Circuit breaker half-open").count(), opened, "{console}");
-    assert!((1..8).contains(&opened), "{console}");
+    assert_eq!(console.matches("Circuit breaker open:").count(), 1, "probes that fail are no news: {console}");
 }
 
 #[test]

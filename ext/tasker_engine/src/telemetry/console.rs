@@ -42,12 +42,15 @@ fn passes(meta: &Metadata<'_>) -> bool {
     !opinion && (!complaints::is_complaint(meta) || complaints::may_print())
 }
 
+/// The PostgreSQL client says what its errors say, and those are told of where they matter.
+pub(super) const QUIET: &str = "sqlx=off";
+
 /// What the console shows. Of the SDK only warnings, unless `directives` name it or want even less.
 pub(super) fn set_filter(directives: &str) {
     line::set_level(directives);
     let quieter = |part: &&str| part.eq_ignore_ascii_case("error") || part.eq_ignore_ascii_case("off");
     let sdk = directives.split(',').map(str::trim).find(quieter).unwrap_or("warn");
-    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry={sdk},{directives}"))));
+    gate::set(&[&FILTER], Some(&line::opened(&format!("opentelemetry={sdk},{QUIET},{directives}"))));
 }
 
 /// Standard error without the lock that `std` has for it: a fork while another thread writes would leave

@@ -18,6 +18,7 @@ use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::layer::{Context as LayerContext, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::console::QUIET;
 use super::gate::{self, Gate, Slot};
 use super::line;
 use super::logs::Lines;
@@ -68,7 +69,7 @@ pub(super) fn wake(tracer: Option<SdkTracer>, logs: Option<&SdkLoggerProvider>, 
     BRIDGE.store(logs.map(|provider| Arc::new(Bridge::new(provider))));
     LINES.store(logs.map(|provider| Arc::new(Lines::new(provider))));
     gate::set(&[&SPANS_FILTER], spans.then_some("info"));
-    gate::set(&[&LOGS_FILTER], events.then(|| line::opened(log_filter)).as_deref());
+    gate::set(&[&LOGS_FILTER], events.then(|| line::opened(&format!("{QUIET},{log_filter}"))).as_deref());
 }
 
 /// Back to Phase 1.

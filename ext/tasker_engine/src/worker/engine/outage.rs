@@ -45,7 +45,10 @@ impl Instrument for Announcer {
     fn on_call_rejected(&self) {}
 
     fn on_open(&self) {
-        self.shared.pulse.set_breaker(BreakerState::Open);
+        // A probe that failed is no news.
+        if self.shared.pulse.set_breaker(BreakerState::Open) == BreakerState::HalfOpen {
+            return;
+        }
         tracing::error!(
             database = %self.database, circuit_breaker = "store", state = "open",
             "Circuit breaker open: the database keeps failing; requests are refused until it answers again"
@@ -54,7 +57,7 @@ impl Instrument for Announcer {
 
     fn on_half_open(&self) {
         self.shared.pulse.set_breaker(BreakerState::HalfOpen);
-        tracing::info!(
+        tracing::debug!(
             database = %self.database, circuit_breaker = "store", state = "half_open",
             "Circuit breaker half-open: trying the database"
         );
