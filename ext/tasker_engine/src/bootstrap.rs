@@ -1,6 +1,8 @@
 //! Owns: putting the engine together, and the handle through which everything else uses it. The only
 //! place that names a concrete store.
 
+mod stores;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,15 +19,14 @@ use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{AroundFork, Reader, Store, TaskView, TransitionView};
+use crate::store::{AroundFork, Reader, TaskView, TransitionView};
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
 use crate::telemetry::metrics::{self, EngineHandle};
 use crate::template::Template;
 use crate::web::Web;
 use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, Work};
+pub use stores::{migrate, migration_sql};
 
 /// Tasks one transaction takes from a batch of submissions.
 const SUBMIT_TOGETHER: usize = 200;
@@ -69,7 +70,7 @@ impl Engine {
     pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
         config.check()?;
         let catalogue = Arc::new(Catalogue::default());
-        let store = open_store(config, &catalogue)?;
+        let store = stores::open(config, &catalogue)?;
         let (reader, forking) = (store.reader(), store.around_fork());
         let (location, connections) = (store.describe(), store.connections());
         let bell = Arc::new(Bell::default());
@@ -295,40 +296,6 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Brings the schema of the database that `config.database` names up to date, whatever `config.migrate` says. Gives
-/// the versions before and after.
-///
-/// # Errors
-/// [`Error::Store`] when it cannot be done; then nothing was changed.
-pub fn migrate(config: &Config) -> Result<(usize, usize)> {
-    config.check()?;
-    if is_postgres(&config.database) {
-        PostgresStore::migrate(config)
-    } else {
-        SqliteStore::migrate(config)
-    }
-}
-
-/// The SQL that brings an empty PostgreSQL database to this version, for those who run it themselves. PGMQ must be
-/// there before.
-pub fn migration_sql() -> String {
-    PostgresStore::migration_sql()
-}
-
-/// Whether a database's name is a PostgreSQL server's.
-fn is_postgres(database: &str) -> bool {
-    database.starts_with("postgres://") || database.starts_with("postgresql://")
-}
-
-fn open_store(config: &Config, catalogue: &Arc<Catalogue>) -> Result<Box<dyn Store>> {
-    let catalogue = Arc::clone(catalogue);
-    Ok(if is_postgres(&config.database) {
-        Box::new(PostgresStore::open(config, catalogue)?)
-    } else {
-        Box::new(SqliteStore::open(config, catalogue)?)
-    })
 }
 
 fn unexpected() -> Error {
