@@ -93,7 +93,11 @@ RSpec.shared_examples "several processes" do
       Process.kill("INT", pid)
       wait_until("the stop to begin") { File.read("/proc/#{pid}/task/#{pid}/comm") }
       wait_until("the process to end") do
-        Process.kill("TERM", pid)
+        begin
+          Process.kill("TERM", pid)
+        rescue Errno::ESRCH
+          # It has ended since the last look.
+        end
         task.step(:one).state == "enqueued"
       end
     end
