@@ -26,38 +26,23 @@ fn record(
     guard(ruby, || Ok(app::record(kind, &text(name), value, &text(attributes), about)))
 }
 
-fn metric_counter(
-    ruby: &Ruby,
-    name: RString,
-    value: f64,
-    attributes: RString,
-    description: Option<RString>,
-    unit: Option<RString>,
-) -> Result<bool, Error> {
-    record(ruby, Kind::Counter, name, value, attributes, description, unit)
+/// A function of Ruby's for each kind.
+macro_rules! recorders {
+    ($($name:ident: $kind:ident),+ $(,)?) => {$(
+        fn $name(
+            ruby: &Ruby,
+            name: RString,
+            value: f64,
+            attributes: RString,
+            description: Option<RString>,
+            unit: Option<RString>,
+        ) -> Result<bool, Error> {
+            record(ruby, Kind::$kind, name, value, attributes, description, unit)
+        }
+    )+};
 }
 
-fn metric_histogram(
-    ruby: &Ruby,
-    name: RString,
-    value: f64,
-    attributes: RString,
-    description: Option<RString>,
-    unit: Option<RString>,
-) -> Result<bool, Error> {
-    record(ruby, Kind::Histogram, name, value, attributes, description, unit)
-}
-
-fn metric_gauge(
-    ruby: &Ruby,
-    name: RString,
-    value: f64,
-    attributes: RString,
-    description: Option<RString>,
-    unit: Option<RString>,
-) -> Result<bool, Error> {
-    record(ruby, Kind::Gauge, name, value, attributes, description, unit)
-}
+recorders! { metric_counter: Counter, metric_histogram: Histogram, metric_gauge: Gauge }
 
 /// The gem's own metrics as a JSON array: name, instrument, kind, unit, labels, meaning.
 fn metrics_catalogue(ruby: &Ruby) -> Result<String, Error> {

@@ -98,9 +98,7 @@ impl PostgresStore {
         let mut writer = Writer::new(Arc::clone(&settings))?;
         migrate::migrate(&mut writer, &settings, true)
     }
-}
 
-impl PostgresStore {
     /// The SQL that brings an empty database to this version, for a person to run with psql.
     pub fn migration_sql() -> String {
         migrate::sql()
@@ -122,7 +120,7 @@ impl Store for PostgresStore {
     }
 
     fn ring(&mut self, bell: Arc<Bell>) {
-        if let (true, Some(runtime)) = (self.settings.listens, self.reader.runtime()) {
+        if let (true, Some(runtime)) = (self.settings.listens(), self.reader.runtime()) {
             self.listener.start(runtime, self.reader.pool(), bell);
         }
     }
@@ -136,7 +134,7 @@ impl Store for PostgresStore {
     }
 
     fn connections(&self) -> usize {
-        1 + self.settings.pool_size as usize
+        1 + usize::from(self.settings.listens()) + self.settings.pool_size as usize
     }
 
     fn around_fork(&self) -> Arc<dyn AroundFork> {

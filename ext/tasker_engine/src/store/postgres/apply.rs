@@ -51,13 +51,12 @@ pub(super) async fn graphs(connection: &mut PgConnection, graphs: &mut [Graph]) 
     }
     insert_tasks(connection, graphs).await?;
     send_first(connection, graphs).await?;
-    let new = graphs.iter().map(|graph| graph.is_new).collect::<Vec<_>>();
     let wakes = graphs.iter().filter_map(wakes_others).max();
     let mut rows = Write::default();
-    for (graph, &is_new) in graphs.iter_mut().zip(&new) {
-        rows.graph(graph, is_new)?;
+    for graph in graphs.iter_mut() {
+        rows.graph(graph)?;
     }
-    insert_steps(connection, graphs, &new).await?;
+    insert_steps(connection, graphs).await?;
     let row = rows.bind(wakes).fetch_one(connection).await?;
     for graph in graphs.iter_mut() {
         graph.is_new = false;
@@ -141,9 +140,9 @@ async fn insert_tasks(connection: &mut PgConnection, graphs: &mut [Graph]) -> Re
     Ok(())
 }
 
-async fn insert_steps(connection: &mut PgConnection, graphs: &[Graph], new: &[bool]) -> Result<(), Failed> {
+async fn insert_steps(connection: &mut PgConnection, graphs: &[Graph]) -> sqlx::Result<()> {
     let mut rows = NewSteps::default();
-    for (graph, _) in graphs.iter().zip(new).filter(|(_, &is_new)| is_new) {
+    for graph in graphs.iter().filter(|graph| graph.is_new) {
         let template = &graph.task.template;
         for (position, step) in graph.steps.iter().enumerate() {
             rows.task_id.push(graph.task.id);
@@ -182,11 +181,11 @@ struct Write {
 }
 
 impl Write {
-    fn graph(&mut self, graph: &mut Graph, is_new: bool) -> Result<(), Error> {
+    fn graph(&mut self, graph: &mut Graph) -> Result<(), Error> {
         let counted = graph.task.transitions;
         graph.task.transitions += u32::try_from(graph.task_transitions.len()).unwrap_or(0);
         let id = graph.task.id;
-        if !is_new && !graph.task_transitions.is_empty() {
+        if !graph.is_new && !graph.task_transitions.is_empty() {
             let task = &graph.task;
             self.tasks.id.push(id);
             self.tasks.state.push(task.state.as_str());
@@ -217,7 +216,7 @@ impl Write {
             rows.created_at.push(time(moved.at));
             rows.metadata.push(metadata::of_step(moved, graph.task.correlation_id)?);
         }
-        if !is_new {
+        if !graph.is_new {
             self.steps(graph)?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use sqlx::Row;
 use super::queue;
 use super::rows::{bigint, count, int, time};
 use crate::clock::Micros;
-use crate::store::{Backlog, Candidate, Due, Enqueued, Held};
+use crate::store::{in_turn, Backlog, Candidate, Due, Enqueued, Held};
 
 /// Candidates looked at for each step that is wanted: others may be at work on the first ones.
 const LOOK_AHEAD: i64 = 2;
@@ -41,26 +41,22 @@ pub(super) async fn enqueued(
         .bind(limit.saturating_mul(LOOK_AHEAD))
         .fetch_all(connection)
         .await?;
-    let mut found = Vec::with_capacity(rows.len());
+    let mut steps = Vec::with_capacity(rows.len());
     let mut there: i64 = 0;
     for row in &rows {
-        let turn: i64 = row.try_get("turn")?;
-        let position: i32 = row.try_get("position")?;
-        if position < 0 {
-            there = turn;
+        if row.try_get::<i32, _>("position")? < 0 {
+            there = row.try_get("turn")?;
             continue;
         }
-        let candidate = Candidate {
+        steps.push(Candidate {
             namespace: Arc::from(row.try_get::<&str, _>("namespace")?),
             priority: row.try_get("priority")?,
             task_id: row.try_get("task_id")?,
             position: count(row, "position")?,
-        };
-        found.push((std::cmp::Reverse(candidate.priority), turn, candidate.task_id, candidate));
+        });
     }
-    found.sort_by_key(|(priority, turn, task_id, step)| (*priority, *turn, *task_id, step.position));
-    let more = there > bigint(found.len());
-    Ok(Enqueued { steps: found.into_iter().map(|(_, _, _, candidate)| candidate).collect(), more })
+    let more = there > bigint(steps.len());
+    Ok(Enqueued { steps: in_turn(steps, |step| step, |_, step| (step.task_id, step.position)), more })
 }
 
 pub(super) const DUE_TASKS: &str =

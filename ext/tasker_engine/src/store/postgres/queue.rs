@@ -12,6 +12,51 @@ use crate::graph::Graph;
 use crate::state::StepState;
 use crate::step::Step;
 
+// What follows is sent alone, and as a part of a larger statement, with other numbers for its parameters.
+
+/// One send for each queue and time. The answer names each message's place in the arrays.
+macro_rules! sending {
+    ($queues:literal, $visible_at:literal, $messages:literal, $headers:literal) => {
+        concat!(
+            "SELECT g.numbers[s.ordinality] AS n, s.msg_id FROM ( \
+               SELECT queue, visible_at, array_agg(n ORDER BY n) AS numbers, \
+                 array_agg(message::jsonb ORDER BY n) AS messages, array_agg(header::jsonb ORDER BY n) AS headers \
+               FROM unnest(",
+            $queues,
+            "::text[], ",
+            $visible_at,
+            "::timestamptz[], ",
+            $messages,
+            "::text[], ",
+            $headers,
+            "::text[]) \
+                 WITH ORDINALITY AS u (queue, visible_at, message, header, n) GROUP BY queue, visible_at) g \
+             CROSS JOIN LATERAL pgmq.send_batch(g.queue, g.messages, g.headers, g.visible_at) \
+               WITH ORDINALITY AS s (msg_id, ordinality)"
+        )
+    };
+}
+
+/// One call for each queue and time.
+macro_rules! hiding {
+    ($queues:literal, $ids:literal, $visible_at:literal) => {
+        concat!(
+            "SELECT h.msg_id FROM (SELECT queue, visible_at, array_agg(id) AS ids \
+               FROM unnest(",
+            $queues,
+            "::text[], ",
+            $ids,
+            "::bigint[], ",
+            $visible_at,
+            "::timestamptz[]) \
+                 AS u (queue, id, visible_at) GROUP BY queue, visible_at) g \
+             CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, g.visible_at) h"
+        )
+    };
+}
+
+pub(super) use {hiding, sending};
+
 /// The queue of a namespace's steps.
 pub(super) fn steps(namespace: &str) -> String {
     format!("{namespace}_steps")
@@ -54,14 +99,7 @@ pub(super) struct Outgoing {
     headers: Vec<String>,
 }
 
-// One send for each queue and time. The answer names each message's place in the arrays.
-pub(super) const SEND: &str = "SELECT g.numbers[s.ordinality] AS n, s.msg_id FROM ( \
-      SELECT queue, visible_at, array_agg(n ORDER BY n) AS numbers, array_agg(message::jsonb ORDER BY n) AS messages, \
-        array_agg(header::jsonb ORDER BY n) AS headers \
-      FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[]) WITH ORDINALITY \
-        AS u (queue, visible_at, message, header, n) GROUP BY queue, visible_at) g \
-    CROSS JOIN LATERAL pgmq.send_batch(g.queue, g.messages, g.headers, g.visible_at) WITH ORDINALITY \
-      AS s (msg_id, ordinality)";
+pub(super) const SEND: &str = sending!("$1", "$2", "$3", "$4");
 
 impl Outgoing {
     pub(super) fn len(&self) -> usize {
@@ -126,9 +164,7 @@ pub(super) struct Hidden {
     visible_at: Vec<DateTime<Utc>>,
 }
 
-pub(super) const HIDE: &str = "SELECT count(*) FROM (SELECT queue, visible_at, array_agg(id) AS ids \
-      FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]) AS u (queue, id, visible_at) GROUP BY queue, visible_at) g \
-    CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, g.visible_at) s";
+pub(super) const HIDE: &str = hiding!("$1", "$2", "$3");
 
 impl Hidden {
     pub(super) fn push(&mut self, namespace: &str, id: Option<i64>, visible_at: Micros) {

@@ -36,7 +36,7 @@ impl PostgresReader {
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
         // One more than read: the one that listens.
         let options = PgPoolOptions::new()
-            .max_connections(settings.pool_size + u32::from(settings.listens))
+            .max_connections(settings.pool_size + u32::from(settings.listens()))
             .acquire_timeout(ACQUIRE)
             .idle_timeout(IDLE);
         let pool = {

@@ -18,8 +18,6 @@ pub(super) struct Settings {
     pub(super) options: PgConnectOptions,
     /// Whether a pooler gives each transaction another session: then none may be relied on.
     pub(super) pooler: bool,
-    /// Whether to LISTEN.
-    pub(super) listens: bool,
     /// The most connections that read.
     pub(super) pool_size: u32,
     /// The longest a statement may run.
@@ -53,7 +51,12 @@ impl Settings {
                 ("client_min_messages", "warning"),
             ]);
         }
-        Ok(Settings { options, pooler, listens: !pooler, pool_size: config.pool_size, statement_timeout })
+        Ok(Settings { options, pooler, pool_size: config.pool_size, statement_timeout })
+    }
+
+    /// Whether to LISTEN: a session of one's own is needed for it.
+    pub(super) fn listens(&self) -> bool {
+        !self.pooler
     }
 
     /// Where the data is, without the password.
@@ -159,10 +162,10 @@ mod tests {
     fn a_password_is_never_shown_and_a_pooler_is_asked_for_by_name() {
         let settings = read("postgres://shop:s3cret@db.example:6432/orders?pgbouncer=true&sslmode=require").unwrap();
         assert_eq!(settings.describe(), "postgres://shop@db.example:6432/orders");
-        assert!(settings.pooler && !settings.listens && settings.begin().contains("SET LOCAL statement_timeout"));
+        assert!(settings.pooler && !settings.listens() && settings.begin().contains("SET LOCAL statement_timeout"));
         assert!(settings.session().is_none());
         let direct = read("postgres://shop@db.example/orders").unwrap();
-        assert!(!direct.pooler && direct.listens && direct.begin() == "BEGIN");
+        assert!(!direct.pooler && direct.listens() && direct.begin() == "BEGIN");
     }
 
     #[test]

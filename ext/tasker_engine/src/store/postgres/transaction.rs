@@ -1,6 +1,6 @@
 //! Owns: one write transaction on the connection that writes.
 
-use sqlx::{Executor, PgConnection};
+use sqlx::{Executor, PgConnection, Row};
 use uuid::Uuid;
 
 use super::rows::{parsed, time, trace_id};
@@ -165,7 +165,6 @@ async fn find_idempotent(
     connection: &mut PgConnection,
     keys: &[IdempotencyKey],
 ) -> sqlx::Result<Vec<Option<Existing>>> {
-    use sqlx::Row;
     let column = |of: fn(&IdempotencyKey) -> &str| keys.iter().map(|key| of(key).to_owned()).collect::<Vec<_>>();
     let namespaces = column(|key| &key.namespace);
     let names = column(|key| &key.name);
@@ -208,7 +207,6 @@ async fn find_idempotent(
 }
 
 async fn workers(connection: &mut PgConnection, host: &str) -> sqlx::Result<Vec<WorkerProcess>> {
-    use sqlx::Row;
     let list = "SELECT worker_id, pid, process_started FROM tasker.workers WHERE host = $1";
     let rows = sqlx::query(list).bind(host).fetch_all(connection).await?;
     rows.iter()

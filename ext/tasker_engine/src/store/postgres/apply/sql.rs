@@ -1,5 +1,7 @@
 //! Owns: the statements that write graphs.
 
+use crate::store::postgres::queue::{hiding, sending};
+
 pub(in super::super) const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (task_uuid, template_id, namespace, name, version, state, \
     state_since, priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, \
     parent_span_id, sampled, root_recorded, created_at, run_at, waits_until, completed_at, transitions, context) \
@@ -21,19 +23,13 @@ pub(in super::super) const INSERT_STEPS: &str =
 
 // Everything else is one statement: its parts are independent of each other, but for the numbers of the messages that
 // are sent. The answer is the transaction's number, by which it can be asked later whether it was committed.
-pub(in super::super) const WRITE: &str = "WITH \
+pub(in super::super) const WRITE: &str = concat!("WITH \
     tasks AS (UPDATE tasker.tasks t SET state = u.state, state_since = u.state_since, waits_until = u.waits_until, \
       completed_at = u.completed_at, transitions = u.transitions, root_recorded = u.root_recorded \
       FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[], \
         $7::bool[]) AS u (id, state, state_since, waits_until, completed_at, transitions, root_recorded) \
       WHERE t.id = u.id), \
-    sent AS MATERIALIZED (SELECT g.numbers[s.ordinality] AS n, s.msg_id FROM ( \
-      SELECT queue, visible_at, array_agg(n ORDER BY n) AS numbers, array_agg(message::jsonb ORDER BY n) AS messages, \
-        array_agg(header::jsonb ORDER BY n) AS headers \
-      FROM unnest($41::text[], $42::timestamptz[], $43::text[], $44::text[]) WITH ORDINALITY \
-        AS u (queue, visible_at, message, header, n) GROUP BY queue, visible_at) g \
-      CROSS JOIN LATERAL pgmq.send_batch(g.queue, g.messages, g.headers, g.visible_at) WITH ORDINALITY \
-        AS s (msg_id, ordinality)), \
+    sent AS MATERIALIZED (", sending!("$41", "$42", "$43", "$44"), "), \
     steps AS (UPDATE tasker.steps s SET state = u.state, state_since = u.state_since, attempts = u.attempts, \
       max_attempts = u.max_attempts, due_at = u.due_at, worker_id = u.worker_id, span_id = u.span_id, \
       transitions = u.transitions, \
@@ -57,9 +53,7 @@ pub(in super::super) const WRITE: &str = "WITH \
         AS u (task_id, position, sort_key, from_state, to_state, created_at, metadata)), \
     deleted AS (SELECT d.id FROM (SELECT queue, array_agg(id) AS ids FROM unnest($36::text[], $37::bigint[]) \
       AS u (queue, id) GROUP BY queue) g CROSS JOIN LATERAL pgmq.delete(g.queue, g.ids) AS d (id)), \
-    hidden AS (SELECT h.msg_id FROM (SELECT queue, visible_at, array_agg(id) AS ids \
-      FROM unnest($38::text[], $39::bigint[], $40::timestamptz[]) AS u (queue, id, visible_at) \
-      GROUP BY queue, visible_at) g CROSS JOIN LATERAL pgmq.set_vt(g.queue, g.ids, g.visible_at) h) \
+    hidden AS (", hiding!("$38", "$39", "$40"), ") \
     SELECT pg_current_xact_id()::text AS xid, (SELECT count(*) FROM sent) AS sent, \
       (SELECT count(*) FROM deleted) AS deleted, (SELECT count(*) FROM hidden) AS hidden, \
-      CASE WHEN $45::text IS NOT NULL THEN pg_notify('tasker', $45)::text END AS notified";
+      CASE WHEN $45::text IS NOT NULL THEN pg_notify('tasker', $45)::text END AS notified");
