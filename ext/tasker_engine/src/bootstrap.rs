@@ -16,6 +16,7 @@ use crate::channel::{Bell, Channel};
 use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::error::{Error, Result};
+use crate::ids::Dice;
 use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
@@ -70,7 +71,7 @@ impl Engine {
     pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
         config.check()?;
         let catalogue = Arc::new(Catalogue::default());
-        let store = stores::open(config, &catalogue)?;
+        let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
         let (location, connections) = (store.describe(), store.connections());
         let bell = Arc::new(Bell::default());
@@ -84,6 +85,8 @@ impl Engine {
             store,
             Arc::clone(&catalogue),
             clock.clone(),
+            Dice::new(),
+            config.durability,
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),

@@ -1,14 +1,14 @@
 //! Owns: the bounded, polled pair between the engine and the handler threads: step events out,
 //! completions in. Refuses: knowing who polls (Ruby, a test) and what a handler is.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::{Clock, Micros};
+use crate::clock::{Clock, Micros, Tick};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
 use crate::telemetry::metrics::{self, EngineHandle};
@@ -135,13 +135,14 @@ impl Bell {
 }
 
 struct Running {
-    deadline: Option<Micros>,
+    deadline: Option<Tick>,
     cancelled: bool,
 }
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<StepEvent>,
+    /// Events, and since when each waits.
+    queue: VecDeque<(Tick, StepEvent)>,
     running: HashMap<Uuid, Running>,
     completions: Vec<(StepCompletion, Micros)>,
     /// Threads in [`Channel::wait`] and in [`Channel::wait_briefly`].
@@ -196,10 +197,10 @@ impl Channel {
 
     /// The next event, when there is one. Never blocks. The attempt counts as started from here.
     pub fn try_poll(&self) -> Option<StepEvent> {
-        let now = self.clock.now();
+        let (now, tick) = (self.clock.now(), self.clock.tick());
         let mut state = lock(&self.state);
-        let event = state.queue.pop_front()?;
-        let deadline = event.timeout_seconds.map(|seconds| now.after(Duration::from_secs_f64(seconds)));
+        let (_, event) = state.queue.pop_front()?;
+        let deadline = event.timeout_seconds.map(|seconds| tick.after(Duration::from_secs_f64(seconds)));
         if deadline.is_some() {
             self.bell.ring();
         }
@@ -295,7 +296,7 @@ impl Channel {
     }
 
     /// Puts events before the handler threads.
-    pub(crate) fn dispatch(&self, events: Vec<StepEvent>) {
+    pub(crate) fn dispatch(&self, events: Vec<StepEvent>, tick: Tick) {
         if events.is_empty() {
             return;
         }
@@ -303,7 +304,7 @@ impl Channel {
         // Those that wait briefly have their turn to run; the others must get it from them first.
         let soon = state.brief.min(events.len());
         let wake = state.waiting.min(events.len() - soon);
-        state.queue.extend(events);
+        state.queue.extend(events.into_iter().map(|event| (tick, event)));
         drop(state);
         for _ in 0..soon {
             self.soon.notify_one();
@@ -337,10 +338,15 @@ impl Channel {
     }
 
     /// Takes back events that no handler thread took up by `before`.
-    pub(crate) fn take_unstarted(&self, before: Micros) -> Vec<Uuid> {
+    pub(crate) fn take_unstarted(&self, before: Tick) -> Vec<Uuid> {
         let mut state = lock(&self.state);
-        let fresh = state.queue.iter().position(|event| event.dispatched_at > before).unwrap_or(state.queue.len());
-        state.queue.drain(..fresh).map(|event| event.event_id).collect()
+        let fresh = state.queue.iter().position(|(since, _)| *since > before).unwrap_or(state.queue.len());
+        state.queue.drain(..fresh).map(|(_, event)| event.event_id).collect()
+    }
+
+    /// Events that no handler thread has taken up.
+    pub(crate) fn waiting_events(&self) -> HashSet<Uuid> {
+        lock(&self.state).queue.iter().map(|(_, event)| event.event_id).collect()
     }
 
     /// Whether a handler thread waits for an event.
@@ -349,15 +355,15 @@ impl Channel {
     }
 
     /// When the oldest waiting event entered the channel.
-    pub(crate) fn oldest_waiting(&self) -> Option<Micros> {
-        lock(&self.state).queue.front().map(|event| event.dispatched_at)
+    pub(crate) fn oldest_waiting(&self) -> Option<Tick> {
+        lock(&self.state).queue.front().map(|(since, _)| *since)
     }
 
     /// Marks an attempt as no longer wanted. One that has not started is taken out: then it never will.
     pub(crate) fn revoke(&self, event_id: Uuid) -> bool {
         let mut state = lock(&self.state);
         let waiting = state.queue.len();
-        state.queue.retain(|event| event.event_id != event_id);
+        state.queue.retain(|(_, event)| event.event_id != event_id);
         let unstarted = state.queue.len() < waiting;
         if let Some(running) = state.running.get_mut(&event_id) {
             running.cancelled = true;
@@ -367,14 +373,14 @@ impl Channel {
     }
 
     /// Running attempts whose time is up.
-    pub(crate) fn overdue(&self, now: Micros) -> Vec<Uuid> {
+    pub(crate) fn overdue(&self, now: Tick) -> Vec<Uuid> {
         let state = lock(&self.state);
         let overdue = state.running.iter().filter(|(_, running)| running.deadline.is_some_and(|at| at <= now));
         overdue.map(|(event_id, _)| *event_id).collect()
     }
 
     /// When the next running attempt's time is up.
-    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
         lock(&self.state).running.values().filter_map(|running| running.deadline).min()
     }
 }

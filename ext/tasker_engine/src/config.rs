@@ -18,6 +18,8 @@ pub struct Config {
     pub database: String,
     /// SQLite's `synchronous`: `full` survives power loss, `normal` only a crash of the process.
     pub synchronous: Synchronous,
+    /// PostgreSQL: what a crash of the server may cost.
+    pub durability: Durability,
     /// How long a transaction waits for another process that writes, in seconds.
     pub busy_timeout: f64,
     /// PostgreSQL: whether to bring the schema up to date at the start. Otherwise an old one is an error.
@@ -40,6 +42,17 @@ pub enum Synchronous {
     Full,
     /// A power failure may take the last commits; a crash of the process takes none.
     Normal,
+}
+
+/// Which commits are on the database's disk before the engine goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// All of them: what was settled stays settled.
+    Step,
+    /// Those that somebody is told of, and those that end a task. After a crash of the server, not of a worker, steps that
+    /// were settled in the last moments (on PostgreSQL three times `wal_writer_delay`, 0.6 s) may run again.
+    Task,
 }
 
 /// What a worker may take and for how long.
@@ -65,6 +78,7 @@ impl Default for Config {
         Config {
             database: "storage/tasker.sqlite3".into(),
             synchronous: Synchronous::Full,
+            durability: Durability::Step,
             busy_timeout: 10.0,
             migrate: true,
             pool_size: 5,

@@ -39,6 +39,15 @@ pub enum Error {
     /// The database made this transaction give way to another one; nothing of it happened, and it may be tried again.
     #[error("store: {0}")]
     Contention(String),
+    /// The database refused what a transaction wrote, and will refuse it again; nothing of it happened.
+    #[error("store: {0}")]
+    Refused(String),
+    /// The answer to a commit was lost, and whether it happened could not be found out.
+    #[error("store: {0}")]
+    Unknown(String),
+    /// This worker's lease ran out, and others have taken over its claims; nothing of the transaction happened.
+    #[error("the worker's lease has run out: {0}")]
+    LeaseLost(String),
     /// The engine is stopped or stopping.
     #[error("{0}")]
     Stopped(String),
@@ -54,6 +63,14 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether a whole transaction failed with it, not one request alone.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        matches!(
+            self,
+            Error::Store(_) | Error::Contention(_) | Error::Unknown(_) | Error::LeaseLost(_) | Error::Internal(_)
+        )
+    }
+
     /// A stable name for the variant, for logs and for the skin's exception classes.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -65,6 +82,9 @@ impl Error {
             Error::Configuration(_) => "configuration",
             Error::Store(_) => "store",
             Error::Contention(_) => "contention",
+            Error::Refused(_) => "refused",
+            Error::Unknown(_) => "unknown",
+            Error::LeaseLost(_) => "lease_lost",
             Error::Stopped(_) => "stopped",
             Error::Interrupted => "interrupted",
             Error::Internal(_) => "internal",

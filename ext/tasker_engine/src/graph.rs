@@ -62,42 +62,21 @@ pub struct StepTransition {
     pub attempt: u32,
     /// Whose attempt it is.
     pub worker_id: Option<Arc<str>>,
-    /// Why, when the states alone do not say: `lease_expired`, `handed_back`, `timeout`, `rerun`, ….
+    /// Why, when the states alone do not say: `lease_expired`, `released`, `timeout`, `rerun`, ….
     pub reason: Option<&'static str>,
-    /// The attempt, when the move ended one: what its spans are made from.
+    /// The attempt, when the move ended one.
     pub ended: Option<Box<EndedAttempt>>,
 }
 
 /// An attempt that is over.
 #[derive(Debug, Clone)]
 pub struct EndedAttempt {
-    /// Span id of its `worker.step_execution`.
-    pub span_id: Option<u64>,
+    /// The claim's token: also the span id of its `worker.step_execution`.
+    pub token: Option<u64>,
     /// When it was claimed.
     pub claimed_at: Micros,
-    /// What came back, and when; `None` when nothing did (the lease ran out, it was cancelled).
-    pub completion: Option<CompletionTrace>,
     /// Why it failed.
     pub error: Option<StepError>,
-    /// No handler had taken it up, nor ever will: its event was still in the channel when it ended.
-    pub unstarted: bool,
-}
-
-/// What a completion says about the handler's run.
-#[derive(Debug, Clone)]
-pub struct CompletionTrace {
-    /// The attempt's event.
-    pub event_id: uuid::Uuid,
-    /// When the event entered the channel, after the commit of the claim.
-    pub dispatched_at: Micros,
-    /// When it reached the engine.
-    pub received_at: Micros,
-    /// The handler's run, by the handler thread's clock.
-    pub handler: Option<(Micros, Micros)>,
-    /// Milliseconds the handler ran.
-    pub execution_time_ms: Option<f64>,
-    /// The trace and span id that came back, when both did and are well formed.
-    pub handed_back: Option<(u128, u64)>,
 }
 
 impl Graph {
@@ -118,6 +97,16 @@ impl Graph {
         self.is_new || !self.task_transitions.is_empty() || !self.step_transitions.is_empty()
     }
 
+    /// Takes note that its changes are in the store, as row `seq` of its journal. The transitions stay, for whoever
+    /// tells of them.
+    pub fn written(&mut self, seq: u32) {
+        self.task.journal = seq;
+        self.is_new = false;
+        for step in &mut self.steps {
+            step.changed = false;
+        }
+    }
+
     /// Moves the task. `began` is when the work that led here began.
     pub fn move_task(&mut self, to: TaskState, began: Micros, at: Micros, steps: usize) -> Result<()> {
         let from = self.task.state;
@@ -128,7 +117,7 @@ impl Graph {
                 names(from.successors()),
             )));
         }
-        let at = at.max(self.task.state_since);
+        let at = next_moment(at, self.task.state_since, self.task.journal == 0 && self.task_transitions.is_empty());
         let duration_ms = at.millis_since(self.task.state_since);
         self.task_transitions.push(TaskTransition { from, to, began: began.min(at), at, duration_ms, steps });
         self.task.state = to;
@@ -156,7 +145,8 @@ impl Graph {
                 names(from.successors()),
             )));
         }
-        let at = at.max(step.state_since);
+        let first = step.state == StepState::Pending;
+        let at = next_moment(at, step.state_since, first);
         let duration_ms = at.millis_since(step.state_since);
         step.state = to;
         step.state_since = at;
@@ -187,6 +177,12 @@ impl Graph {
             ))
         })
     }
+}
+
+/// When a move happens that was decided at `at`: after the last one, so that their order in time is their order. Moves
+/// of one decision are a microsecond apart.
+fn next_moment(at: Micros, since: Micros, first: bool) -> Micros {
+    at.max(if first { since } else { Micros(since.0.saturating_add(1)) })
 }
 
 fn names<S: std::fmt::Display>(states: &[S]) -> String {

@@ -33,12 +33,53 @@ fn with_rng<T>(draw: impl FnOnce(&mut SmallRng) -> T) -> T {
     })
 }
 
-/// A UUIDv7 (RFC 9562) whose time part is `now`.
-pub fn uuid_v7(now: Micros) -> Uuid {
+/// Chance, handed to whoever decides: the same seed gives the same decisions.
+#[derive(Debug)]
+pub struct Dice(SmallRng);
+
+impl Dice {
+    /// Seeded by the operating system.
+    pub fn new() -> Dice {
+        Dice(SmallRng::from_os_rng())
+    }
+
+    /// Seeded by hand, for a run that can be repeated.
+    pub fn seeded(seed: u64) -> Dice {
+        Dice(SmallRng::seed_from_u64(seed))
+    }
+
+    /// A UUIDv7 whose time part is `now`.
+    pub fn uuid_v7(&mut self, now: Micros) -> Uuid {
+        uuid_from(&mut self.0, now)
+    }
+
+    /// A W3C span id: 8 bytes, never all zero.
+    pub fn span_id(&mut self) -> u64 {
+        self.0.next_u64() | 1
+    }
+
+    /// A number in `0.0..1.0`, for jitter.
+    pub fn fraction(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+impl Default for Dice {
+    fn default() -> Dice {
+        Dice::new()
+    }
+}
+
+fn uuid_from(rng: &mut SmallRng, now: Micros) -> Uuid {
     let mut random = [0u8; 10];
-    with_rng(|rng| rng.fill_bytes(&mut random));
+    rng.fill_bytes(&mut random);
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
     Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// A UUIDv7 (RFC 9562) whose time part is `now`.
+pub fn uuid_v7(now: Micros) -> Uuid {
+    with_rng(|rng| uuid_from(rng, now))
 }
 
 /// A W3C trace id: 16 bytes, never all zero.
@@ -60,11 +101,6 @@ pub fn handler_span_id(span_id: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (mixed ^ (mixed >> 31)) | 1
-}
-
-/// A number in `0.0..1.0`, for jitter.
-pub fn fraction() -> f64 {
-    with_rng(|rng| (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
 }
 
 #[cfg(test)]

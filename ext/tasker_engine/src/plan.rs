@@ -1,7 +1,7 @@
-//! Owns: every decision of the engine, as functions that touch nothing but the graph they are given:
-//! what follows from a submission, a claim, a settlement, a lease that ran out, an operator's word.
-//! Refuses: reading or writing anything durable. A store loads graphs, the worker calls these, the
-//! store applies what changed.
+//! Owns: every decision of the engine, as functions of the graph, the time and the dice they are given: what follows
+//! from a submission, a claim, a settlement, a lease that ran out, an operator's word. The same arguments give the same
+//! decision. Refuses: reading a clock, drawing at random by itself, reading or writing anything durable. A store loads
+//! graphs, the engine calls these, the store writes what changed.
 
 mod claim;
 mod discover;
@@ -11,7 +11,7 @@ mod initialize;
 mod operate;
 mod retry;
 
-pub use claim::{claim, hand_back, Lease};
+pub use claim::{claim, release};
 pub use discover::discover;
 pub use evaluate::{evaluate, settle, Settlement, Verdict};
 pub use finalize::cancel;

@@ -15,15 +15,25 @@ macro_rules! state_machine {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$variant_meta])* $variant),+ }
+        pub enum $name {
+            $($(#[$variant_meta])* $variant,)+
+            /// A state that a newer version of this library has written. It is left as it is: nothing follows from it,
+            /// and nothing follows it.
+            Unknown,
+        }
 
         impl $name {
-            /// Every state, in the order of the table.
+            /// Every state this version knows, in the order of the table.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
             /// The name used in the store, in spans, in logs and in Ruby.
             pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
+                match self { $($name::$variant => $text,)+ $name::Unknown => "unknown" }
+            }
+
+            /// The state of that name, as the store has it: one that this version does not know is `Unknown`.
+            pub fn stored(text: &str) -> $name {
+                $name::parse(text).unwrap_or($name::Unknown)
             }
 
             /// The state of that name.
@@ -33,7 +43,7 @@ macro_rules! state_machine {
 
             /// The states that may follow this one.
             pub fn successors(self) -> &'static [$name] {
-                match self { $($name::$variant => &[$($name::$next),*]),+ }
+                match self { $($name::$variant => &[$($name::$next),*],)+ $name::Unknown => &[] }
             }
 
             /// Whether `to` may follow this state.

@@ -1,13 +1,14 @@
-//! Owns: the durable side, as traits. A store loads graphs under lock, applies what `plan` changed in
+//! Owns: the durable side, as traits. A store loads graphs under lock, writes what `plan` changed in
 //! them with one transaction, and commits. Refuses: deciding anything.
 
 pub mod catalogue;
-mod metadata;
-pub mod postgres;
+mod claim_order;
+mod journal;
+// pub mod postgres;
 pub mod sqlite;
-mod turns;
 mod view;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use uuid::Uuid;
 
 use crate::channel::Bell;
 use crate::clock::Micros;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::state::TaskState;
-pub use turns::in_turn;
+pub use claim_order::claim_order;
 pub use view::{StepView, TaskView, TransitionView};
 
 use catalogue::Catalogue;
@@ -26,16 +27,23 @@ use catalogue::Catalogue;
 /// A place where tasks live. One thread writes through it.
 pub trait Store: Send {
     /// Opens a transaction that holds the right to write. Dropped without commit, it never was.
+    ///
+    /// # Errors
+    /// An error from here means that the store is away; one from a later call may be the fault of what was written.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
 
     /// What another process may have committed since this was last asked. Cheap enough to ask often.
     fn changed_elsewhere(&mut self) -> Result<Option<Change>>;
 
     /// Rings `bell` from now on when another process may have committed. A store that can only be asked does nothing.
-    fn ring(&mut self, bell: Arc<Bell>);
+    fn subscribe(&mut self, bell: Arc<Bell>);
 
     /// How often an idle worker asks whether another process committed, when it is set to `configured`.
-    fn ask_every(&self, configured: Duration) -> Duration;
+    fn poll_interval(&self, configured: Duration) -> Duration;
+
+    /// Sends what commits left to be sent a moment later. Gives how long until it should be called again; `None`: nothing
+    /// is left.
+    fn flush_notices(&mut self) -> Option<Duration>;
 
     /// The side that reads without the right to write.
     fn reader(&self) -> Arc<dyn Reader>;
@@ -82,7 +90,7 @@ pub struct Candidate {
 
 /// Steps that may be claimed, in the order they are to be.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Enqueued {
+pub struct Claimable {
     /// The steps. Nobody else claims them before this transaction ends.
     pub steps: Vec<Candidate>,
     /// Whether there may be others.
@@ -111,6 +119,25 @@ pub struct Existing {
     pub trace_id: u128,
 }
 
+/// Tasks with their steps, as they are.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those that could be read, in the order of their numbers.
+    pub graphs: Vec<Graph>,
+    /// Those that are there and make no sense to this version, and why. They are left alone.
+    pub unreadable: Vec<(i64, Error)>,
+}
+
+/// Whether a task that is loaded must be this transaction's alone from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is: whoever else wants it waits.
+    Locked,
+    /// A store may give what it remembers of a task of which all that can move is claimed by this process. Should another
+    /// transaction have changed it all the same, the commit fails with [`Error::Contention`].
+    Remembered,
+}
+
 /// What the passing of time has brought up.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Due {
@@ -118,14 +145,12 @@ pub struct Due {
     pub tasks: Vec<i64>,
     /// Steps whose wait for a retry is over.
     pub retries: Vec<(i64, usize)>,
-    /// Steps whose lease has run out.
-    pub leases: Vec<(i64, usize)>,
 }
 
 /// What waits in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Tasks with a step that is enqueued, runs or waits for a retry.
+    /// Tasks with a step that is enqueued or waits for a retry.
     pub tasks_active: usize,
     /// Enqueued steps.
     pub steps_enqueued: usize,
@@ -133,15 +158,15 @@ pub struct Backlog {
     pub oldest: Option<Micros>,
 }
 
-/// A claim as the worker that holds it names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+/// A claim, by the token that no other claim has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Claim {
     /// The task's number.
     pub task_id: i64,
     /// The step's position.
     pub position: usize,
-    /// The attempt.
-    pub attempt: u32,
+    /// The claim's token.
+    pub token: u64,
 }
 
 /// The process a worker lives in.
@@ -157,7 +182,25 @@ pub struct WorkerProcess {
     pub process_started: String,
 }
 
-/// What a claimed step works on.
+/// What a worker's row says of its claims, so that whoever finds it dead finds them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Numbers of all tasks in which it has a claim, perhaps of others too.
+    pub tasks: Vec<i64>,
+    /// Tokens of claims that no handler has begun: they cost no attempt.
+    pub unbegun: Vec<u64>,
+}
+
+/// A worker whose lease has run out, or that was named. Its row is this transaction's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LapsedWorker {
+    /// The worker.
+    pub worker_id: Arc<str>,
+    /// What its row says.
+    pub holdings: Holdings,
+}
+
+/// What a step works on.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The task's context.
@@ -166,46 +209,86 @@ pub struct Inputs {
     pub dependency_results: Vec<(Arc<str>, Arc<str>)>,
 }
 
+/// What a commit brings with it.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// The worker whose claims these are, with its lease and what it holds after this transaction, when its row must say
+    /// so: it then holds the row too, or the commit fails with [`Error::LeaseLost`].
+    pub holdings: Option<(Arc<str>, Duration, Holdings)>,
+    /// Steps were left to whoever wants them.
+    pub steps_enqueued: bool,
+    /// When something becomes due that was not before.
+    pub due: bool,
+    /// Tasks that have ended: whoever waits for one is told.
+    pub ended: Vec<Uuid>,
+    /// Whether it must survive a crash of the database's server before anybody hears of it.
+    pub flushed: bool,
+}
+
 /// One transaction.
 ///
 /// Several of them may run beside each other, in other processes. So that no two wait for each other, a
-/// transaction waits only in the order of these methods: first [`Transaction::load`], once, with every task that it
-/// must have; then [`Transaction::find_idempotent`], once. What comes later is left to whoever holds it already.
+/// transaction waits only in the order of these methods: first [`Transaction::load`] with every task that it
+/// must have; then [`Transaction::find_idempotent`], once; at the end [`Transaction::commit`]. In between, `load` is
+/// called again only with tasks that it holds already; everything else leaves out what others have locked.
+///
+/// `except` names tasks to leave alone.
 pub trait Transaction {
-    /// The number of the task with that UUID.
-    fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>>;
-    /// Those of the tasks that exist, with their steps, locked until the end; in the order of their numbers.
-    fn load(&mut self, task_ids: &[i64]) -> Result<Vec<Graph>>;
+    /// The numbers of the tasks with those UUIDs, as far as there are any.
+    fn find(&mut self, task_uuids: &[Uuid]) -> Result<HashMap<Uuid, i64>>;
+    /// Those of the tasks that exist, with their steps.
+    fn load(&mut self, task_ids: &[i64], hold: Hold) -> Result<Loaded>;
     /// The tasks that idempotency keys name, in the order of the keys. Another transaction that asks for one of
     /// them waits until this one has ended.
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>>;
     /// Keeps a template's document and gives its number: the one it had, when it is known already.
     fn keep_template(&mut self, template: &crate::template::Template, now: Micros) -> Result<i64>;
     /// What is due at `now` and nobody else is at work on, at most `limit` of each kind.
-    fn due(&mut self, now: Micros, limit: usize) -> Result<Due>;
-    /// When something is next due.
-    fn next_due(&mut self) -> Result<Option<Micros>>;
+    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due>;
+    /// When something is next due, as this transaction leaves it.
+    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>>;
     /// What waits, going through at most `limit` rows of each kind.
     fn backlog(&mut self, limit: usize) -> Result<Backlog>;
     /// At most `limit` enqueued steps whose tasks nobody else is at work on; empty `namespaces` means all.
-    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Enqueued>;
+    fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable>;
     /// What steps of the graphs work on.
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>>;
-    /// Renews leases; gives the claims that are no longer this worker's.
-    fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>>;
-    /// Makes a worker known.
-    fn register_worker(&mut self, worker: &WorkerProcess, now: Micros) -> Result<()>;
-    /// Forgets a worker; leases it still holds are due at once.
-    fn forget_worker(&mut self, worker_id: &str) -> Result<()>;
+    /// Makes a worker known, with a lease from now on.
+    fn register_worker(&mut self, worker: &WorkerProcess, lease: Duration, now: Micros) -> Result<()>;
+    /// Renews a worker's lease. False: there is no such worker any more, its claims are lost.
+    fn renew(&mut self, worker_id: &str, lease: Duration) -> Result<bool>;
+    /// Workers whose lease has run out, and those `named`; not those that another transaction deals with.
+    fn lapsed_workers(&mut self, named: &[String]) -> Result<Vec<LapsedWorker>>;
+    /// Forgets workers, after their claims were dealt with.
+    fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()>;
+    /// What a worker's row says of its claims; `None`: there is no such worker.
+    fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>>;
     /// The workers of that host.
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>>;
-    /// Deletes finished tasks that ended before `before`, at most `limit` of them, with all that belongs to them,
-    /// and what other things of that age are of no use any more. Gives how many tasks.
+    /// Deletes finished tasks that ended before `before`, at most `limit` of them, with all that belongs to them. Gives
+    /// how many tasks.
     fn prune(&mut self, before: Micros, limit: usize) -> Result<usize>;
-    /// Writes what changed in the graphs; new tasks and steps get their numbers.
-    fn apply(&mut self, graphs: &mut [Graph]) -> Result<()>;
+    /// Writes what changed in the graphs; new tasks get their numbers.
+    fn write(&mut self, graphs: &mut [Graph]) -> Result<()>;
     /// Makes it all durable.
-    fn commit(self: Box<Self>) -> Result<()>;
+    ///
+    /// # Errors
+    /// [`Error::Contention`]: another transaction was faster with one of the tasks; nothing happened, and it may be
+    /// tried again. [`Error::LeaseLost`]: the worker's row is gone; nothing happened. [`Error::Unknown`]: the answer was
+    /// lost, and how it ended could not be found out.
+    fn commit(self: Box<Self>, commit: &Commit) -> Result<()>;
+}
+
+/// Told of tasks that ended.
+pub type OnEnd = Arc<dyn Fn(Ended<'_>) + Send + Sync>;
+
+/// Which tasks ended.
+#[derive(Debug, Clone, Copy)]
+pub enum Ended<'a> {
+    /// These.
+    These(&'a [Uuid]),
+    /// Perhaps any: whoever waits should look.
+    Any,
 }
 
 /// Reads committed data, from any thread.
@@ -214,10 +297,19 @@ pub trait Reader: Send + Sync {
     fn task(&self, task_uuid: Uuid) -> Result<TaskView>;
     /// A task's state.
     fn state(&self, task_uuid: Uuid) -> Result<TaskState>;
+    /// Those of the tasks that are over, in one look.
+    fn ended(&self, tasks: &[Uuid]) -> Result<Vec<Uuid>>;
     /// A task's and its steps' transitions, in the order they happened.
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>>;
     /// How many tasks there are, by state.
     fn count_tasks(&self) -> Result<Vec<(String, i64)>>;
-    /// Adds the stored templates of that name to the catalogue.
+    /// Adds the stored templates of that name to the catalogue. One that cannot be read is left out.
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()>;
+    /// Somebody in this process waits for the ends of tasks that other processes may carry out: from now on, for as
+    /// long as this is called every [`WAITING`] at least, `on_end` hears of them. Says whether it will; otherwise who
+    /// waits has to look.
+    fn watch_ends(&self, on_end: &OnEnd) -> bool;
 }
+
+/// How often a process that waits says so.
+pub const WAITING: Duration = Duration::from_secs(10);

@@ -41,8 +41,9 @@ pub struct Task {
     pub run_at: Option<Micros>,
     /// When it came to a final state.
     pub completed_at: Option<Micros>,
-    /// Transitions recorded so far.
-    pub transitions: u32,
+    /// Rows of its journal so far: one for each transaction that changed it. Whoever writes the next one must have read
+    /// the last one: it is what two writers of one task are told apart by.
+    pub journal: u32,
     /// The context, a JSON object. Loaded only when it is needed.
     pub context: Option<Arc<str>>,
 }

@@ -75,7 +75,7 @@ impl Template {
     ///
     /// [`Error::Template`] lists every problem with its place and its cure.
     pub fn from_yaml(source_name: &str, text: &str) -> Result<Template> {
-        Template::build(source_name, document::from_yaml(text))
+        Template::build(source_name, document::from_yaml(text), Problems::default())
     }
 
     /// Reads a JSON document: what the Ruby DSL sends and what the store keeps.
@@ -84,13 +84,26 @@ impl Template {
     ///
     /// [`Error::Template`] lists every problem with its place and its cure.
     pub fn from_json(source_name: &str, text: &str) -> Result<Template> {
-        Template::build(source_name, document::from_json(text))
+        Template::build(source_name, document::from_json(text), Problems::default())
     }
 
-    fn build(source_name: &str, document: std::result::Result<Value, String>) -> Result<Template> {
+    /// Reads a document that the store keeps. A newer version of this library may have written it: fields that are
+    /// unknown here are passed over.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Template::from_json`].
+    pub fn from_stored(source_name: &str, text: &str) -> Result<Template> {
+        Template::build(source_name, document::from_json(text), Problems::lenient())
+    }
+
+    fn build(
+        source_name: &str,
+        document: std::result::Result<Value, String>,
+        problems: Problems,
+    ) -> Result<Template> {
         let refuse = |message| Error::Template { source_name: source_name.to_owned(), message };
         let document = document.map_err(refuse)?;
-        let problems = Problems::default();
         let draft = read::read(&document, &problems);
         let schema = document.get("input_schema").filter(|schema| !schema.is_null());
         let schema = schema.map_or_else(|| Ok(Schema::default()), Schema::compile);

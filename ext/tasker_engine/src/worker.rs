@@ -6,22 +6,25 @@
 //! Whatever arrives while a transaction is in flight waits for the next one, which takes all of it.
 //! Idle, that is one step at the lowest latency; loaded, it is many steps per commit. No timer.
 
-mod claim;
+mod attempts;
+mod claims;
 mod dispatch;
 mod engine;
+mod in_flight;
 mod inbox;
-mod lease;
+mod liveness;
 mod measure;
 mod monitor;
+mod prefetch;
 mod pulse;
+mod quarantine;
 mod report;
 mod running;
-mod settle;
 mod shared;
 mod trace;
-mod transact;
+mod transaction;
 
-pub(crate) use engine::EngineThread;
+pub(crate) use engine::{EngineThread, Turn};
 pub(crate) use inbox::{Inbox, Reply, Work};
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;

@@ -11,16 +11,15 @@ CREATE TABLE templates (
 );
 CREATE INDEX templates_name ON templates (namespace, name, version);
 
--- `id` grows with age: among steps of equal priority the oldest task's is claimed first.
+-- `id` grows with age and is never used again: among steps of equal priority the oldest task's is claimed first.
 CREATE TABLE tasks (
-  id                    INTEGER PRIMARY KEY,
+  id                    INTEGER PRIMARY KEY AUTOINCREMENT,
   task_uuid             TEXT NOT NULL,
   template_id           INTEGER NOT NULL REFERENCES templates (id),
   namespace             TEXT NOT NULL,
   name                  TEXT NOT NULL,
   version               TEXT NOT NULL,
   state                 TEXT NOT NULL,
-  state_since           INTEGER NOT NULL,
   priority              INTEGER NOT NULL,
   correlation_id        TEXT NOT NULL,
   parent_correlation_id TEXT,
@@ -33,19 +32,17 @@ CREATE TABLE tasks (
   created_at            INTEGER NOT NULL,
   run_at                INTEGER,
   completed_at          INTEGER,
-  transitions           INTEGER NOT NULL,
   context               TEXT NOT NULL
 );
 CREATE UNIQUE INDEX tasks_uuid ON tasks (task_uuid);
 CREATE UNIQUE INDEX tasks_idempotency ON tasks (namespace, name, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX tasks_correlation ON tasks (correlation_id);
 CREATE INDEX tasks_due ON tasks (run_at) WHERE state = 'pending';
+CREATE INDEX tasks_completed ON tasks (completed_at) WHERE completed_at IS NOT NULL;
 
--- `due_at`: in_progress, when the lease runs out; waiting_for_retry, when the next attempt may begin.
--- `span_id`: the current attempt's worker.step_execution span, so that whoever finds the attempt
--- abandoned can still close its trace.
+-- `due_at`: waiting_for_retry, when the next attempt may begin. `worker_id`: in_progress, whose claim it is; it holds as
+-- long as the worker's row does. `span_id`: the claim's token, and the span id of the attempt's worker.step_execution.
 CREATE TABLE steps (
-  id           INTEGER PRIMARY KEY,
   task_id      INTEGER NOT NULL REFERENCES tasks (id),
   position     INTEGER NOT NULL,
   step_uuid    TEXT NOT NULL,
@@ -59,43 +56,58 @@ CREATE TABLE steps (
   due_at       INTEGER,
   worker_id    TEXT,
   span_id      TEXT,
-  transitions  INTEGER NOT NULL,
   error        TEXT,
-  result       TEXT
-);
-CREATE UNIQUE INDEX steps_task ON steps (task_id, position);
+  result       TEXT,
+  PRIMARY KEY (task_id, position)
+) WITHOUT ROWID;
 CREATE INDEX steps_enqueued ON steps (namespace, priority DESC, task_id, position) WHERE state = 'enqueued';
-CREATE INDEX steps_due ON steps (due_at) WHERE state IN ('in_progress', 'waiting_for_retry');
+CREATE INDEX steps_due ON steps (due_at) WHERE state = 'waiting_for_retry';
 
--- Append only. `metadata`: correlation_id, duration_ms (time in from_state) and, for steps, worker,
--- attempt, reason, error.
-CREATE TABLE task_transitions (
-  task_id    INTEGER NOT NULL REFERENCES tasks (id),
-  sort_key   INTEGER NOT NULL,
-  from_state TEXT NOT NULL,
-  to_state   TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  metadata   TEXT NOT NULL,
-  PRIMARY KEY (task_id, sort_key)
+-- Append only: what one transaction moved in one task. `seq` counts a task's rows from 1. `since`: when the task came to
+-- the state it was left in. `moves`: a JSON array of
+-- [position (-1: the task), from, to, microseconds after `at`, milliseconds in from, attempt, worker, reason, error].
+CREATE TABLE journal (
+  task_id INTEGER NOT NULL REFERENCES tasks (id),
+  seq     INTEGER NOT NULL,
+  at      INTEGER NOT NULL,
+  since   INTEGER NOT NULL,
+  moves   TEXT NOT NULL,
+  PRIMARY KEY (task_id, seq)
 ) WITHOUT ROWID;
 
-CREATE TABLE step_transitions (
-  task_id    INTEGER NOT NULL REFERENCES tasks (id),
-  position   INTEGER NOT NULL,
-  sort_key   INTEGER NOT NULL,
-  from_state TEXT NOT NULL,
-  to_state   TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
-  metadata   TEXT NOT NULL,
-  PRIMARY KEY (task_id, position, sort_key)
-) WITHOUT ROWID;
+-- The journal's moves as rows.
+CREATE VIEW task_transitions AS
+SELECT j.task_id, row_number() OVER (PARTITION BY j.task_id ORDER BY j.seq, m.key) AS sort_key,
+  json_extract(m.value, '$[1]') AS from_state, json_extract(m.value, '$[2]') AS to_state,
+  j.at + json_extract(m.value, '$[3]') AS created_at,
+  json_object('correlation_id', t.correlation_id, 'duration_ms', json_extract(m.value, '$[4]')) AS metadata
+FROM journal j JOIN tasks t ON t.id = j.task_id JOIN json_each(j.moves) m
+WHERE json_extract(m.value, '$[0]') < 0;
 
--- Who holds leases: lets a process on the same machine see that another one is gone without waiting
--- for its leases to run out.
+CREATE VIEW step_transitions AS
+SELECT j.task_id, json_extract(m.value, '$[0]') AS position,
+  row_number() OVER (PARTITION BY j.task_id, json_extract(m.value, '$[0]') ORDER BY j.seq, m.key) AS sort_key,
+  json_extract(m.value, '$[1]') AS from_state, json_extract(m.value, '$[2]') AS to_state,
+  j.at + json_extract(m.value, '$[3]') AS created_at,
+  json_patch('{}', json_object('correlation_id', t.correlation_id, 'duration_ms', json_extract(m.value, '$[4]'),
+    'attempt', nullif(json_extract(m.value, '$[5]'), 0), 'worker', json_extract(m.value, '$[6]'),
+    'reason', json_extract(m.value, '$[7]'), 'error', json_extract(m.value, '$[8]'))) AS metadata
+FROM journal j JOIN tasks t ON t.id = j.task_id JOIN json_each(j.moves) m
+WHERE json_extract(m.value, '$[0]') >= 0;
+
+CREATE VIEW workflow_step_transitions AS SELECT * FROM step_transitions;
+
+-- Who works here. A worker's claims hold until `lease_until`, which it renews: microseconds of the machine's clock since
+-- boot; `lease` is how long a renewal lasts. `tasks`: the numbers of all tasks in which it has claims; `unbegun`: the
+-- tokens of claims that no handler has begun. Both are JSON arrays.
 CREATE TABLE workers (
   worker_id       TEXT PRIMARY KEY,
   host            TEXT NOT NULL,
   pid             INTEGER NOT NULL,
   process_started TEXT NOT NULL,
-  started_at      INTEGER NOT NULL
+  started_at      INTEGER NOT NULL,
+  lease_until     INTEGER NOT NULL,
+  lease           INTEGER NOT NULL,
+  tasks           TEXT NOT NULL DEFAULT '[]',
+  unbegun         TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;

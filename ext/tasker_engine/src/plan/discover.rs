@@ -1,6 +1,6 @@
 //! Owns: which steps may run next, and enqueuing them.
 
-use crate::clock::{Clock, Micros};
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
@@ -16,12 +16,11 @@ pub fn discover(graph: &Graph) -> Vec<usize> {
 }
 
 /// Takes the task through `enqueuing_steps` to `steps_in_process`, enqueuing `ready` on the way.
-pub(super) fn enqueue(graph: &mut Graph, ready: &[usize], began: Micros, clock: &Clock) -> Result<()> {
-    let discovered = clock.now();
-    graph.move_task(TaskState::EnqueuingSteps, began, discovered, ready.len())?;
+pub(super) fn enqueue(graph: &mut Graph, ready: &[usize], began: Micros, now: Micros) -> Result<()> {
+    graph.move_task(TaskState::EnqueuingSteps, began, now, ready.len())?;
     for &position in ready {
-        graph.move_step(position, StepState::Enqueued, discovered)?;
+        graph.move_step(position, StepState::Enqueued, now)?;
         graph.steps[position].due_at = None;
     }
-    graph.move_task(TaskState::StepsInProcess, discovered, clock.now(), ready.len())
+    graph.move_task(TaskState::StepsInProcess, now, now, ready.len())
 }

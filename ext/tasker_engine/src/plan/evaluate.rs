@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::claim::release;
+use super::claim::{forget_claim, is_current};
 use super::discover::{discover, enqueue};
 use super::finalize::finalize;
 use super::retry::next_attempt;
 use crate::channel::StepError;
-use crate::clock::{Clock, Micros};
+use crate::clock::Micros;
 use crate::error::Result;
-use crate::graph::{CompletionTrace, EndedAttempt, Graph};
+use crate::graph::{EndedAttempt, Graph};
+use crate::ids::Dice;
 use crate::state::{StepState, TaskState};
 
 /// The end of an attempt.
@@ -17,15 +18,11 @@ use crate::state::{StepState, TaskState};
 pub struct Settlement {
     /// The step.
     pub position: usize,
-    /// The attempt it ends.
-    pub attempt: u32,
-    /// Who held the lease.
-    pub worker_id: Arc<str>,
+    /// The token of the claim it ends.
+    pub token: u64,
     /// The result as JSON, or why there is none.
     pub outcome: std::result::Result<Arc<str>, StepError>,
-    /// What the completion says of the run; `None` for a timeout, which the engine settles itself.
-    pub completion: Option<CompletionTrace>,
-    /// `timeout`, when it is one.
+    /// `timeout`, when the engine ended it itself.
     pub reason: Option<&'static str>,
 }
 
@@ -38,67 +35,59 @@ pub enum Verdict {
     Stale,
 }
 
-/// Ends an attempt, if it is still the current one.
-pub fn settle(graph: &mut Graph, settlement: Settlement, clock: &Clock) -> Result<Verdict> {
-    let now = clock.now();
+/// Ends an attempt, if its claim is still the current one.
+pub fn settle(graph: &mut Graph, settlement: &Settlement, now: Micros, dice: &mut Dice) -> Result<Verdict> {
     let position = settlement.position;
-    let Some(step) = graph.steps.get(position) else { return Ok(Verdict::Stale) };
-    let current = step.state == StepState::InProgress
-        && step.attempts == settlement.attempt
-        && step.worker_id.as_deref() == Some(&*settlement.worker_id);
-    if !current {
+    if !is_current(graph, position, settlement.token) {
         return Ok(Verdict::Stale);
     }
-    let (claimed_at, span_id) = (step.state_since, step.span_id);
-    let (to, due_at, result, error) = match settlement.outcome {
-        Ok(result) => (StepState::Complete, None, Some(result), None),
-        Err(mut error) => {
-            error.attempt = settlement.attempt;
-            match next_attempt(graph, position, &error, now) {
+    let step = &graph.steps[position];
+    let (claimed_at, attempt, worker_id) = (step.state_since, step.attempts, step.worker_id.clone());
+    let (to, due_at, result, error) = match &settlement.outcome {
+        Ok(result) => (StepState::Complete, None, Some(Arc::clone(result)), None),
+        Err(error) => {
+            let error = StepError { attempt, ..error.clone() };
+            match next_attempt(graph, position, &error, now, dice) {
                 Some(at) => (StepState::WaitingForRetry, Some(at), None, Some(error)),
                 None => (StepState::Error, None, None, Some(error)),
             }
         }
     };
     let transition = graph.move_step(position, to, now)?;
-    transition.attempt = settlement.attempt;
-    transition.worker_id = Some(settlement.worker_id);
+    transition.attempt = attempt;
+    transition.worker_id = worker_id;
     transition.reason = settlement.reason;
-    transition.ended = Some(Box::new(EndedAttempt {
-        span_id,
-        claimed_at,
-        completion: settlement.completion,
-        error: error.clone(),
-        unstarted: false,
-    }));
+    let token = Some(settlement.token);
+    transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: error.clone() }));
     let step = &mut graph.steps[position];
-    release(step);
+    forget_claim(step);
     step.due_at = due_at;
     step.result = result;
     step.error = error;
+    step.settled = true;
     Ok(Verdict::Applied)
 }
 
 /// Decides what follows once steps have settled: more steps, a wait, or the end. `began` is when the
 /// work on these settlements began; `settled` is how many there were.
-pub fn evaluate(graph: &mut Graph, began: Micros, settled: usize, clock: &Clock) -> Result<()> {
+pub fn evaluate(graph: &mut Graph, began: Micros, settled: usize, now: Micros) -> Result<()> {
     if !graph.task.state.may_become(TaskState::EvaluatingResults) {
         return Ok(());
     }
-    let evaluated = clock.now();
-    graph.move_task(TaskState::EvaluatingResults, began, evaluated, settled)?;
+    graph.move_task(TaskState::EvaluatingResults, began, now, settled)?;
     let ready = discover(graph);
     if !ready.is_empty() {
-        return enqueue(graph, &ready, evaluated, clock);
+        return enqueue(graph, &ready, now, now);
     }
     let any = |wanted: &[StepState]| graph.steps.iter().any(|step| wanted.contains(&step.state));
-    if any(&[StepState::Enqueued, StepState::InProgress]) {
+    // A step in a state of a newer version is somebody's work: the task goes on.
+    if any(&[StepState::Enqueued, StepState::InProgress, StepState::Unknown]) {
         let waits = any(&[StepState::Pending]);
         let next = if waits { TaskState::WaitingForDependencies } else { TaskState::StepsInProcess };
-        return graph.move_task(next, evaluated, clock.now(), 0);
+        return graph.move_task(next, now, now, 0);
     }
     if any(&[StepState::WaitingForRetry]) {
-        return graph.move_task(TaskState::WaitingForRetry, evaluated, clock.now(), 0);
+        return graph.move_task(TaskState::WaitingForRetry, now, now, 0);
     }
-    finalize(graph, evaluated, clock)
+    finalize(graph, now, now)
 }

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::discover::{discover, enqueue};
 use super::evaluate::evaluate;
-use crate::clock::{Clock, Micros};
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::ids;
+use crate::ids::Dice;
 use crate::state::{StepState, TaskState};
 use crate::step::Step;
 use crate::task::{Task, TaskTrace};
@@ -41,35 +41,33 @@ pub struct NewTask {
 }
 
 /// A pending task with pending steps.
-pub fn submit(new: NewTask, clock: &Clock) -> Graph {
-    let now = clock.now();
+pub fn submit(new: &NewTask, now: Micros, dice: &mut Dice) -> Graph {
     let steps: Vec<Step> =
-        new.template.steps.iter().map(|template| pending(template.retry.max_attempts, now)).collect();
+        new.template.steps.iter().map(|template| pending(template.retry.max_attempts, now, dice)).collect();
     let task = Task {
         id: 0,
         task_uuid: new.task_uuid,
-        template: new.template,
+        template: Arc::clone(&new.template),
         template_id: new.template_id,
         state: TaskState::Pending,
         state_since: now,
         priority: new.priority,
         correlation_id: new.correlation_id,
         parent_correlation_id: new.parent_correlation_id,
-        idempotency_key: new.idempotency_key,
+        idempotency_key: new.idempotency_key.clone(),
         trace: new.trace,
         created_at: now,
         run_at: new.run_at,
         completed_at: None,
-        transitions: 0,
-        context: Some(new.context),
+        journal: 0,
+        context: Some(Arc::clone(&new.context)),
     };
     Graph { is_new: true, ..Graph::loaded(task, steps) }
 }
 
-fn pending(max_attempts: u32, now: Micros) -> Step {
+fn pending(max_attempts: u32, now: Micros, dice: &mut Dice) -> Step {
     Step {
-        id: 0,
-        step_uuid: ids::uuid_v7(now),
+        step_uuid: dice.uuid_v7(now),
         state: StepState::Pending,
         state_since: now,
         attempts: 0,
@@ -77,23 +75,22 @@ fn pending(max_attempts: u32, now: Micros) -> Step {
         due_at: None,
         worker_id: None,
         span_id: None,
-        transitions: 0,
         message_id: None,
         result: None,
         error: None,
+        settled: false,
         changed: true,
     }
 }
 
 /// Starts a pending task whose time has come: its first steps are enqueued. One whose steps were all
 /// resolved before it began ends here.
-pub fn initialize(graph: &mut Graph, clock: &Clock) -> Result<()> {
-    let began = clock.now();
-    graph.move_task(TaskState::Initializing, began, began, graph.steps.len())?;
+pub fn initialize(graph: &mut Graph, now: Micros) -> Result<()> {
+    graph.move_task(TaskState::Initializing, now, now, graph.steps.len())?;
     let ready = discover(graph);
-    enqueue(graph, &ready, began, clock)?;
+    enqueue(graph, &ready, now, now)?;
     if ready.is_empty() {
-        evaluate(graph, clock.now(), 0, clock)?;
+        evaluate(graph, now, 0, now)?;
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::claim::release;
+use super::claim::forget_claim;
 use super::discover::enqueue;
 use crate::channel::StepError;
-use crate::clock::{Clock, Micros};
+use crate::clock::Micros;
 use crate::error::Result;
 use crate::graph::{EndedAttempt, Graph};
-use crate::ids;
+use crate::ids::Dice;
 use crate::state::{StepState, TaskState};
 
 /// The longest `retry_after` a handler may ask for: thirty days.
@@ -17,37 +17,41 @@ const LONGEST_WAIT: f64 = 30.0 * 86_400.0;
 /// When the next attempt may begin, or `None` when there is none.
 ///
 /// `max_attempts` counts all attempts. A handler's `retry_after` wins over the template's backoff.
-pub(super) fn next_attempt(graph: &Graph, position: usize, error: &StepError, now: Micros) -> Option<Micros> {
+pub(super) fn next_attempt(
+    graph: &Graph,
+    position: usize,
+    error: &StepError,
+    now: Micros,
+    dice: &mut Dice,
+) -> Option<Micros> {
     let step = &graph.steps[position];
     if !error.retryable || step.attempts >= step.max_attempts {
         return None;
     }
     let delay = match error.retry_after {
         Some(seconds) if seconds.is_finite() => Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)),
-        _ => graph.task.template.steps[position].retry.delay(step.attempts, ids::fraction()),
+        _ => graph.task.template.steps[position].retry.delay(step.attempts, dice.fraction()),
     };
     Some(now.after(delay))
 }
 
 /// Enqueues steps whose wait is over.
-pub fn wake(graph: &mut Graph, positions: &[usize], clock: &Clock) -> Result<()> {
-    let began = clock.now();
+pub fn wake(graph: &mut Graph, positions: &[usize], now: Micros) -> Result<()> {
     if matches!(graph.task.state, TaskState::WaitingForRetry | TaskState::WaitingForDependencies) {
-        return enqueue(graph, positions, began, clock);
+        return enqueue(graph, positions, now, now);
     }
     for &position in positions {
-        graph.move_step(position, StepState::Enqueued, began)?;
+        graph.move_step(position, StepState::Enqueued, now)?;
         graph.steps[position].due_at = None;
     }
     Ok(())
 }
 
-/// Takes a step from a worker that let its lease run out, or is dead. It is enqueued again at once,
-/// or fails for good when that was its last attempt.
-pub fn expire(graph: &mut Graph, position: usize, why: &str, clock: &Clock) -> Result<()> {
-    let now = clock.now();
+/// Takes a step from a worker whose lease ran out, or that is dead. It is enqueued again at once, or fails for good when
+/// that was its last attempt.
+pub fn expire(graph: &mut Graph, position: usize, why: &str, now: Micros) -> Result<()> {
     let step = &graph.steps[position];
-    let (attempt, claimed_at, span_id) = (step.attempts, step.state_since, step.span_id);
+    let (attempt, claimed_at, token) = (step.attempts, step.state_since, step.span_id);
     let worker_id = step.worker_id.clone();
     let last = attempt >= step.max_attempts;
     let error = StepError {
@@ -62,15 +66,11 @@ pub fn expire(graph: &mut Graph, position: usize, why: &str, clock: &Clock) -> R
     transition.attempt = attempt;
     transition.worker_id = worker_id;
     transition.reason = Some("lease_expired");
-    transition.ended = Some(Box::new(EndedAttempt {
-        span_id,
-        claimed_at,
-        completion: None,
-        error: Some(error.clone()),
-        unstarted: false,
-    }));
+    transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: Some(error.clone()) }));
     let step = &mut graph.steps[position];
+    forget_claim(step);
+    step.result = None;
     step.error = Some(error);
-    release(step);
+    step.settled = true;
     Ok(())
 }

@@ -2,11 +2,13 @@
 //! it; any number of processes of one machine may share the file. Refuses: a file on a network drive
 //! that cannot lock, which SQLite itself reports.
 
-mod apply;
+mod leases;
 mod prune;
 mod reader;
 mod rows;
 mod transaction;
+mod watch;
+mod write;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -17,25 +19,34 @@ use rusqlite::{Connection, OpenFlags};
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Reader, Store, Transaction};
 use crate::channel::Bell;
+use crate::clock::Clock;
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
 use reader::SqliteReader;
 use transaction::SqliteTransaction;
+use watch::Watcher;
 
 /// The schema, in order. A file remembers in `user_version` how many it has.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/sqlite/0001_initial.sql"),
-    include_str!("../../migrations/sqlite/0002_retention.sql"),
-];
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_initial.sql")];
 
 /// Pages the WAL may hold before they are copied into the file: 32 MB. Hot pages are then copied once
 /// for many commits, and the copying is rare.
 const AUTOCHECKPOINT_PAGES: u32 = 8192;
 
+/// How often a worker that is told of other processes' commits looks all the same.
+const POLL_WATCHED: Duration = Duration::from_millis(250);
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
-        Error::Store(error.to_string())
+        use rusqlite::ffi::ErrorCode;
+        let message = error.to_string();
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange,
+            ) => Error::Refused(message),
+            _ => Error::Store(message),
+        }
     }
 }
 
@@ -44,6 +55,10 @@ pub struct SqliteStore {
     writer: Arc<Mutex<Connection>>,
     reader: Arc<SqliteReader>,
     catalogue: Arc<Catalogue>,
+    clock: Clock,
+    watcher: Option<Arc<Watcher>>,
+    /// The file that was opened: its device and number.
+    file: Option<(u64, u64)>,
     data_version: i64,
     location: String,
 }
@@ -51,6 +66,11 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens the database that `config.database` names, making file, folder and schema as needed.
     pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<SqliteStore> {
+        SqliteStore::open_with(config, catalogue, Clock::System)
+    }
+
+    /// As [`SqliteStore::open`], with a clock of the caller's.
+    pub fn open_with(config: &Config, catalogue: Arc<Catalogue>, clock: Clock) -> Result<SqliteStore> {
         let location = location(config);
         let in_memory = location == ":memory:";
         let failed = |error: Error| Error::Store(format!("cannot open {location:?}: {}", strip(&error)));
@@ -68,12 +88,25 @@ impl SqliteStore {
             reading.pragma_update(None, "query_only", true)?;
             Arc::new(Mutex::new(reading))
         };
-        let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue)));
-        Ok(SqliteStore { writer, reader, catalogue, data_version, location })
+        let watcher = (!in_memory).then(|| Arc::new(Watcher::new(&location)));
+        let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue), watcher.clone()));
+        let file = if in_memory { None } else { identity(&location) };
+        Ok(SqliteStore { writer, reader, catalogue, clock, watcher, file, data_version, location })
     }
-}
 
-impl SqliteStore {
+    /// A file that was deleted, renamed or put in another's place goes on living for whoever has it open, and whatever is
+    /// written to it is lost for everybody else.
+    fn check_file(&self) -> Result<()> {
+        if self.file.is_none() || identity(&self.location) == self.file {
+            return Ok(());
+        }
+        Err(Error::Store(format!(
+            "the database file {:?} was deleted, renamed or replaced while it was in use: put it back, or restart every \
+             process that uses it",
+            self.location
+        )))
+    }
+
     /// Brings the schema up to date, and gives the versions before and after.
     pub fn migrate(config: &Config) -> Result<(usize, usize)> {
         let location = location(config);
@@ -95,7 +128,8 @@ fn location(config: &Config) -> String {
 
 impl Store for SqliteStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue)?))
+        self.check_file()?;
+        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock)?))
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {
@@ -103,11 +137,22 @@ impl Store for SqliteStore {
         Ok((std::mem::replace(&mut self.data_version, now) != now).then_some(Change::Any))
     }
 
-    // SQLite calls nobody; to ask it is cheap.
-    fn ring(&mut self, _: Arc<Bell>) {}
+    fn subscribe(&mut self, bell: Arc<Bell>) {
+        if let Some(watcher) = &self.watcher {
+            watcher.rings(bell);
+        }
+    }
 
-    fn ask_every(&self, configured: Duration) -> Duration {
-        configured
+    fn poll_interval(&self, configured: Duration) -> Duration {
+        if self.watcher.as_ref().is_some_and(|watcher| watcher.is_watching()) {
+            configured.max(POLL_WATCHED)
+        } else {
+            configured
+        }
+    }
+
+    fn flush_notices(&mut self) -> Option<Duration> {
+        None
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -206,6 +251,11 @@ fn migrate(connection: &mut Connection, location: &str) -> Result<()> {
     }
     transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
     Ok(transaction.commit()?)
+}
+
+fn identity(location: &str) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(location).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn data_version(connection: &Connection) -> Result<i64> {

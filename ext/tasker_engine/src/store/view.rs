@@ -56,9 +56,9 @@ pub struct StepView {
     pub attempts: u32,
     /// The attempt after which it fails for good.
     pub max_attempts: u32,
-    /// When its lease runs out, or its next attempt may begin.
+    /// When its next attempt may begin.
     pub due_at: Option<i64>,
-    /// Who holds its lease.
+    /// Whose claim it is.
     pub worker_id: Option<String>,
     /// What its handler returned.
     pub result: Option<Box<RawValue>>,

@@ -60,6 +60,8 @@ pub struct EngineMetrics {
     pub transaction: Measure,
     /// Items one transaction carried.
     pub batch: Measure,
+    /// Tasks that were left alone, because this version could not read them or go on with them.
+    pub quarantined: Count,
     /// Requests the store's breaker refused.
     pub breaker_rejected: Count,
     store_errors: Counter<u64>,
@@ -78,6 +80,7 @@ impl EngineMetrics {
             gvl_wait: Measure::new(&histogram(meter, &names::FFI_GVL_WAIT), &[]),
             transaction: Measure::new(&histogram(meter, &names::STORE_TRANSACTION), &[]),
             batch: Measure::new(&histogram(meter, &names::STORE_BATCH), &[]),
+            quarantined: Count::new(&counter(meter, &names::QUARANTINED), &[]),
             breaker_rejected: Count::new(&counter(meter, &names::BREAKER_REJECTED), &store),
             store_errors,
             web: histogram(meter, &names::WEB_DURATION),

@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
             });
             return None;
         };
-        for key in map.keys().filter(|key| !allowed.contains(&key.as_str())) {
+        for key in map.keys().filter(|key| !problems.is_lenient() && !allowed.contains(&key.as_str())) {
             problems.add(place, || {
                 let guess = did_you_mean(key, allowed.iter().copied());
                 let (what, fields) = (quoted(key), allowed.join(", "));

@@ -15,9 +15,19 @@ const QUOTED: usize = 80;
 pub(super) struct Problems {
     lines: RefCell<Vec<String>>,
     unlisted: Cell<usize>,
+    lenient: bool,
 }
 
 impl Problems {
+    /// For a document that a newer version may have written: what is unknown in it is no problem.
+    pub(super) fn lenient() -> Problems {
+        Problems { lenient: true, ..Problems::default() }
+    }
+
+    pub(super) fn is_lenient(&self) -> bool {
+        self.lenient
+    }
+
     /// Notes one problem; `what` is only worded while the list still has room.
     pub(super) fn add(&self, place: &str, what: impl FnOnce() -> String) {
         let mut lines = self.lines.borrow_mut();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::claim::Claimed;
-use super::settle::InFlight;
+use super::claims::Claimed;
+use super::in_flight::InFlight;
 use crate::channel::StepEvent;
 use crate::clock::Micros;
 use crate::graph::Graph;
 use crate::ids;
-use crate::store::Held;
+use crate::store::Claim;
 use crate::telemetry::context::TraceContext;
 
 /// The event for a claimed step of `graph`, and what the worker remembers of it.
@@ -41,7 +41,9 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros) -> (StepEvent,
         dispatched_at: now,
     };
     let in_flight = InFlight {
-        held: Held { task_id: task.id, position: claimed.position, attempt: step.attempts },
+        claim: Claim { task_id: task.id, position: claimed.position, token: span_id },
+        attempt: step.attempts,
+        ahead: claimed.ahead,
         timeout_seconds: template.timeout_seconds,
         dispatched_at: now,
     };

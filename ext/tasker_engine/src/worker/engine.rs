@@ -1,46 +1,48 @@
-//! Owns: the loop of the engine's thread: gather, transact, follow up; while the store fails, wait it out.
+//! Owns: the loop of the engine's thread: take in, transact, do what follows; while the store fails, wait it out.
 
-mod follow;
+mod after_commit;
+mod breaker;
+mod intake;
 mod outage;
-mod prune;
+mod renewal;
+mod retention;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::claim::Ahead;
-use super::inbox::{Inbox, Request, Work};
-use super::lease;
+use super::in_flight::{InFlights, Pending};
+use super::inbox::{Inbox, Request};
 use super::measure::Metrics;
+use super::prefetch::Prefetch;
+use super::quarantine::Quarantine;
 use super::running::Running;
-use super::settle::{InFlights, Pending};
 use super::shared::{Counters, Shared, WorkerStatus};
-use super::transact::{transact, Batch, Outcome};
+use super::transaction::{self, Batch, Failure, Means, Outcome};
 use crate::channel::Channel;
-use crate::clock::{Clock, Micros};
-use crate::error::{Error, Result};
+use crate::clock::{Clock, Micros, Tick};
+use crate::config::Durability;
+use crate::error::Error;
+use crate::ids::Dice;
+use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Change, Store};
+use crate::store::Store;
+use breaker::Breaker;
 
-/// Requests and completions one transaction takes at most.
-const REQUESTS: usize = 64;
-const COMPLETIONS: usize = 1024;
-/// An event no handler thread takes up for so long is given back: somebody else may be free.
-const UNSTARTED: Duration = Duration::from_secs(2);
-/// How often a worker looks for dead ones on its machine.
-const RECOVERY: Duration = Duration::from_secs(5);
-/// How long it leaves alone what other workers are at work on.
-const CONTENDED: Duration = Duration::from_millis(5);
 /// How often a transaction is begun again that the database made give way to another one.
 const TRIES: usize = 5;
 /// How long a thread with nothing to expect sleeps.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// What one transaction is made from, kept until it is known to be durable.
-#[derive(Default)]
-struct Gathered {
-    requests: Vec<Request>,
-    pending: Vec<Pending>,
-    batch: Batch,
+/// What a turn of the loop ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// There may be more to do at once.
+    Again,
+    /// Nothing to do for so long, unless the bell rings.
+    Sleep(Duration),
+    /// The inbox is closed and empty.
+    End,
 }
 
 /// The engine's thread.
@@ -48,255 +50,182 @@ pub(crate) struct EngineThread {
     store: Box<dyn Store>,
     catalogue: Arc<Catalogue>,
     clock: Clock,
+    dice: Dice,
+    durability: Durability,
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
     worker: Option<Running>,
     in_flights: InFlights,
-    ahead: Ahead,
+    prefetch: Prefetch,
+    quarantine: Quarantine,
+    /// What arrived and is in no transaction yet, or in one that failed.
+    requests: VecDeque<Request>,
+    unsettled: VecDeque<Pending>,
     /// What a transaction that failed leaves to the next one.
-    unsettled: Vec<Pending>,
     kept: Batch,
+    /// How many requests and settlements a transaction carries at most; less after one failed.
+    units: usize,
     look_due: bool,
     backlog: bool,
-    contended: bool,
+    /// Until when steps that others are at work on are left alone, and for how long the next time.
+    contended_until: Option<Tick>,
+    contention: Duration,
     next_due: Option<Micros>,
+    notices_at: Option<Tick>,
+    retry_at: Option<Tick>,
     failures: u32,
     last_error: String,
-    breaker: outage::Breaker,
+    breaker: Breaker,
     metrics: Metrics,
 }
 
 impl EngineThread {
+    #[allow(clippy::too_many_arguments)] // the parts of one engine, put together once
     pub(crate) fn new(
         store: Box<dyn Store>,
         catalogue: Arc<Catalogue>,
         clock: Clock,
+        dice: Dice,
+        durability: Durability,
         inbox: Arc<Inbox>,
         channel: Arc<Channel>,
         shared: Arc<Shared>,
     ) -> EngineThread {
-        let breaker = outage::breaker(&shared, store.describe());
         EngineThread {
-            breaker,
+            breaker: Breaker::new(&shared, store.describe()),
             metrics: Metrics::new(),
             last_error: String::new(),
             store,
             catalogue,
             clock,
+            dice,
+            durability,
             inbox,
             channel,
             shared,
             worker: None,
             in_flights: InFlights::default(),
-            ahead: Ahead::default(),
-            unsettled: Vec::new(),
-            contended: false,
+            prefetch: Prefetch::default(),
+            quarantine: Quarantine::default(),
+            requests: VecDeque::new(),
+            unsettled: VecDeque::new(),
             kept: Batch::default(),
+            units: intake::UNITS,
             look_due: false,
             backlog: false,
+            contended_until: None,
+            contention: after_commit::CONTENDED,
             next_due: None,
+            notices_at: None,
+            retry_at: None,
             failures: 0,
         }
     }
 
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
-        let _end = End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox) };
+        let _end =
+            End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox), channel: Arc::clone(&self.channel) };
         loop {
-            if !self.store_is_worth_asking() {
-                if self.inbox.is_closed() {
-                    break;
-                }
-                self.wait_out();
-                continue;
-            }
-            self.prune(self.clock.now());
-            let mut gathered = self.gather();
-            if gathered.batch.is_empty() {
-                if self.inbox.is_closed() {
-                    break;
-                }
-                self.inbox.bell.sleep(self.patience());
-                continue;
-            }
-            self.carry(&mut gathered);
-            // Nobody waits for a database that is gone; what has not been settled runs again.
-            if self.failures > 0 && self.inbox.is_closed() {
-                break;
-            }
-            self.channel.rest(self.ahead.brisk());
-            if std::mem::take(&mut self.contended) {
-                self.inbox.bell.sleep(CONTENDED);
+            match self.turn() {
+                Turn::Again => {}
+                Turn::Sleep(duration) => drop(self.inbox.bell.sleep(duration)),
+                Turn::End => break,
             }
         }
+    }
+
+    /// Once round the loop.
+    pub(crate) fn turn(&mut self) -> Turn {
+        let tick = self.clock.tick();
+        if let Some(pause) = self.outage(tick) {
+            return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
+        }
+        self.renew(tick);
+        self.prune(tick);
+        let batch = self.intake();
+        if batch.is_empty() {
+            if self.inbox.is_closed() {
+                return Turn::End;
+            }
+            return Turn::Sleep(self.sleep_timeout());
+        }
+        self.run_transaction(batch);
+        // Nobody waits for a database that is gone; what has not been settled runs again.
+        if self.failures > 0 && self.inbox.is_closed() {
+            return Turn::End;
+        }
+        self.channel.rest(self.prefetch.handlers_are_faster());
+        Turn::Again
     }
 
     /// One transaction, and what follows from it.
-    fn carry(&mut self, gathered: &mut Gathered) {
+    fn run_transaction(&mut self, batch: Batch) {
         let began = self.clock.now();
         let timed = Instant::now();
         self.shared.pulse.transaction_begins();
-        let mut outcome = self.transact(&gathered.batch);
+        let mut outcome = self.transact(&batch);
         for _ in 1..TRIES {
-            if matches!(outcome, Err(Error::Contention(_))) {
-                outcome = self.transact(&gathered.batch);
+            if matches!(&outcome, Err(Failure { error: Error::Contention(_), .. })) {
+                outcome = self.transact(&batch);
             }
         }
         self.metrics.engine.transaction.record(timed.elapsed().as_secs_f64() * 1e3);
-        self.shared.pulse.transaction_ends(matches!(outcome, Err(Error::Store(_) | Error::Contention(_))));
+        let failed = outcome.as_ref().err().map(|failure| &failure.error);
+        self.shared.pulse.transaction_ends(matches!(failed, Some(Error::Store(_) | Error::Contention(_))));
         match outcome {
             Ok(outcome) => {
-                self.failures = 0;
-                self.breaker.on_success();
+                self.succeeded();
                 Counters::add(&self.shared.counters.transactions, 1);
-                self.follow_up(std::mem::take(gathered), outcome, began);
+                self.after_commit(batch, outcome, began);
             }
-            Err(error) => self.keep(gathered, error),
+            Err(failure) => self.after_failure(batch, failure),
         }
     }
 
-    fn transact(&mut self, batch: &Batch) -> Result<Outcome> {
-        transact(self.store.as_mut(), &self.catalogue, batch, &self.clock)
-    }
-
-    /// Takes what has arrived and what time has brought.
-    fn gather(&mut self) -> Gathered {
-        let now = self.clock.now();
-        let mut gathered = Gathered {
-            requests: self.inbox.take(REQUESTS),
-            pending: std::mem::take(&mut self.unsettled),
-            batch: std::mem::take(&mut self.kept),
+    fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcome, Failure> {
+        let means = Means {
+            catalogue: &self.catalogue,
+            clock: &self.clock,
+            dice: &mut self.dice,
+            except: self.quarantine.numbers(),
         };
-        gathered.batch.work = gathered.requests.iter().map(|request| request.work.clone()).collect();
-        for request in &gathered.requests {
-            match &request.work {
-                Work::StartWorker(config) => {
-                    self.store.ring(Arc::clone(&self.inbox.bell));
-                    let worker = Running::start(config.clone(), now);
-                    gathered.batch.register = Some(worker.process.clone());
-                    self.worker = Some(worker);
-                    self.channel.open();
-                }
-                Work::Drain => {
-                    if let Some(worker) = &mut self.worker {
-                        worker.draining = true;
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.gather_worker(now, &mut gathered);
-        if gathered.requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
-            self.abandon(&mut gathered.batch);
-        }
-        gathered.batch.look_due = std::mem::take(&mut self.look_due);
-        gathered.batch.gathered_at = now;
-        gathered.batch.settlements =
-            gathered.pending.iter().map(|pending| (pending.task_id, pending.settlement.clone())).collect();
-        self.permit(&mut gathered.batch);
-        gathered
-    }
-
-    /// What the worker's own affairs bring: completions, timeouts, leases, the dead, other processes.
-    fn gather_worker(&mut self, now: Micros, gathered: &mut Gathered) {
-        let completions = self.channel.take_completions(COMPLETIONS);
-        let Some(worker) = &mut self.worker else {
-            Counters::add(&self.shared.counters.stale_completions, completions.len());
-            self.metrics.engine.stale_completions.add(completions.len());
-            return;
-        };
-        let worker_id = &worker.lease.worker_id;
-        worker.crowded &= completions.is_empty() && !self.channel.has_idle_thread();
-        for (completion, received_at) in completions {
-            if let Some(ms) = completion.execution_time_ms {
-                self.ahead.observe_handler(ms);
-            }
-            match self.in_flights.settlement(completion, received_at, worker_id) {
-                Some(pending) => gathered.pending.push(pending),
-                None => {
-                    Counters::add(&self.shared.counters.stale_completions, 1);
-                    self.metrics.engine.stale_completions.add(1);
-                }
-            }
-        }
-        for event_id in self.channel.overdue(now) {
-            self.channel.revoke(event_id);
-            gathered.pending.extend(self.in_flights.timeout(event_id, worker_id));
-        }
-        let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
-        for event_id in self.channel.take_unstarted(now.before(patience)) {
-            worker.crowded = true;
-            gathered.batch.hand_back.extend(self.in_flights.remove(&event_id).map(|claim| (claim.held, false)));
-        }
-        if worker.renew_at <= now {
-            worker.renew_at = now.after(worker.lease.duration / 3);
-            gathered.batch.renew = self.in_flights.held();
-        }
-        if worker.recover_at <= now {
-            worker.recover_at = now.after(RECOVERY);
-            gathered.batch.forget.extend(lease::dead_workers(self.store.as_mut(), &worker.process));
-            self.look_due = true;
-            gathered.batch.look_waiting = true;
-        }
-        let changed = self.store.changed_elsewhere().unwrap_or(Some(Change::Any));
-        self.backlog |= changed.is_some();
-        self.look_due |= changed == Some(Change::Any);
-        self.look_due |= self.next_due.is_some_and(|due| due <= now);
-    }
-
-    /// How many steps may be claimed now.
-    fn permit(&mut self, batch: &mut Batch) {
-        let Some(worker) = &self.worker else { return };
-        batch.worker = Some((worker.lease.clone(), worker.config.namespaces.clone()));
-        if worker.draining || self.inbox.is_closed() {
-            return;
-        }
-        let held = self.in_flights.len().saturating_sub(batch.settlements.len()) + self.channel.depth().abandoned;
-        let permits = (worker.config.concurrency + self.ahead.steps()).saturating_sub(held);
-        let may_find = self.backlog || batch.look_due || !batch.settlements.is_empty() || !batch.work.is_empty();
-        let room = permits > 0 && !worker.crowded;
-        batch.claim = (room && may_find).then_some(permits);
-        batch.look_enqueued = self.backlog || batch.look_due || !batch.forget.is_empty();
-        // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
-        // when the handler of a cancelled step is done.
-        self.backlog = may_find;
-    }
-
-    /// Gives up every claim of a worker that stops.
-    fn abandon(&mut self, batch: &mut Batch) {
-        let Some(worker) = &mut self.worker else { return };
-        worker.draining = true;
-        batch.forget.push(worker.process.worker_id.to_string());
-        batch.hand_back.extend(self.in_flights.held().into_iter().map(|held| (held, true)));
-        for event_id in self.in_flights.clear() {
-            self.channel.revoke(event_id);
-        }
-        self.channel.close();
+        transaction::run(self.store.as_mut(), batch, means)
     }
 
     fn publish(&self) {
         let worker = self.worker.as_ref();
         self.shared.publish(WorkerStatus {
-            worker_id: worker.map(|worker| Arc::clone(&worker.process.worker_id)),
+            worker_id: worker.map(|worker| Arc::clone(worker.worker_id())),
             running: worker.is_some(),
             draining: worker.is_some_and(|worker| worker.draining),
             concurrency: worker.map_or(0, |worker| worker.config.concurrency),
-            queues: worker.map_or(0, |worker| worker.config.namespaces.len().max(1)),
+            queues: worker.map_or(0, |worker| worker.namespaces.len().max(1)),
             in_flight: self.in_flights.len(),
         });
     }
 
     /// How long there is nothing to do unless the bell rings.
-    fn patience(&self) -> Duration {
-        let Some(worker) = &self.worker else { return IDLE };
-        let now = self.clock.now();
-        let unstarted = self.channel.oldest_waiting().map(|since| since.after(UNSTARTED));
-        let prunes = worker.config.retention().map(|_| worker.prune_at);
-        let times = [self.next_due, prunes, Some(worker.renew_at), self.channel.next_deadline(), unstarted];
-        let next = times.into_iter().flatten().min().unwrap_or(worker.recover_at);
-        let ask = self.store.ask_every(Duration::from_secs_f64(worker.config.poll_interval));
-        ask.min(next.since(now))
+    fn sleep_timeout(&self) -> Duration {
+        let tick = self.clock.tick();
+        let notices = self.notices_at.map(|at| at.since(tick));
+        let retry = self.quarantine.next_retry().map(|at| at.since(tick));
+        let Some(worker) = &self.worker else {
+            return [notices, retry].into_iter().flatten().min().unwrap_or(IDLE).min(IDLE);
+        };
+        let due = self.next_due.map(|due| due.since(self.clock.now()));
+        let ticks = [
+            Some(worker.renew_at),
+            Some(worker.recover_at),
+            worker.config.retention().map(|_| worker.prune_at),
+            self.channel.next_deadline(),
+            self.channel.oldest_waiting().map(|since| since.after(intake::UNSTARTED)),
+            self.contended_until.filter(|_| self.backlog),
+        ];
+        let next = ticks.into_iter().flatten().map(|at| at.since(tick));
+        let poll = self.store.poll_interval(Duration::from_secs_f64(worker.config.poll_interval));
+        next.chain(due).chain(notices).chain(retry).min().unwrap_or(IDLE).min(poll)
     }
 }
 
@@ -304,6 +233,7 @@ impl EngineThread {
 struct End {
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
+    channel: Arc<Channel>,
 }
 
 impl Drop for End {
@@ -311,5 +241,6 @@ impl Drop for End {
         self.shared.pulse.end();
         self.inbox.close();
         self.shared.publish(WorkerStatus::default());
+        self.channel.close();
     }
 }

@@ -10,7 +10,8 @@ use crate::state::{StepState, TaskState};
 use crate::telemetry::metrics::{self, EngineHandle, StepSeries, TaskSeries};
 use crate::template::Template;
 
-use super::transact::Outcome;
+use super::attempts::Attempts;
+use super::transaction::Outcome;
 
 /// Templates whose series are kept at hand; more than a process has, unless it makes them up.
 const TEMPLATES: usize = 1_000;
@@ -34,7 +35,7 @@ impl Metrics {
     }
 
     /// Counts what became durable at `now`.
-    pub(super) fn committed(&mut self, outcome: &Outcome, now: Micros) {
+    pub(super) fn committed(&mut self, outcome: &Outcome, attempts: &Attempts, now: Micros) {
         for graph in &outcome.graphs {
             if graph.task_transitions.is_empty() && graph.step_transitions.is_empty() {
                 continue;
@@ -42,7 +43,7 @@ impl Metrics {
             let known = self.known(&graph.task.template);
             task(known, graph);
             for transition in &graph.step_transitions {
-                step(known, transition, now);
+                step(known, transition, attempts, now);
             }
         }
         for &created in &outcome.created {
@@ -78,7 +79,7 @@ fn task(known: &Known, graph: &Graph) {
     }
 }
 
-fn step(known: &Known, transition: &StepTransition, now: Micros) {
+fn step(known: &Known, transition: &StepTransition, attempts: &Attempts, now: Micros) {
     let Some(step) = known.steps.get(transition.position) else { return };
     match transition.to {
         StepState::Enqueued => known.task.enqueued.add(1),
@@ -96,7 +97,8 @@ fn step(known: &Known, transition: &StepTransition, now: Micros) {
         Some("lease_expired") if transition.to == StepState::Enqueued => step.retried.add(1),
         _ => {}
     }
-    if let Some(completion) = transition.ended.as_ref().and_then(|ended| ended.completion.as_ref()) {
+    let completion = transition.ended.as_ref().and_then(|ended| attempts.completion(ended.token));
+    if let Some(completion) = completion {
         step.executed.add(1);
         known.task.settle.record(now.millis_since(completion.received_at));
         if let Some(ms) = completion.execution_time_ms {

@@ -1,5 +1,6 @@
 //! Owns: telling people what a committed transaction did: log lines, spans, counts.
 
+use super::attempts::Attempts;
 use super::shared::Counters;
 use super::trace;
 use crate::graph::{Graph, StepTransition};
@@ -8,7 +9,7 @@ use crate::telemetry::context::{with_context, TraceContext};
 use crate::telemetry::spans as recorder;
 
 /// Reports every change in `graphs`.
-pub(super) fn report(graphs: &[Graph], counters: &Counters) {
+pub(super) fn report(graphs: &[Graph], attempts: &Attempts, counters: &Counters) {
     let mut spans = Vec::new();
     let record = recorder::enabled();
     for graph in graphs {
@@ -20,7 +21,7 @@ pub(super) fn report(graphs: &[Graph], counters: &Counters) {
             log_step(graph, transition);
         }
         if record {
-            trace::spans(graph, &mut spans);
+            trace::spans(graph, attempts, &mut spans);
         }
     }
     if !spans.is_empty() {
@@ -61,7 +62,7 @@ fn log_step(graph: &Graph, transition: &StepTransition) {
     let task = &graph.task;
     let step_name = &graph.task.template.steps[transition.position].name;
     let Some(ended) = &transition.ended else { return };
-    let context = context(graph, ended.span_id);
+    let context = context(graph, ended.token);
     match &ended.error {
         Some(error) => with_context(&context, || {
             let next_attempt_in_ms = graph.steps[transition.position].due_at.map(|due| due.millis_since(transition.at));

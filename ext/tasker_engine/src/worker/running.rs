@@ -1,46 +1,80 @@
 //! Owns: what the engine's thread remembers of the worker that runs in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::lease;
-use crate::clock::Micros;
+use super::liveness;
+use crate::clock::{Clock, Tick};
 use crate::config::WorkerConfig;
-use crate::plan::Lease;
-use crate::store::WorkerProcess;
+use crate::store::{Holdings, WorkerProcess};
 
 /// A worker, from its start to its stop.
 pub(super) struct Running {
     pub(super) config: WorkerConfig,
+    pub(super) namespaces: Arc<[String]>,
     pub(super) process: WorkerProcess,
-    pub(super) lease: Lease,
+    pub(super) lease: Duration,
+    /// What its row in the store says of its claims.
+    pub(super) recorded: Holdings,
+    /// Its row is not there yet, or is gone.
+    pub(super) unregistered: bool,
+    /// How the last transaction ended is not known: claims may have been made that nobody here knows of.
+    pub(super) unsure: bool,
     /// It was asked to stop: it claims no more.
     pub(super) draining: bool,
     /// Claims it has given back since.
-    pub(super) given_back: usize,
+    pub(super) released: usize,
     /// Its handler threads were all busy when last seen: it gave back events that none of them took up.
-    pub(super) crowded: bool,
-    pub(super) renew_at: Micros,
-    pub(super) recover_at: Micros,
-    pub(super) prune_at: Micros,
+    pub(super) saturated: bool,
+    pub(super) renew_at: Tick,
+    pub(super) recover_at: Tick,
+    pub(super) prune_at: Tick,
     /// Tasks deleted since that was last told.
     pub(super) pruned: usize,
 }
 
+/// How often a worker looks for dead ones at the least.
+const RECOVERY: Duration = Duration::from_secs(5);
+
 impl Running {
-    pub(super) fn start(config: WorkerConfig, now: Micros) -> Running {
-        let process = lease::this_process(now);
-        let lease = Lease { worker_id: Arc::clone(&process.worker_id), duration: config.lease() };
+    pub(super) fn start(config: WorkerConfig, clock: &Clock) -> Running {
+        let tick = clock.tick();
         Running {
+            namespaces: config.namespaces.clone().into(),
+            process: liveness::this_process(clock.now()),
+            lease: config.lease(),
             config,
-            process,
-            lease,
+            recorded: Holdings::default(),
+            unregistered: true,
+            unsure: false,
             draining: false,
-            given_back: 0,
-            crowded: false,
-            renew_at: now,
-            recover_at: now,
-            prune_at: now,
+            released: 0,
+            saturated: false,
+            renew_at: tick,
+            recover_at: tick,
+            prune_at: tick,
             pruned: 0,
         }
+    }
+
+    /// Begins anew as another worker, after others have taken this one for dead.
+    pub(super) fn begin_anew(&mut self, clock: &Clock) {
+        let draining = self.draining;
+        let released = self.released;
+        *self = Running { draining, released, ..Running::start(self.config.clone(), clock) };
+    }
+
+    pub(super) fn worker_id(&self) -> &Arc<str> {
+        &self.process.worker_id
+    }
+
+    /// Its row was written just now.
+    pub(super) fn renewed(&mut self, tick: Tick) {
+        self.renew_at = tick.after(self.lease / 3);
+    }
+
+    /// How often it looks for workers that are dead, or whose lease has run out.
+    pub(super) fn recovery_interval(&self) -> Duration {
+        RECOVERY.min(self.lease / 2)
     }
 }

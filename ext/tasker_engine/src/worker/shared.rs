@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) pulse: Pulse,
     status: Mutex<WorkerStatus>,
     changed: Condvar,
+    quarantine: Mutex<Vec<(i64, String)>>,
     awaited: Mutex<HashMap<Uuid, Awaited>>,
     ended: Condvar,
 }
@@ -65,6 +66,15 @@ impl Shared {
     pub(super) fn publish(&self, status: WorkerStatus) {
         *lock(&self.status) = status;
         self.changed.notify_all();
+    }
+
+    pub(super) fn publish_quarantine(&self, tasks: Vec<(i64, String)>) {
+        *lock(&self.quarantine) = tasks;
+    }
+
+    /// Tasks that are left alone, by number, and why.
+    pub(crate) fn quarantine(&self) -> Vec<(i64, String)> {
+        lock(&self.quarantine).clone()
     }
 
     /// Waits until the worker holds no claim. False: the time is up, or the caller was called back.

@@ -8,23 +8,24 @@
 
 use std::sync::Arc;
 
+use super::attempts::{Attempts, CompletionTrace};
 use crate::clock::Micros;
-use crate::graph::{CompletionTrace, EndedAttempt, Graph, StepTransition, TaskTransition};
+use crate::graph::{EndedAttempt, Graph, StepTransition, TaskTransition};
 use crate::ids;
 use crate::state::TaskState;
 use crate::telemetry::spans::{SpanEvent, SpanKind, SpanRecord, Value};
 
 /// Appends the spans of what happened to `graph` in one transaction.
-pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
+pub(super) fn spans(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanRecord>) {
     if !graph.task.trace.sampled {
-        return failures(graph, spans);
+        return failures(graph, attempts, spans);
     }
     for transition in &graph.task_transitions {
         task_transition(graph, transition, spans);
     }
     for transition in &graph.step_transitions {
         if let Some(ended) = &transition.ended {
-            attempt(graph, transition, ended, spans);
+            attempt(graph, transition, ended, attempts, spans);
         }
     }
     if graph.root_ended {
@@ -38,12 +39,12 @@ pub(super) fn spans(graph: &Graph, spans: &mut Vec<SpanRecord>) {
 /// have their parent. All of them carry `sampled_out` = true. Nothing else of the task is exported: not
 /// its transitions, not the attempts that went well, not spans that handlers opened. The flags that travel
 /// on in `traceparent` stay 00: the services a handler calls do not record either.
-fn failures(graph: &Graph, spans: &mut Vec<SpanRecord>) {
+fn failures(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanRecord>) {
     let first = spans.len();
     for transition in &graph.step_transitions {
         let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { continue };
         let mut whole = Vec::new();
-        attempt(graph, transition, ended, &mut whole);
+        attempt(graph, transition, ended, attempts, &mut whole);
         spans.extend(
             whole.into_iter().filter(|span| matches!(span.name, "worker.step_execution" | "handler.execution")),
         );
@@ -146,9 +147,16 @@ fn step_attributes(graph: &Graph, transition: &StepTransition) -> Vec<(&'static 
     attributes
 }
 
-fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spans: &mut Vec<SpanRecord>) {
+fn attempt(
+    graph: &Graph,
+    transition: &StepTransition,
+    ended: &EndedAttempt,
+    attempts: &Attempts,
+    spans: &mut Vec<SpanRecord>,
+) {
     // What no handler has seen is no execution: like a claim that is given back it leaves no span.
-    let Some(span_id) = ended.span_id.filter(|_| !ended.unstarted) else { return };
+    let Some(span_id) = ended.token.filter(|_| attempts.was_begun(ended.token)) else { return };
+    let completion = attempts.completion(ended.token);
     let (start, end) = (ended.claimed_at, transition.at);
     let template = &graph.task.template.steps[transition.position];
     let handler_name = || ("handler_name", Value::Shared(Arc::clone(&template.handler)));
@@ -165,8 +173,8 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
     record.events = vec![event("step.execution_started", start), event("step.execution_completed", end)];
     record.error = match (&ended.error, transition.reason) {
         (Some(error), _) => Some(format!("{}: {}", error.class_name, error.message)),
-        (None, Some("handed_back")) => Some("the worker stopped before the handler was done".into()),
-        (None, _) if ended.completion.is_none() => Some(format!("the step became {}", transition.to)),
+        (None, Some("released")) => Some("the worker stopped before the handler was done".into()),
+        (None, _) if completion.is_none() => Some(format!("the step became {}", transition.to)),
         (None, _) => None,
     };
     if let Some(error) = &ended.error {
@@ -174,15 +182,15 @@ fn attempt(graph: &Graph, transition: &StepTransition, ended: &EndedAttempt, spa
     }
     let failure = record.error.clone();
     spans.push(record);
-    let dispatched_at = ended.completion.as_ref().map_or(start, |completion| completion.dispatched_at);
+    let dispatched_at = completion.map_or(start, |completion| completion.dispatched_at);
     let mut claim = step_transition(graph, transition, span_id, start, dispatched_at.clamp(start, end));
     states(&mut claim, "enqueued", "in_progress");
     spans.push(claim);
-    match &ended.completion {
+    match completion {
         Some(completion) => handler(graph, transition, ended, completion, span_id, spans),
         None => lost_handler(graph, transition, ended, failure, span_id, spans),
     }
-    let received_at = ended.completion.as_ref().map_or(end, |completion| completion.received_at);
+    let received_at = completion.map_or(end, |completion| completion.received_at);
     let mut settled = step_transition(graph, transition, span_id, received_at.clamp(start, end), end);
     states(&mut settled, transition.from.as_str(), transition.to.as_str());
     spans.push(settled);

@@ -11,21 +11,15 @@ pub(super) fn prune(connection: &Connection, before: Micros, limit: usize) -> Re
         .prepare_cached("SELECT id FROM tasks WHERE completed_at < ?1 ORDER BY completed_at LIMIT ?2")?
         .query_map(params![before.0, i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for table in ["step_transitions", "task_transitions", "steps"] {
-        let mut delete = connection.prepare_cached(&format!("DELETE FROM {table} WHERE task_id = ?1"))?;
+    for delete in [
+        "DELETE FROM journal WHERE task_id = ?1",
+        "DELETE FROM steps WHERE task_id = ?1",
+        "DELETE FROM tasks WHERE id = ?1",
+    ] {
+        let mut delete = connection.prepare_cached(delete)?;
         for id in &ids {
             delete.execute([id])?;
         }
     }
-    let mut delete = connection.prepare_cached("DELETE FROM tasks WHERE id = ?1")?;
-    for id in &ids {
-        delete.execute([id])?;
-    }
-    connection
-        .prepare_cached(
-            "DELETE FROM workers WHERE started_at < ?1 AND worker_id NOT IN \
-             (SELECT worker_id FROM steps WHERE state IN ('in_progress', 'waiting_for_retry') AND worker_id IS NOT NULL)",
-        )?
-        .execute([before.0])?;
     Ok(ids.len())
 }

@@ -6,20 +6,27 @@ use rusqlite::{params, Connection, OptionalExtension, Row};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::watch::Watcher;
+use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Reader, StepView, TaskView, TransitionView};
+use crate::store::{journal, OnEnd, Reader, StepView, TaskView, TransitionView};
 
 pub(super) struct SqliteReader {
     connection: Arc<Mutex<Connection>>,
     catalogue: Arc<Catalogue>,
+    watcher: Option<Arc<Watcher>>,
 }
 
 impl SqliteReader {
-    pub(super) fn new(connection: Arc<Mutex<Connection>>, catalogue: Arc<Catalogue>) -> SqliteReader {
-        SqliteReader { connection, catalogue }
+    pub(super) fn new(
+        connection: Arc<Mutex<Connection>>,
+        catalogue: Arc<Catalogue>,
+        watcher: Option<Arc<Watcher>>,
+    ) -> SqliteReader {
+        SqliteReader { connection, catalogue, watcher }
     }
 
     pub(super) fn connection(&self) -> Arc<Mutex<Connection>> {
@@ -62,34 +69,34 @@ impl Reader for SqliteReader {
             .query_row([task_uuid.to_string()], |row| row.get(0))
             .optional()?;
         let state = state.ok_or_else(|| unknown(task_uuid))?;
-        TaskState::parse(&state).ok_or_else(|| Error::Store(format!("task {task_uuid} is in an unknown state {state}")))
+        Ok(TaskState::stored(&state))
+    }
+
+    fn ended(&self, tasks: &[Uuid]) -> Result<Vec<Uuid>> {
+        let connection = lock(&self.connection);
+        let uuids = journal::json_text(tasks)?;
+        let mut statement = connection.prepare_cached(
+            "SELECT task_uuid FROM tasks WHERE task_uuid IN (SELECT value FROM json_each(?1)) AND completed_at IS NOT NULL",
+        )?;
+        let ended = statement.query_map([uuids], |row| row.get::<_, String>(0))?;
+        let ended = ended.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(ended.iter().filter_map(|uuid| Uuid::try_parse(uuid).ok()).collect())
     }
 
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
-        let connection = lock(&self.connection);
-        let id: Option<i64> = connection
-            .prepare_cached("SELECT id FROM tasks WHERE task_uuid = ?1")?
-            .query_row([task_uuid.to_string()], |row| row.get(0))
+        let mut connection = lock(&self.connection);
+        // Of one moment: the task and its journal.
+        let connection = &*connection.savepoint()?;
+        let task: Option<(i64, String)> = connection
+            .prepare_cached("SELECT id, correlation_id FROM tasks WHERE task_uuid = ?1")?
+            .query_row([task_uuid.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let id = id.ok_or_else(|| unknown(task_uuid))?;
-        let mut statement = connection.prepare_cached(
-            "SELECT NULL, from_state, to_state, created_at, metadata, sort_key, -1 AS position FROM task_transitions \
-             WHERE task_id = ?1 UNION ALL \
-             SELECT s.name, t.from_state, t.to_state, t.created_at, t.metadata, t.sort_key, t.position \
-             FROM step_transitions t JOIN steps s ON s.task_id = t.task_id AND s.position = t.position \
-             WHERE t.task_id = ?1 ORDER BY created_at, position, sort_key",
-        )?;
-        let rows = statement.query_map([id], |row| {
-            let metadata: String = row.get(4)?;
-            Ok(TransitionView {
-                step: row.get(0)?,
-                from_state: row.get(1)?,
-                to_state: row.get(2)?,
-                created_at: row.get(3)?,
-                metadata: serde_json::from_str(&metadata).unwrap_or_default(),
-            })
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let (id, correlation_id) = task.ok_or_else(|| unknown(task_uuid))?;
+        let mut statement = connection.prepare_cached("SELECT name FROM steps WHERE task_id = ?1 ORDER BY position")?;
+        let names: Vec<String> = statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let mut statement = connection.prepare_cached("SELECT at, moves FROM journal WHERE task_id = ?1 ORDER BY seq")?;
+        let rows = statement.query_map([id], |row| Ok((Micros(row.get(0)?), row.get(1)?)))?;
+        journal::transitions(&rows.collect::<rusqlite::Result<Vec<_>>>()?, &names, &correlation_id)
     }
 
     fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
@@ -105,9 +112,16 @@ impl Reader for SqliteReader {
             connection.prepare_cached("SELECT id FROM templates WHERE namespace = ?1 AND name = ?2 ORDER BY id")?;
         let ids = statement.query_map(params![namespace, name], |row| row.get(0))?;
         for id in ids.collect::<rusqlite::Result<Vec<i64>>>()? {
-            super::rows::template(&connection, catalogue, id)?;
+            // An old version that cannot be read must not stand in the way of the others.
+            if let Err(error) = super::rows::template(&connection, catalogue, id) {
+                tracing::warn!(%error, namespace, name, "A stored template cannot be read; passing it over");
+            }
         }
         Ok(())
+    }
+
+    fn watch_ends(&self, on_end: &OnEnd) -> bool {
+        self.watcher.as_ref().is_some_and(|watcher| watcher.on_end(on_end))
     }
 }
 

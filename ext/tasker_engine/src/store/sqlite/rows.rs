@@ -16,12 +16,13 @@ use crate::store::Existing;
 use crate::task::{Task, TaskTrace};
 use crate::template::Template;
 
-const TASK: &str = "SELECT task_uuid, template_id, state, state_since, priority, correlation_id, \
-    parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, \
-    created_at, run_at, completed_at, transitions FROM tasks WHERE id = ?1";
+const TASK: &str = "SELECT t.task_uuid, t.template_id, t.state, j.since, t.priority, t.correlation_id, \
+    t.parent_correlation_id, t.idempotency_key, t.trace_id, t.root_span_id, t.parent_span_id, t.sampled, t.root_recorded, \
+    t.created_at, t.run_at, t.completed_at, j.seq FROM tasks t \
+    JOIN journal j ON j.task_id = t.id AND j.seq = (SELECT max(seq) FROM journal WHERE task_id = ?1) WHERE t.id = ?1";
 
-const STEPS: &str = "SELECT id, position, step_uuid, state, state_since, attempts, max_attempts, due_at, \
-    worker_id, span_id, transitions FROM steps WHERE task_id = ?1 ORDER BY position";
+const STEPS: &str = "SELECT step_uuid, state, state_since, attempts, max_attempts, due_at, worker_id, span_id \
+    FROM steps WHERE task_id = ?1 ORDER BY position";
 
 /// Loads a task and its steps, if there is one.
 pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64) -> Result<Option<Graph>> {
@@ -34,7 +35,7 @@ pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64
         task_uuid: uuid(row, 0)?,
         template: template(connection, catalogue, template_id)?,
         template_id,
-        state: parsed(row, 2, TaskState::parse)?,
+        state: parsed(row, 2, |text| Some(TaskState::stored(text)))?,
         state_since: Micros(row.get(3)?),
         priority: row.get(4)?,
         correlation_id: uuid(row, 5)?,
@@ -50,7 +51,7 @@ pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64
         created_at: Micros(row.get(13)?),
         run_at: row.get::<_, Option<i64>>(14)?.map(Micros),
         completed_at: row.get::<_, Option<i64>>(15)?.map(Micros),
-        transitions: row.get(16)?,
+        journal: row.get(16)?,
         context: None,
     };
     let steps = steps(connection, task_id, task.template.steps.len())?;
@@ -63,19 +64,18 @@ fn steps(connection: &Connection, task_id: i64, expected: usize) -> Result<Vec<S
     let mut steps = Vec::with_capacity(expected);
     while let Some(row) = rows.next()? {
         steps.push(Step {
-            id: row.get(0)?,
-            step_uuid: uuid(row, 2)?,
-            state: parsed(row, 3, StepState::parse)?,
-            state_since: Micros(row.get(4)?),
-            attempts: row.get(5)?,
-            max_attempts: row.get(6)?,
-            due_at: row.get::<_, Option<i64>>(7)?.map(Micros),
-            worker_id: optional(row, 8, |text| Some(Arc::from(text)))?,
-            span_id: optional(row, 9, span_id)?,
-            transitions: row.get(10)?,
+            step_uuid: uuid(row, 0)?,
+            state: parsed(row, 1, |text| Some(StepState::stored(text)))?,
+            state_since: Micros(row.get(2)?),
+            attempts: row.get(3)?,
+            max_attempts: row.get(4)?,
+            due_at: row.get::<_, Option<i64>>(5)?.map(Micros),
+            worker_id: optional(row, 6, |text| Some(Arc::from(text)))?,
+            span_id: optional(row, 7, span_id)?,
             message_id: None,
             result: None,
             error: None,
+            settled: false,
             changed: false,
         });
     }
@@ -93,7 +93,7 @@ pub(super) fn template(connection: &Connection, catalogue: &Catalogue, id: i64) 
     }
     let mut statement = connection.prepare_cached("SELECT document FROM templates WHERE id = ?1")?;
     let document: String = statement.query_row([id], |row| row.get(0))?;
-    let template = Arc::new(Template::from_json(&format!("stored template {id}"), &document)?);
+    let template = Arc::new(Template::from_stored(&format!("stored template {id}"), &document)?);
     catalogue.add_read(id, Arc::clone(&template));
     Ok(template)
 }

@@ -1,30 +1,38 @@
 //! Owns: one write transaction on the writing connection.
 
+use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::{apply, prune, rows};
-use crate::clock::Micros;
+use super::{leases, prune, rows, write};
+use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    in_turn, Backlog, Candidate, Due, Enqueued, Existing, Held, IdempotencyKey, Inputs, Transaction, WorkerProcess,
+    claim_order, journal, Backlog, Candidate, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
+    LapsedWorker, Loaded, Transaction, WorkerProcess,
 };
 use crate::template::Template;
 
 pub(super) struct SqliteTransaction<'a> {
     connection: MutexGuard<'a, Connection>,
     catalogue: &'a Catalogue,
+    clock: &'a Clock,
     open: bool,
 }
 
 impl<'a> SqliteTransaction<'a> {
-    pub(super) fn begin(connection: MutexGuard<'a, Connection>, catalogue: &'a Catalogue) -> Result<Self> {
+    pub(super) fn begin(
+        connection: MutexGuard<'a, Connection>,
+        catalogue: &'a Catalogue,
+        clock: &'a Clock,
+    ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, open: true })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -54,8 +62,8 @@ impl<'a> SqliteTransaction<'a> {
                 Some(result) => Arc::clone(result),
                 None => self
                     .connection
-                    .prepare_cached("SELECT ifnull(result, 'null') FROM steps WHERE id = ?1")?
-                    .query_row([step.id], |row| Ok(Arc::from(row.get_ref(0)?.as_str()?)))?,
+                    .prepare_cached("SELECT ifnull(result, 'null') FROM steps WHERE task_id = ?1 AND position = ?2")?
+                    .query_row(params![graph.task.id, dependency], |row| Ok(Arc::from(row.get_ref(0)?.as_str()?)))?,
             };
             dependency_results.push((Arc::clone(&template.steps[dependency].name), result));
         }
@@ -90,13 +98,25 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(self.connection.last_insert_rowid())
     }
 
-    fn load(&mut self, task_ids: &[i64]) -> Result<Vec<Graph>> {
-        let load = |&task_id: &i64| rows::graph(&self.connection, self.catalogue, task_id).transpose();
-        task_ids.iter().filter_map(load).collect()
+    fn load(&mut self, task_ids: &[i64], _: Hold) -> Result<Loaded> {
+        let mut loaded = Loaded::default();
+        for &task_id in task_ids {
+            match rows::graph(&self.connection, self.catalogue, task_id) {
+                Ok(graph) => loaded.graphs.extend(graph),
+                Err(error) => loaded.unreadable.push((task_id, error)),
+            }
+        }
+        Ok(loaded)
     }
 
-    fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>> {
-        self.find_id("SELECT id FROM tasks WHERE task_uuid = ?1", [task_uuid.to_string()])
+    fn find(&mut self, task_uuids: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
+        let mut found = HashMap::new();
+        for task_uuid in task_uuids {
+            if let Some(id) = self.find_id("SELECT id FROM tasks WHERE task_uuid = ?1", [task_uuid.to_string()])? {
+                found.insert(*task_uuid, id);
+            }
+        }
+        Ok(found)
     }
 
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
@@ -111,36 +131,39 @@ impl Transaction for SqliteTransaction<'_> {
         keys.iter().map(&mut find).collect()
     }
 
-    fn due(&mut self, now: Micros, limit: usize) -> Result<Due> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due> {
+        let (limit, except) = (i64::try_from(limit).unwrap_or(i64::MAX), journal::json_text(except)?);
         let mut due = Due::default();
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT id FROM tasks WHERE state = 'pending' AND run_at <= ?1 ORDER BY run_at LIMIT ?2")?;
-        let tasks = statement.query_map(params![now.0, limit], |row| row.get(0))?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id FROM tasks WHERE state = 'pending' AND run_at <= ?1 \
+             AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY run_at LIMIT ?2",
+        )?;
+        let tasks = statement.query_map(params![now.0, limit, except], |row| row.get(0))?;
         due.tasks = tasks.collect::<rusqlite::Result<_>>()?;
         let mut statement = self.connection.prepare_cached(
-            "SELECT task_id, position, state = 'in_progress' FROM steps \
-             WHERE state IN ('in_progress', 'waiting_for_retry') AND due_at <= ?1 ORDER BY due_at LIMIT ?2",
+            "SELECT task_id, position FROM steps WHERE state = 'waiting_for_retry' AND due_at <= ?1 \
+             AND task_id NOT IN (SELECT value FROM json_each(?3)) ORDER BY due_at LIMIT ?2",
         )?;
-        let mut rows = statement.query(params![now.0, limit])?;
+        let mut rows = statement.query(params![now.0, limit, except])?;
         while let Some(row) = rows.next()? {
-            let step = (row.get(0)?, position(row.get(1)?)?);
-            let leases: bool = row.get(2)?;
-            if leases { &mut due.leases } else { &mut due.retries }.push(step);
+            due.retries.push((row.get(0)?, position(row.get(1)?)?));
         }
         Ok(due)
     }
 
-    fn next_due(&mut self) -> Result<Option<Micros>> {
-        let task: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT min(run_at) FROM tasks WHERE state = 'pending'")?
-            .query_row([], |row| row.get(0))?;
-        let step: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT min(due_at) FROM steps WHERE state IN ('in_progress', 'waiting_for_retry')")?
-            .query_row([], |row| row.get(0))?;
+    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>> {
+        let except = journal::json_text(except)?;
+        let earliest = |sql: &str| -> Result<Option<i64>> {
+            Ok(self.connection.prepare_cached(sql)?.query_row([&except], |row| row.get(0)).optional()?)
+        };
+        let task = earliest(
+            "SELECT run_at FROM tasks WHERE state = 'pending' AND run_at IS NOT NULL \
+             AND id NOT IN (SELECT value FROM json_each(?1)) ORDER BY run_at LIMIT 1",
+        )?;
+        let step = earliest(
+            "SELECT due_at FROM steps WHERE state = 'waiting_for_retry' AND due_at IS NOT NULL \
+             AND task_id NOT IN (SELECT value FROM json_each(?1)) ORDER BY due_at LIMIT 1",
+        )?;
         Ok(task.into_iter().chain(step).min().map(Micros))
     }
 
@@ -160,7 +183,7 @@ impl Transaction for SqliteTransaction<'_> {
                  SELECT * FROM (SELECT task_id FROM steps INDEXED BY steps_enqueued \
                  WHERE state = 'enqueued' LIMIT ?1) \
                  UNION SELECT * FROM (SELECT task_id FROM steps INDEXED BY steps_due \
-                 WHERE state IN ('in_progress', 'waiting_for_retry') LIMIT ?1))",
+                 WHERE state = 'waiting_for_retry' LIMIT ?1))",
             )?
             .query_row([limit], |row| row.get(0))?;
         Ok(Backlog {
@@ -170,7 +193,7 @@ impl Transaction for SqliteTransaction<'_> {
         })
     }
 
-    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Enqueued> {
+    fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {
         let all;
         let namespaces = if namespaces.is_empty() {
             all = self.namespaces()?;
@@ -180,12 +203,14 @@ impl Transaction for SqliteTransaction<'_> {
         };
         let mut statement = self.connection.prepare_cached(
             "SELECT priority, task_id, position FROM steps WHERE state = 'enqueued' AND namespace = ?1 \
+             AND task_id NOT IN (SELECT value FROM json_each(?3)) \
              ORDER BY priority DESC, task_id, position LIMIT ?2",
         )?;
+        let except = journal::json_text(except)?;
         let mut steps = Vec::new();
         for name in namespaces {
             let namespace: Arc<str> = Arc::from(name.as_str());
-            let mut rows = statement.query(params![name, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut rows = statement.query(params![name, i64::try_from(limit).unwrap_or(i64::MAX), except])?;
             while let Some(row) = rows.next()? {
                 let namespace = Arc::clone(&namespace);
                 let position = position(row.get(2)?)?;
@@ -194,77 +219,57 @@ impl Transaction for SqliteTransaction<'_> {
         }
         let more = steps.len() >= limit;
         if namespaces.len() > 1 {
-            steps = in_turn(steps, |step| step, |_, step| (step.task_id, step.position));
+            steps = claim_order(steps, |step| step, |_, step| (step.task_id, step.position));
             steps.truncate(limit);
         }
-        Ok(Enqueued { steps, more })
+        Ok(Claimable { steps, more })
     }
 
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {
         steps.iter().map(|(graph, position)| self.input(graph, *position)).collect()
     }
 
-    fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>> {
-        let mut statement = self.connection.prepare_cached(
-            "UPDATE steps SET due_at = ?5 WHERE task_id = ?1 AND position = ?2 AND state = 'in_progress' \
-             AND attempts = ?3 AND worker_id = ?4",
-        )?;
-        let mut lost = Vec::new();
-        for claim in held {
-            let position = i64::try_from(claim.position).unwrap_or(i64::MAX);
-            let kept = statement.execute(params![claim.task_id, position, claim.attempt, worker_id, until.0])?;
-            if kept == 0 {
-                lost.push(*claim);
-            }
-        }
-        Ok(lost)
+    fn register_worker(&mut self, worker: &WorkerProcess, lease: Duration, now: Micros) -> Result<()> {
+        leases::register(&self.connection, worker, lease, now, self.clock.tick())
     }
 
-    fn register_worker(&mut self, worker: &WorkerProcess, now: Micros) -> Result<()> {
-        self.connection.execute(
-            "INSERT OR REPLACE INTO workers (worker_id, host, pid, process_started, started_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![&*worker.worker_id, worker.host, worker.pid, worker.process_started, now.0],
-        )?;
-        Ok(())
+    fn renew(&mut self, worker_id: &str, lease: Duration) -> Result<bool> {
+        leases::renew(&self.connection, worker_id, lease, self.clock.tick())
     }
 
-    fn forget_worker(&mut self, worker_id: &str) -> Result<()> {
-        self.connection.execute(
-            "UPDATE steps SET due_at = 0 WHERE state IN ('in_progress', 'waiting_for_retry') \
-                      AND state = 'in_progress' AND worker_id = ?1",
-            [worker_id],
-        )?;
-        self.connection.execute("DELETE FROM workers WHERE worker_id = ?1", [worker_id])?;
-        Ok(())
+    fn lapsed_workers(&mut self, named: &[String]) -> Result<Vec<LapsedWorker>> {
+        leases::lapsed(&self.connection, named, self.clock.tick())
+    }
+
+    fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()> {
+        leases::deregister(&self.connection, workers)
+    }
+
+    fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>> {
+        leases::holdings(&self.connection, worker_id)
     }
 
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT worker_id, pid, process_started FROM workers WHERE host = ?1")?;
-        let workers = statement.query_map([host], |row| {
-            Ok(WorkerProcess {
-                worker_id: Arc::from(row.get_ref(0)?.as_str()?),
-                host: host.to_owned(),
-                pid: row.get(1)?,
-                process_started: row.get(2)?,
-            })
-        })?;
-        Ok(workers.collect::<rusqlite::Result<_>>()?)
+        leases::workers(&self.connection, host)
     }
 
     fn prune(&mut self, before: Micros, limit: usize) -> Result<usize> {
         prune::prune(&self.connection, before, limit)
     }
 
-    fn apply(&mut self, graphs: &mut [Graph]) -> Result<()> {
+    fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
         for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
-            apply::graph(&self.connection, graph)?;
+            write::graph(&self.connection, graph)?;
         }
         Ok(())
     }
 
-    fn commit(mut self: Box<Self>) -> Result<()> {
+    fn commit(mut self: Box<Self>, commit: &Commit) -> Result<()> {
+        if let Some((worker_id, lease, holdings)) = &commit.holdings {
+            if !leases::hold(&self.connection, worker_id, *lease, holdings, self.clock.tick())? {
+                return Err(Error::LeaseLost(format!("{worker_id} is not among the workers of this database any more")));
+            }
+        }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
         Ok(())

@@ -79,6 +79,8 @@ catalogue! {
         "Attempts that ran longer than their timeout_seconds.";
     STALE_COMPLETIONS: Counter "tasker_stale_completions_total" = "tasker.stale_completions", "{completion}", NONE,
         "Results refused because their attempt was no longer current.";
+    QUARANTINED: Counter "tasker_tasks_quarantined_total" = "tasker.tasks.quarantined", "{task}", NONE,
+        "Tasks left alone for a minute because this version could not read them or go on with them.";
     STEP_QUEUE_WAIT: Histogram "tasker_step_queue_wait_milliseconds" = "tasker.step.queue_wait", "ms", TASK,
         "From enqueued to claimed.";
     STEP_EXECUTION: Histogram "tasker_step_execution_milliseconds" = "tasker.step.execution", "ms", STEP,

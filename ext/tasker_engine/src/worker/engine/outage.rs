@@ -1,149 +1,171 @@
-//! Owns: what the engine does while its store fails. Nothing is lost: settlements are kept and tried again, for their
-//! handlers have run. After [`FAILURES`] failures in a row the breaker opens: the store is left alone for a while,
-//! then one transaction probes it.
+//! Owns: what the engine does when a transaction fails. Ends of attempts are kept and tried again, for their handlers
+//! have run. A batch that fails is tried in smaller and smaller parts, until what is at fault stands alone: that fails,
+//! everything else goes on. A store that is away is left alone for longer and longer.
 
-use std::iter::{repeat, Chain, Repeat};
-use std::sync::Arc;
 use std::time::Duration;
 
-use failsafe::failure_policy::{consecutive_failures, ConsecutiveFailures};
-use failsafe::{Instrument, StateMachine};
-
-use super::{Ahead, EngineThread, Gathered, REQUESTS};
+use super::{intake, EngineThread, Prefetch};
+use crate::clock::Tick;
 use crate::error::Error;
+use crate::worker::in_flight::Pending;
 use crate::worker::inbox::{Reply, Request, Work};
-use crate::worker::pulse::BreakerState;
-use crate::worker::shared::{Counters, Shared};
-use crate::worker::transact::Batch;
+use crate::worker::shared::Counters;
+use crate::worker::transaction::{Batch, Failure};
 
-/// Failures in a row that open the breaker.
-const FAILURES: u32 = 5;
-/// How long it stays open, the first time and after each probe that failed; the last one for all later ones.
-const OPEN: [Duration; 4] =
-    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
-const LONGEST_OPEN: Duration = Duration::from_secs(10);
-/// How often an open breaker is asked whether its time is up.
-const LOOK: Duration = Duration::from_millis(100);
-
-type Backoff = Chain<std::array::IntoIter<Duration, 4>, Repeat<Duration>>;
-
-/// The breaker between the engine's thread and its store.
-pub(super) type Breaker = StateMachine<ConsecutiveFailures<Backoff>, Announcer>;
-
-pub(super) fn breaker(shared: &Arc<Shared>, database: String) -> Breaker {
-    let policy = consecutive_failures(FAILURES, OPEN.into_iter().chain(repeat(LONGEST_OPEN)));
-    StateMachine::new(policy, Announcer { shared: Arc::clone(shared), database })
-}
-
-/// Tells of each change of the breaker's state: one line, and the state for health and metrics.
-pub(super) struct Announcer {
-    shared: Arc<Shared>,
-    database: String,
-}
-
-impl Instrument for Announcer {
-    fn on_call_rejected(&self) {}
-
-    fn on_open(&self) {
-        // A probe that failed is no news.
-        if self.shared.pulse.set_breaker(BreakerState::Open) == BreakerState::HalfOpen {
-            return;
-        }
-        tracing::error!(
-            database = %self.database, circuit_breaker = "store", state = "open",
-            "Circuit breaker open: the database keeps failing; requests are refused until it answers again"
-        );
-    }
-
-    fn on_half_open(&self) {
-        self.shared.pulse.set_breaker(BreakerState::HalfOpen);
-        tracing::debug!(
-            database = %self.database, circuit_breaker = "store", state = "half_open",
-            "Circuit breaker half-open: trying the database"
-        );
-    }
-
-    fn on_closed(&self) {
-        // The breaker is born closed: that is no news.
-        if self.shared.pulse.set_breaker(BreakerState::Closed) != BreakerState::Closed {
-            tracing::info!(
-                database = %self.database, circuit_breaker = "store", state = "closed",
-                "Circuit breaker closed: the database answers again"
-            );
-        }
-    }
-}
+/// How often a settlement that is alone in its transaction may fail for reasons that may be the store's.
+const ALONE: u32 = 3;
+/// The longest pause after a failure while the breaker is closed.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1280);
 
 impl EngineThread {
-    /// Whether the store may be asked now.
-    pub(super) fn store_is_worth_asking(&self) -> bool {
-        self.breaker.is_call_permitted()
-    }
-
-    /// The breaker is open: callers are refused at once, everything else waits where it is.
-    pub(super) fn wait_out(&mut self) {
-        let requests = self.inbox.take(REQUESTS);
-        let why = format!(
-            "the database keeps failing (last: {}); nothing was changed, and requests are refused until it answers again",
-            self.last_error
-        );
-        self.metrics.engine.breaker_rejected.add(requests.len());
-        let none_came = requests.is_empty();
-        self.refuse(requests, &why);
-        if none_came {
-            self.inbox.bell.sleep(LOOK);
+    /// How long the store is left alone; `None`: it may be asked. While the breaker is open callers are refused at once,
+    /// everything else waits where it is.
+    pub(super) fn outage(&mut self, tick: Tick) -> Option<Duration> {
+        if self.breaker.is_open(tick) {
+            self.requests.extend(self.inbox.take(usize::MAX));
+            let requests: Vec<Request> = self.requests.drain(..).collect();
+            self.metrics.engine.breaker_rejected.add(requests.len());
+            let why = format!(
+                "the database keeps failing (last: {}); nothing was changed, and requests are refused until it answers \
+                 again",
+                self.last_error
+            );
+            self.refuse(requests, || Error::Store(why.clone()));
+            return self.breaker.open_until().map(|until| until.since(tick));
         }
+        self.retry_at.filter(|at| *at > tick).map(|at| at.since(tick))
     }
 
-    /// A failed transaction: nothing of it happened. Callers are told; settlements are kept and tried
-    /// again, for their handlers have run.
-    pub(super) fn keep(&mut self, gathered: &mut Gathered, error: Error) {
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+        self.retry_at = None;
+        self.units = self.units.saturating_mul(2).min(intake::UNITS);
+        self.breaker.succeeded();
+    }
+
+    /// A failed transaction: nothing of it happened, unless its answer was lost.
+    pub(super) fn after_failure(&mut self, batch: Batch, failure: Failure) {
+        let Failure { error, reached, tasks } = failure;
+        let tick = self.clock.tick();
         self.failures += 1;
         Counters::add(&self.shared.counters.store_errors, 1);
         self.metrics.engine.store_error(error.kind());
         if self.failures == 1 {
             tracing::error!(
-                error = %error, settlements = gathered.pending.len(), database = %self.store.describe(),
+                error = %error, settlements = batch.pending.len(), database = %self.store.describe(),
                 "Transaction failed; finished steps are kept and tried again"
             );
         }
-        let message = match &error {
-            Error::Store(message) | Error::Contention(message) => message.clone(),
-            other => other.to_string(),
-        };
-        self.refuse(std::mem::take(&mut gathered.requests), &message);
-        let undecidable = matches!(error, Error::Internal(_) | Error::IllegalTransition(_) | Error::NotFound(_));
-        if undecidable && gathered.pending.len() == 1 && self.failures > 3 {
-            let dropped = gathered.pending.remove(0);
-            self.in_flights.remove(&dropped.event_id);
+        self.last_error = message(&error);
+        let lost = matches!(error, Error::LeaseLost(_));
+        if let (Error::Unknown(_), Some(worker)) = (&error, &mut self.worker) {
+            worker.unsure = true;
+        }
+        self.look_due |= batch.look_due;
+        self.backlog = true;
+        // Whatever is wrong with the data, a store that answers is there.
+        if matches!(error, Error::Store(_) | Error::Contention(_) | Error::Unknown(_)) {
+            self.breaker.failed(tick);
+        } else {
+            self.breaker.succeeded();
+        }
+        self.keep(batch, &error, reached, &tasks, tick);
+        if lost {
+            self.lease_lost(&self.last_error.clone());
+        } else if !self.inbox.is_closed() {
+            let pause = Duration::from_millis(20 << self.failures.min(6)).min(LONGEST_PAUSE);
+            self.retry_at = Some(tick.after(pause));
+        }
+    }
+
+    /// Finds a place for all that the transaction carried.
+    fn keep(&mut self, mut batch: Batch, error: &Error, reached: bool, tasks: &[i64], tick: Tick) {
+        let units = batch.units();
+        self.kept.release.append(&mut batch.release);
+        self.kept.dead.append(&mut batch.dead);
+        self.kept.look_lapsed |= batch.look_lapsed;
+        let requests = std::mem::take(&mut batch.requests);
+        let pending = std::mem::take(&mut batch.pending);
+        let may_be_at_fault = reached && !matches!(error, Error::Contention(_) | Error::LeaseLost(_));
+        if units <= 1 || !may_be_at_fault {
+            if may_be_at_fault && units == 0 {
+                self.leave_alone(tasks, error, tick);
+            }
+            self.refuse(requests, || again(error));
+            for pending in pending.into_iter().rev() {
+                self.alone(pending, error, may_be_at_fault, tick);
+            }
+            return;
+        }
+        // Half of it the next time.
+        self.units = (units / 2).max(1);
+        if matches!(error, Error::Store(_) | Error::Unknown(_)) {
+            // A request is tried once: its caller hears what happened.
+            self.refuse(requests, || again(error));
+        } else {
+            requests.into_iter().rev().for_each(|request| self.requests.push_front(request));
+        }
+        pending.into_iter().rev().for_each(|pending| self.unsettled.push_front(pending));
+    }
+
+    /// A settlement that was alone in its transaction.
+    fn alone(&mut self, mut pending: Pending, error: &Error, may_be_at_fault: bool, tick: Tick) {
+        if !may_be_at_fault {
+            return self.unsettled.push_front(pending);
+        }
+        pending.failed_alone += 1;
+        let certain = !matches!(error, Error::Store(_) | Error::Unknown(_));
+        if !certain && pending.failed_alone < ALONE {
+            // The others first.
+            return self.unsettled.push_back(pending);
+        }
+        let message = message(error);
+        let refused = matches!(&pending.settlement.outcome, Err(error) if error.class_name.ends_with("ResultError"));
+        tracing::error!(
+            event_id = %pending.event_id, task = pending.task_id, error = %message,
+            "The database refuses the end of an attempt; {}",
+            if refused { "its task is left alone" } else { "the attempt fails" }
+        );
+        if refused {
+            self.leave_alone(&[pending.task_id], error, tick);
+            self.park(pending);
+        } else {
+            pending.refuse(&message);
+            self.unsettled.push_back(pending);
+        }
+    }
+
+    /// Leaves tasks alone of which nothing can be decided or written.
+    pub(super) fn leave_alone(&mut self, tasks: &[i64], error: &Error, tick: Tick) {
+        let why = error.to_string();
+        tasks.iter().for_each(|task_id| self.quarantine(*task_id, &why, tick));
+    }
+
+    pub(super) fn quarantine(&mut self, task_id: i64, why: &str, tick: Tick) {
+        if self.quarantine.add(task_id, why, tick) {
+            self.metrics.engine.quarantined.add(1);
             tracing::error!(
-                event_id = %dropped.event_id, task = dropped.task_id, error = %message,
-                "Settlement dropped; the step runs again when its lease runs out"
+                task = task_id, error = why,
+                "A task is left alone for a minute, because this version cannot read it or go on with it; everything else \
+                 goes on"
             );
         }
-        self.unsettled = std::mem::take(&mut gathered.pending);
-        self.kept = Batch {
-            hand_back: std::mem::take(&mut gathered.batch.hand_back),
-            forget: std::mem::take(&mut gathered.batch.forget),
-            ..Batch::default()
-        };
-        self.look_due |= gathered.batch.look_due;
-        self.backlog = true;
-        self.last_error = message;
-        // Whatever is wrong with the data, a store that answers is there.
-        if matches!(error, Error::Store(_) | Error::Contention(_)) {
-            self.breaker.on_error();
-        } else {
-            self.breaker.on_success();
-        }
-        if !self.inbox.is_closed() {
-            self.inbox.bell.sleep(Duration::from_millis(20 << self.failures.min(6)));
+        self.shared.publish_quarantine(self.quarantine.list());
+    }
+
+    pub(super) fn park(&mut self, pending: Pending) {
+        self.in_flights.remove(&pending.event_id);
+        if let Some(dropped) = self.quarantine.park(pending) {
+            tracing::error!(
+                event_id = %dropped.event_id, task = dropped.task_id,
+                "The end of an attempt is dropped: too many are kept for tasks that are left alone"
+            );
         }
     }
 
     /// Answers requests that cannot be carried out. What needs no store is done all the same: a worker can
     /// always be stopped.
-    fn refuse(&mut self, requests: Vec<Request>, why: &str) {
+    fn refuse(&mut self, requests: Vec<Request>, why: impl Fn() -> Error) {
         for request in requests {
             let reply = match &request.work {
                 Work::Drain => {
@@ -155,25 +177,45 @@ impl EngineThread {
                 Work::StopWorker => {
                     let mut claims = Batch::default();
                     self.abandon(&mut claims);
-                    self.kept.forget.append(&mut claims.forget);
-                    self.kept.hand_back.append(&mut claims.hand_back);
+                    self.kept.dead.append(&mut claims.dead);
+                    self.kept.release.append(&mut claims.release);
                     self.worker = None;
-                    self.ahead = Ahead::default();
+                    self.prefetch = Prefetch::default();
                     tracing::warn!(
-                        error = why,
-                        "Worker stopped without its database; its claims run again when their leases run out"
+                        error = %why(),
+                        "Worker stopped without its database; its claims run again when its lease runs out"
                     );
                     Ok(Reply::HandedBack(0))
                 }
                 Work::StartWorker(_) => {
                     self.worker = None;
-                    Err(Error::Store(why.to_owned()))
+                    Err(why())
                 }
-                _ => Err(Error::Store(why.to_owned())),
+                _ => Err(why()),
             };
             self.publish();
             // The caller may have gone.
             let _ = request.reply.send(reply);
         }
+    }
+}
+
+fn message(error: &Error) -> String {
+    match error {
+        Error::Store(message) | Error::Contention(message) | Error::Refused(message) | Error::Unknown(message) => {
+            message.clone()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The error once more, for another caller.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Refused(message) => Error::Refused(message.clone()),
+        Error::Unknown(message) => Error::Unknown(message.clone()),
+        Error::IllegalTransition(message) => Error::IllegalTransition(message.clone()),
+        Error::Internal(message) => Error::Internal(message.clone()),
+        other => Error::Store(message(other)),
     }
 }

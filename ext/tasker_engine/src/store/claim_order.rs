@@ -8,7 +8,7 @@ use super::Candidate;
 
 /// Puts steps in the order they are to be claimed: by priority; of equal priority the namespaces take turns, so that
 /// one's flood is not another's wait; within a namespace by `age`, so that tasks are finished before new ones begin.
-pub fn in_turn<T, A: Ord>(
+pub fn claim_order<T, A: Ord>(
     mut steps: Vec<T>,
     candidate: impl Fn(&T) -> &Candidate,
     age: impl Fn(&T, &Candidate) -> A,

@@ -1,0 +1,170 @@
+//! Owns: hearing of other processes' commits: the file with the write-ahead log is watched, and whoever wants to know is
+//! told at once. Linux only; elsewhere who wants to know has to look. Refuses: saying what was committed, or by whom.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::channel::Bell;
+use crate::interrupt::lock;
+use crate::store::{Ended, OnEnd};
+
+/// Whom to tell.
+#[derive(Default)]
+struct Listeners {
+    bell: Mutex<Option<Arc<Bell>>>,
+    on_end: Mutex<Option<OnEnd>>,
+    watching: AtomicBool,
+}
+
+impl Listeners {
+    fn tell(&self) {
+        if let Some(bell) = lock(&self.bell).as_ref() {
+            bell.ring();
+        }
+        let on_end = lock(&self.on_end).clone();
+        if let Some(on_end) = on_end {
+            on_end(Ended::Any);
+        }
+    }
+}
+
+/// Watches the log of one database.
+pub(super) struct Watcher {
+    log: PathBuf,
+    listeners: Arc<Listeners>,
+    thread: Mutex<Option<thread::Watch>>,
+}
+
+impl Watcher {
+    /// Watches nothing until somebody wants to know.
+    pub(super) fn new(database: &str) -> Watcher {
+        Watcher { log: format!("{database}-wal").into(), listeners: Arc::default(), thread: Mutex::default() }
+    }
+
+    /// Rings the bell at each commit from now on.
+    pub(super) fn rings(&self, bell: Arc<Bell>) {
+        *lock(&self.listeners.bell) = Some(bell);
+        self.start();
+    }
+
+    /// Calls at each commit from now on. Says whether it will.
+    pub(super) fn on_end(&self, on_end: &OnEnd) -> bool {
+        lock(&self.listeners.on_end).get_or_insert_with(|| Arc::clone(on_end));
+        self.start();
+        self.is_watching()
+    }
+
+    pub(super) fn is_watching(&self) -> bool {
+        self.listeners.watching.load(Ordering::Relaxed)
+    }
+
+    fn start(&self) {
+        let mut thread = lock(&self.thread);
+        if thread.is_none() {
+            *thread = thread::Watch::start(&self.log, &self.listeners)
+                .inspect_err(|error| tracing::debug!(%error, "Not told of other processes' commits; looking instead"))
+                .ok();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod thread {
+    use std::io;
+    use std::mem::MaybeUninit;
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+    use std::sync::atomic::Ordering;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags};
+    use rustix::fs::inotify::{add_watch, init, CreateFlags, Reader, WatchFlags};
+
+    use super::Listeners;
+
+    /// How long the thread rests after it has told of a commit: one that writes hundreds of them a second, perhaps this
+    /// very process, must not keep it busy.
+    const REST: Duration = Duration::from_millis(2);
+
+    /// The thread that waits for the log to change; gone when this is dropped.
+    pub(super) struct Watch {
+        stop: Arc<OwnedFd>,
+    }
+
+    impl Watch {
+        pub(super) fn start(log: &Path, listeners: &Arc<Listeners>) -> io::Result<Watch> {
+            let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            add_watch(&inotify, log, WatchFlags::MODIFY)?;
+            let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+            let (stopped, listeners) = (Arc::clone(&stop), Arc::clone(listeners));
+            std::thread::Builder::new().name("tasker-watch".into()).spawn(move || {
+                listeners.watching.store(true, Ordering::Relaxed);
+                let ended = watch(&inotify, &stopped, &listeners);
+                listeners.watching.store(false, Ordering::Relaxed);
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "No longer told of other processes' commits; looking instead");
+                }
+            })?;
+            Ok(Watch { stop })
+        }
+    }
+
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            // Cannot fail: the counter is far from its limit.
+            let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn watch(inotify: &OwnedFd, stop: &OwnedFd, listeners: &Listeners) -> io::Result<()> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let rest = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(REST.subsec_nanos()) };
+        loop {
+            let mut both = [PollFd::new(inotify, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
+            match poll(&mut both, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !both[1].revents().is_empty() {
+                return Ok(());
+            }
+            drain(inotify, &mut buffer)?;
+            listeners.tell();
+            let mut stopped = [PollFd::new(stop, PollFlags::IN)];
+            if poll(&mut stopped, Some(&rest)).is_ok_and(|ready| ready > 0) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn drain(inotify: &OwnedFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<()> {
+        let mut reader = Reader::new(inotify, buffer);
+        loop {
+            match reader.next() {
+                Ok(_) => {}
+                Err(rustix::io::Errno::AGAIN) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod thread {
+    use std::io;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::Listeners;
+
+    pub(super) struct Watch;
+
+    impl Watch {
+        pub(super) fn start(_: &Path, _: &Arc<Listeners>) -> io::Result<Watch> {
+            Err(io::Error::from(io::ErrorKind::Unsupported))
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Owns: which steps are claimed.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::plan;
+use crate::state::StepState;
+use crate::store::{claim_order, Candidate, Claimable, Inputs};
+
+use super::transaction::Working;
+
+/// How many steps may be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Permits {
+    /// For handler threads that are free.
+    pub(super) free: usize,
+    /// Ahead of them.
+    pub(super) ahead: usize,
+}
+
+impl Permits {
+    fn total(self) -> usize {
+        self.free + self.ahead
+    }
+}
+
+/// A step that was claimed.
+pub(super) struct Claimed {
+    /// Which of the transaction's graphs.
+    pub(super) graph: usize,
+    /// Which step of it.
+    pub(super) position: usize,
+    /// What it works on.
+    pub(super) inputs: Inputs,
+    /// It was claimed ahead of a free handler: until one begins it, it costs no attempt should this worker die.
+    pub(super) ahead: bool,
+}
+
+/// What was claimed.
+#[derive(Default)]
+pub(super) struct Choice {
+    pub(super) claimed: Vec<Claimed>,
+    /// Whether there may be more to claim.
+    pub(super) backlog: bool,
+    /// Whether others are at work on all that could be claimed.
+    pub(super) contended: bool,
+}
+
+/// Claims steps, in the order of [`claim_order`]: a step that became ready in this very transaction stands where it would
+/// stand anyway, and needs no second commit when its turn has come. Without `look` there are no others.
+///
+/// A step on its last attempt is never claimed ahead of a free handler: should the process die before a handler begins
+/// it, nobody could tell for certain. It waits for one, and so does all that comes after it.
+pub(super) fn choose(
+    work: &mut Working<'_>,
+    permits: Permits,
+    worker_id: &Arc<str>,
+    namespaces: &[String],
+    look: bool,
+) -> Result<Choice> {
+    if permits.total() == 0 {
+        return Ok(Choice { backlog: true, ..Choice::default() });
+    }
+    let mut candidates = ready_here(work, namespaces);
+    let stored = if look { work.claimable(namespaces, permits.total())? } else { Claimable::default() };
+    let mut choice = Choice { backlog: stored.more, ..Choice::default() };
+    let elsewhere = stored.steps.into_iter().filter(|stored| work.at(stored.task_id).is_none());
+    candidates.extend(elsewhere.map(|stored| (stored, None)));
+    candidates =
+        claim_order(candidates, |(candidate, _)| candidate, |(_, at), candidate| (age(candidate), *at, candidate.position));
+    choice.backlog |= candidates.len() > permits.total();
+    candidates.truncate(permits.total());
+    work.load_held(candidates.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect())?;
+    let mut steps = Vec::with_capacity(candidates.len());
+    for (candidate, at) in candidates {
+        let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else { continue };
+        let step = work.graph(graph).steps.get(candidate.position);
+        // Somebody may have taken it before its task could be locked.
+        let Some(step) = step.filter(|step| step.state == StepState::Enqueued) else { continue };
+        if steps.len() >= permits.free && step.attempts + 1 >= step.max_attempts {
+            choice.backlog = true;
+            break;
+        }
+        work.plan(graph, |graph, now, dice| plan::claim(graph, candidate.position, worker_id, now, dice))?;
+        steps.push((graph, candidate.position));
+    }
+    choice.contended = choice.backlog && steps.is_empty();
+    let inputs = work.inputs(&steps)?;
+    let claimed = steps.into_iter().zip(inputs).enumerate();
+    choice.claimed = claimed
+        .map(|(number, ((graph, position), inputs))| Claimed { graph, position, inputs, ahead: number >= permits.free })
+        .collect();
+    Ok(choice)
+}
+
+/// Enqueued steps of the tasks this transaction has loaded anyway.
+fn ready_here(work: &Working<'_>, namespaces: &[String]) -> Vec<(Candidate, Option<usize>)> {
+    let mut ready = Vec::new();
+    for (at, graph) in work.graphs().enumerate() {
+        let task = &graph.task;
+        if !namespaces.is_empty() && !namespaces.iter().any(|name| **name == *task.template.namespace) {
+            continue;
+        }
+        for (position, step) in graph.steps.iter().enumerate() {
+            if step.state == StepState::Enqueued {
+                let namespace = Arc::clone(&task.template.namespace);
+                ready.push((Candidate { namespace, priority: task.priority, task_id: task.id, position }, Some(at)));
+            }
+        }
+    }
+    ready
+}
+
+/// A task that has no number yet is the youngest.
+fn age(candidate: &Candidate) -> i64 {
+    if candidate.task_id == 0 {
+        i64::MAX
+    } else {
+        candidate.task_id
+    }
+}

@@ -1,0 +1,178 @@
+//! Owns: what follows from a durable transaction: events to the handlers, answers to the callers, numbers and reports.
+
+use std::time::Duration;
+
+use super::{EngineThread, Prefetch, Verdict};
+use crate::clock::{Micros, Tick};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::state::{StepState, TaskState};
+use crate::worker::attempts::Attempts;
+use crate::worker::inbox::{Reply, Request, Work};
+use crate::worker::shared::Counters;
+use crate::worker::transaction::{Batch, Outcome};
+use crate::worker::{dispatch, report};
+
+/// How long what is due, but locked by another worker's transaction, is left alone.
+const LOCKED_RETRY: Duration = Duration::from_millis(50);
+/// How long steps that other workers are at work on are left alone, the first time; twice as long each further time.
+pub(super) const CONTENDED: Duration = Duration::from_millis(5);
+/// The longest time.
+const CONTENDED_MOST: Duration = Duration::from_millis(250);
+
+impl EngineThread {
+    /// Does what follows from a durable transaction.
+    pub(super) fn after_commit(&mut self, mut batch: Batch, mut outcome: Outcome, began: Micros) {
+        let (now, tick) = (self.clock.now(), self.clock.tick());
+        let settled = batch.pending.len();
+        let size = batch.units() + outcome.claimed.len();
+        self.metrics.engine.batch.record(size as f64);
+        self.after_lease(&batch, &mut outcome, tick);
+        for (task_id, why) in std::mem::take(&mut outcome.unreadable) {
+            self.quarantine(task_id, &why, tick);
+        }
+        let mut attempts = Attempts::of(&mut batch.pending);
+        self.count_settlements(batch.pending, &outcome);
+        self.metrics.committed(&outcome, &attempts, now);
+        if let Some(waiting) = outcome.waiting {
+            self.shared.pulse.publish_waiting(waiting, now);
+        }
+        self.revoke_ended(&outcome.graphs, &mut attempts);
+        let depth = self.channel.depth();
+        self.dispatch(&mut outcome, now, tick);
+        let released = self.released(&batch.requests, outcome.released);
+        // Before the answers: who has one may look, or flush the spans, at once.
+        report::report(&outcome.graphs, &attempts, &self.shared.counters);
+        self.publish();
+        self.answer(batch.requests, std::mem::take(&mut outcome.replies), released);
+        self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
+        if batch.look_due {
+            // What is due and could not be had is in other hands: they are given a moment.
+            self.next_due = outcome.next_due.map(|due| if due <= now { now.after(LOCKED_RETRY) } else { due });
+            self.look_due |= outcome.more_due;
+        }
+        self.note_due(&outcome.graphs);
+        if batch.claim.is_some() {
+            self.backlog = outcome.backlog || batch.look_enqueued && outcome.backlog;
+            self.after_contention(outcome.contended, tick);
+        }
+        self.flush_notices(tick);
+        if let Some(worker) = &self.worker {
+            let short_of = (depth.waiting == 0).then_some(settled);
+            self.prefetch.observe(now.millis_since(began), depth.completions, short_of, worker.config.concurrency);
+        }
+    }
+
+    fn after_lease(&mut self, batch: &Batch, outcome: &mut Outcome, tick: Tick) {
+        let Some(worker) = &mut self.worker else { return };
+        if batch.register.is_some() {
+            worker.unregistered = false;
+            worker.renewed(tick);
+        }
+        if let Some(holdings) = outcome.holdings.take() {
+            worker.recorded = holdings;
+            worker.renewed(tick);
+        }
+    }
+
+    fn count_settlements(&mut self, settled: Vec<crate::worker::in_flight::Pending>, outcome: &Outcome) {
+        for (pending, verdict) in settled.into_iter().zip(&outcome.verdicts) {
+            if self.quarantine.contains(pending.task_id) {
+                self.park(pending);
+                continue;
+            }
+            if pending.settlement.reason.is_none() || *verdict == Verdict::Applied {
+                self.in_flights.remove(&pending.event_id);
+            }
+            let counters = &self.shared.counters;
+            match verdict {
+                Verdict::Applied => Counters::add(&counters.settled, 1),
+                Verdict::Stale => {
+                    Counters::add(&counters.stale_completions, 1);
+                    self.metrics.engine.stale_completions.add(1);
+                }
+            }
+        }
+    }
+
+    fn after_contention(&mut self, contended: bool, tick: Tick) {
+        if contended {
+            self.contended_until = Some(tick.after(self.contention));
+            self.contention = (self.contention * 2).min(CONTENDED_MOST);
+        } else {
+            self.contended_until = None;
+            self.contention = CONTENDED;
+        }
+    }
+
+    pub(super) fn flush_notices(&mut self, tick: Tick) {
+        if self.notices_at.is_none_or(|at| at <= tick) {
+            self.notices_at = self.store.flush_notices().map(|after| tick.after(after));
+        }
+    }
+
+    /// Steps that ended without a completion (cancelled, resolved, expired) are no longer wanted here. Whether a handler
+    /// had begun is known only here, and only now.
+    fn revoke_ended(&mut self, graphs: &[Graph], attempts: &mut Attempts) {
+        for transition in graphs.iter().flat_map(|graph| &graph.step_transitions) {
+            let Some(token) = transition.ended.as_ref().and_then(|ended| ended.token) else { continue };
+            if attempts.completion(Some(token)).is_none() {
+                let event_id = self.in_flights.remove_token(token);
+                if event_id.is_some_and(|event_id| self.channel.revoke(event_id)) {
+                    attempts.never_begun(token);
+                }
+            }
+        }
+    }
+
+    fn dispatch(&mut self, outcome: &mut Outcome, now: Micros, tick: Tick) {
+        let mut events = Vec::with_capacity(outcome.claimed.len());
+        Counters::add(&self.shared.counters.claimed, outcome.claimed.len());
+        for claimed in std::mem::take(&mut outcome.claimed) {
+            let graph = &outcome.graphs[claimed.graph];
+            let (event, in_flight) = dispatch::event(graph, claimed, now);
+            self.in_flights.insert(event.event_id, in_flight);
+            events.push(event);
+        }
+        self.channel.dispatch(events, tick);
+    }
+
+    /// How many claims the worker has given back since it drains; forgets the worker when it stops.
+    fn released(&mut self, requests: &[Request], now: usize) -> usize {
+        let Some(worker) = self.worker.as_mut().filter(|worker| worker.draining) else { return 0 };
+        worker.released += now;
+        let released = worker.released;
+        if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
+            self.worker = None;
+            self.prefetch = Prefetch::default();
+        }
+        released
+    }
+
+    fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, released: usize) {
+        for (request, reply) in requests.into_iter().zip(replies) {
+            if let Ok(Reply::Submitted(tasks)) = &reply {
+                Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
+            }
+            let reply = match (&request.work, reply) {
+                (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(released)),
+                (_, reply) => reply,
+            };
+            // The caller may have gone; what it asked for is done all the same.
+            let _ = request.reply.send(reply);
+        }
+    }
+
+    fn note_due(&mut self, graphs: &[Graph]) {
+        for graph in graphs {
+            let pending = (graph.task.state == TaskState::Pending).then_some(graph.task.run_at).flatten();
+            let waits = graph.steps.iter().filter(|step| step.state == StepState::WaitingForRetry);
+            let retry = waits.filter_map(|step| step.due_at).min();
+            self.next_due = self.next_due.into_iter().chain(pending).chain(retry).min();
+        }
+    }
+}
+
+fn ended(graph: &Graph) -> bool {
+    graph.task.state.is_final() && !graph.task_transitions.is_empty()
+}

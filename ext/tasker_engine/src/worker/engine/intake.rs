@@ -1,0 +1,192 @@
+//! Owns: what goes into the next transaction: what has arrived, and what time has brought.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::EngineThread;
+use crate::clock::{Micros, Tick};
+use crate::config::Durability;
+use crate::store::Change;
+use crate::worker::claims::Permits;
+use crate::worker::inbox::Work;
+use crate::worker::liveness;
+use crate::worker::running::Running;
+use crate::worker::shared::Counters;
+use crate::worker::transaction::{Batch, WorkerPart};
+
+/// Requests one transaction takes at most.
+const REQUESTS: usize = 64;
+/// Completions one transaction takes at most.
+const COMPLETIONS: usize = 1024;
+/// Both together.
+pub(super) const UNITS: usize = REQUESTS + COMPLETIONS;
+/// Results one transaction takes at most, in bytes, unless a single one is larger: far from what a server takes in one
+/// message.
+const BYTES: usize = 16 * 1024 * 1024;
+/// How much that is due, of each kind, one transaction deals with.
+const DUE_LIMIT: usize = 500;
+/// An event no handler thread takes up for so long is given back: somebody else may be free.
+pub(super) const UNSTARTED: Duration = Duration::from_secs(2);
+
+impl EngineThread {
+    /// Takes what has arrived and what time has brought.
+    pub(super) fn intake(&mut self) -> Batch {
+        let (now, tick) = (self.clock.now(), self.clock.tick());
+        let mut batch = std::mem::take(&mut self.kept);
+        batch.gathered_at = now;
+        batch.due_limit = DUE_LIMIT;
+        batch.flush = self.durability == Durability::Step;
+        self.flush_notices(tick);
+        self.unsettled.extend(self.quarantine.retry(tick));
+        self.requests.extend(self.inbox.take(REQUESTS.saturating_sub(self.requests.len())));
+        self.take_completions(tick);
+        self.take_units(&mut batch);
+        self.work_of_the_worker(now, tick, &mut batch);
+        if self.is_stopping(&batch) {
+            self.abandon(&mut batch);
+        }
+        batch.look_due = std::mem::take(&mut self.look_due);
+        self.permit(tick, &mut batch);
+        if !self.is_stopping(&batch) {
+            self.describe_worker(&mut batch);
+        }
+        batch
+    }
+
+    fn is_stopping(&self, batch: &Batch) -> bool {
+        batch.requests.iter().any(|request| matches!(request.work, Work::StopWorker))
+    }
+
+    /// As many requests and ends of attempts as a transaction may carry.
+    fn take_units(&mut self, batch: &mut Batch) {
+        let mut left = self.units;
+        while left > 0 {
+            let Some(request) = self.requests.pop_front() else { break };
+            self.begin_request(&request.work, batch);
+            batch.requests.push(request);
+            left -= 1;
+        }
+        let mut bytes = 0;
+        while left > 0 && (bytes == 0 || bytes < BYTES) {
+            let Some(pending) = self.unsettled.pop_front() else { break };
+            bytes += pending.bytes();
+            batch.pending.push(pending);
+            left -= 1;
+        }
+    }
+
+    fn begin_request(&mut self, work: &Work, batch: &mut Batch) {
+        match work {
+            Work::StartWorker(config) => {
+                self.store.subscribe(Arc::clone(&self.inbox.bell));
+                let worker = Running::start(config.clone(), &self.clock);
+                batch.register = Some((worker.process.clone(), worker.lease));
+                self.worker = Some(worker);
+                self.channel.open();
+            }
+            Work::Drain => {
+                if let Some(worker) = &mut self.worker {
+                    worker.draining = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_completions(&mut self, tick: Tick) {
+        let completions = self.channel.take_completions(COMPLETIONS.saturating_sub(self.unsettled.len()));
+        let mut stale = 0;
+        if let Some(worker) = &mut self.worker {
+            worker.saturated &= completions.is_empty() && !self.channel.has_idle_thread();
+        }
+        for (completion, received_at) in completions {
+            if let Some(ms) = completion.execution_time_ms {
+                self.prefetch.observe_handler(ms);
+            }
+            match self.in_flights.settlement(completion, received_at).filter(|_| self.worker.is_some()) {
+                Some(pending) => self.unsettled.push_back(pending),
+                None => stale += 1,
+            }
+        }
+        Counters::add(&self.shared.counters.stale_completions, stale);
+        self.metrics.engine.stale_completions.add(stale);
+        for event_id in self.channel.overdue(tick) {
+            self.channel.revoke(event_id);
+            self.unsettled.extend(self.in_flights.timeout(event_id));
+        }
+    }
+
+    /// What the worker's own affairs bring: what nobody took up, the dead, other processes.
+    fn work_of_the_worker(&mut self, now: Micros, tick: Tick, batch: &mut Batch) {
+        let Some(worker) = &mut self.worker else { return };
+        if worker.unregistered && batch.register.is_none() {
+            batch.register = Some((worker.process.clone(), worker.lease));
+        }
+        let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
+        for event_id in self.channel.take_unstarted(tick.before(patience)) {
+            worker.saturated = true;
+            batch.release.extend(self.in_flights.remove(&event_id).map(|in_flight| (in_flight.claim, false)));
+        }
+        if worker.recover_at <= tick {
+            worker.recover_at = tick.after(worker.recovery_interval());
+            batch.dead.extend(liveness::dead_workers(self.store.as_mut(), &worker.process));
+            batch.look_lapsed = true;
+            batch.look_waiting = true;
+            self.look_due = true;
+        }
+        let changed = self.store.changed_elsewhere().unwrap_or(Some(Change::Any));
+        self.backlog |= changed.is_some();
+        self.look_due |= changed == Some(Change::Any);
+        self.look_due |= self.next_due.is_some_and(|due| due <= now);
+    }
+
+    /// How many steps may be claimed now.
+    fn permit(&mut self, tick: Tick, batch: &mut Batch) {
+        let Some(worker) = &self.worker else { return };
+        if worker.draining || self.inbox.is_closed() {
+            return;
+        }
+        let held = self.in_flights.len().saturating_sub(batch.pending.len()) + self.channel.depth().abandoned;
+        let free = worker.config.concurrency.saturating_sub(held);
+        let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
+        let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
+        let contended = self.contended_until.is_some_and(|until| tick < until);
+        let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
+        let room = free + ahead > 0 && !worker.saturated;
+        batch.look_enqueued = look && !contended;
+        batch.claim = (room && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
+        // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
+        // when the handler of a cancelled step is done.
+        self.backlog = may_find;
+    }
+
+    fn describe_worker(&mut self, batch: &mut Batch) {
+        let Some(worker) = &self.worker else { return };
+        let waiting = if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
+        let in_flights = || self.in_flights.claims();
+        let unbegun = in_flights().filter(|(event_id, flight)| flight.ahead && waiting.contains(*event_id));
+        let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
+        unbegun.sort_unstable();
+        let held = in_flights().map(|(_, flight)| flight.claim.task_id).chain(self.quarantine.parked_tasks());
+        batch.worker = Some(WorkerPart {
+            worker_id: Arc::clone(worker.worker_id()),
+            lease: worker.lease,
+            namespaces: Arc::clone(&worker.namespaces),
+            recorded: worker.recorded.clone(),
+            unbegun,
+            held: held.collect(),
+        });
+    }
+
+    /// Gives up every claim of a worker that stops.
+    pub(super) fn abandon(&mut self, batch: &mut Batch) {
+        let Some(worker) = &mut self.worker else { return };
+        worker.draining = true;
+        batch.dead.push(worker.process.worker_id.to_string());
+        batch.release.extend(self.in_flights.claims().map(|(_, in_flight)| (in_flight.claim, true)));
+        for event_id in self.in_flights.clear() {
+            self.channel.revoke(event_id);
+        }
+        self.channel.close();
+    }
+}

@@ -1,0 +1,158 @@
+//! Owns: the claims this worker holds, and turning what comes back into settlements.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::attempts::CompletionTrace;
+use crate::channel::{StepCompletion, StepError};
+use crate::clock::Micros;
+use crate::plan::Settlement;
+use crate::store::Claim;
+use crate::telemetry::context;
+
+/// A claim whose attempt has not been settled.
+#[derive(Debug, Clone)]
+pub(super) struct InFlight {
+    pub(super) claim: Claim,
+    pub(super) attempt: u32,
+    pub(super) timeout_seconds: Option<f64>,
+    /// When the event entered the channel, after the commit of the claim.
+    pub(super) dispatched_at: Micros,
+    /// It was claimed ahead of a free handler.
+    pub(super) ahead: bool,
+}
+
+/// A settlement that is not durable yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) event_id: Uuid,
+    pub(super) task_id: i64,
+    pub(super) settlement: Settlement,
+    /// What the completion says of the run; `None` for a timeout, which the engine settles itself.
+    pub(super) completion: Option<CompletionTrace>,
+    /// How often a transaction with nothing else in it has failed.
+    pub(super) failed_alone: u32,
+}
+
+impl Pending {
+    /// What it adds to a transaction, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.settlement.outcome {
+            Ok(result) => result.len(),
+            Err(error) => error.message.len() + error.backtrace.iter().map(String::len).sum::<usize>(),
+        }
+    }
+
+    /// Makes it a failure: the result cannot be stored.
+    pub(super) fn refuse(&mut self, why: &str) {
+        self.failed_alone = 0;
+        self.settlement.outcome = Err(StepError {
+            class_name: "TaskerCore::UnserializableResultError".into(),
+            message: format!("the database does not take what the handler returned: {why}"),
+            retryable: false,
+            ..StepError::default()
+        });
+    }
+}
+
+/// The claims, by event.
+#[derive(Default)]
+pub(super) struct InFlights {
+    claims: HashMap<Uuid, InFlight>,
+    by_token: HashMap<u64, Uuid>,
+}
+
+impl InFlights {
+    pub(super) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    pub(super) fn insert(&mut self, event_id: Uuid, claim: InFlight) {
+        self.by_token.insert(claim.claim.token, event_id);
+        self.claims.insert(event_id, claim);
+    }
+
+    pub(super) fn remove(&mut self, event_id: &Uuid) -> Option<InFlight> {
+        let claim = self.claims.remove(event_id)?;
+        self.by_token.remove(&claim.claim.token);
+        Some(claim)
+    }
+
+    /// Removes the claim of that token, when the worker still holds it.
+    pub(super) fn remove_token(&mut self, token: u64) -> Option<Uuid> {
+        let event_id = self.by_token.remove(&token)?;
+        self.claims.remove(&event_id);
+        Some(event_id)
+    }
+
+    pub(super) fn claims(&self) -> impl Iterator<Item = (&Uuid, &InFlight)> {
+        self.claims.iter()
+    }
+
+    pub(super) fn has_token(&self, token: u64) -> bool {
+        self.by_token.contains_key(&token)
+    }
+
+    pub(super) fn get(&self, event_id: &Uuid) -> Option<&InFlight> {
+        self.claims.get(event_id)
+    }
+
+    pub(super) fn clear(&mut self) -> Vec<Uuid> {
+        self.by_token.clear();
+        self.claims.drain().map(|(event_id, _)| event_id).collect()
+    }
+
+    /// What a completion settles; `None` when its attempt is no longer this worker's.
+    pub(super) fn settlement(&self, completion: StepCompletion, received_at: Micros) -> Option<Pending> {
+        let claim = self.claims.get(&completion.event_id)?;
+        let handler = completion.started_at.zip(completion.execution_time_ms).map(|(started_at, ms)| {
+            let micros = (ms.clamp(0.0, 1e12) * 1000.0).round() as i64;
+            (started_at, Micros(started_at.0.saturating_add(micros)))
+        });
+        let handed_back = match (&completion.trace_id, &completion.span_id) {
+            (Some(trace_id), Some(span_id)) => context::parse_ids(trace_id, span_id),
+            _ => None,
+        };
+        let trace = CompletionTrace {
+            event_id: completion.event_id,
+            received_at,
+            dispatched_at: claim.dispatched_at,
+            handler,
+            execution_time_ms: completion.execution_time_ms,
+            handed_back,
+        };
+        let outcome = completion.outcome.map(std::sync::Arc::from);
+        Some(claim.pending(completion.event_id, outcome, Some(trace), None))
+    }
+
+    /// What an attempt that ran too long settles.
+    pub(super) fn timeout(&self, event_id: Uuid) -> Option<Pending> {
+        let claim = self.claims.get(&event_id)?;
+        let limit = claim.timeout_seconds.unwrap_or_default();
+        let error = StepError {
+            class_name: "TaskerCore::StepTimeout".into(),
+            message: format!(
+                "attempt {} ran longer than its timeout_seconds of {limit}; a result that still comes is refused",
+                claim.attempt
+            ),
+            retryable: true,
+            ..StepError::default()
+        };
+        Some(claim.pending(event_id, Err(error), None, Some("timeout")))
+    }
+}
+
+impl InFlight {
+    fn pending(
+        &self,
+        event_id: Uuid,
+        outcome: Result<std::sync::Arc<str>, StepError>,
+        completion: Option<CompletionTrace>,
+        reason: Option<&'static str>,
+    ) -> Pending {
+        let Claim { task_id, position, token } = self.claim;
+        let settlement = Settlement { position, token, outcome, reason };
+        Pending { event_id, task_id, settlement, completion, failed_alone: 0 }
+    }
+}
