@@ -42,9 +42,9 @@ fn a_step_that_always_fails_uses_all_its_attempts_and_no_more() {
     for seed in 0..CASES / 4 {
         let mut world = World::new(seed);
         let doomed = rand::rngs::SmallRng::seed_from_u64(seed).random_range(0..world.graph.steps.len());
-        world.run_with(|world, position, attempt| {
+        world.run_with(|world, position, token| {
             let outcome = if position == doomed { Err(actions::failure(true)) } else { Ok("1".into()) };
-            world.settle(&[(position, attempt, outcome)]);
+            world.settle(&[(position, token, outcome)]);
         });
         let step = &world.graph.steps[doomed];
         assert_eq!(world.graph.task.state, TaskState::Error, "{}", world.story());

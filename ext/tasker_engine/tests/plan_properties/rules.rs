@@ -65,8 +65,8 @@ impl World {
         } else if let Some(attempt) = running.take() {
             self.holds(t.attempt == attempt, "an attempt ends under its own number");
             self.holds(t.worker_id.is_some(), "the end of an attempt names the worker");
-            let unstarted = t.to == StepState::Enqueued && t.reason == Some("handed_back");
-            self.holds(unstarted || t.ended.is_some(), "the end of an attempt has what its spans need");
+            let unbegun = t.to == StepState::Enqueued && t.reason == Some("released");
+            self.holds(unbegun || t.ended.is_some(), "the end of an attempt has what its spans need");
         } else {
             self.holds(t.ended.is_none(), "what never began never ends");
         }
@@ -77,8 +77,8 @@ impl World {
             let claimed = step.state == StepState::InProgress;
             self.holds(step.worker_id.is_some() == claimed, "the holder is named while, and only while, it holds");
             self.holds(step.span_id.is_some() == claimed, "the attempt's span is known while it runs");
-            let timed = claimed || step.state == StepState::WaitingForRetry;
-            self.holds(step.due_at.is_some() == timed, "a lease or a wait has an end, nothing else has");
+            let waits = step.state == StepState::WaitingForRetry;
+            self.holds(step.due_at.is_some() == waits, "a wait for a retry has an end, nothing else has");
             self.holds(step.attempts <= step.max_attempts, "no more attempts than allowed");
         }
         for t in &self.graph.step_transitions {
