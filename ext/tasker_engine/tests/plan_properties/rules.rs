@@ -9,6 +9,7 @@ impl World {
     pub fn check(&self) {
         self.task_moves_are_legal_and_chain();
         self.step_moves_are_legal_and_chain();
+        self.moves_are_told_apart();
         self.steps_hold_what_their_state_says();
         self.no_step_runs_before_its_dependencies();
         self.the_task_says_what_its_steps_say();
@@ -86,6 +87,17 @@ impl World {
             if t.to == StepState::Complete {
                 self.holds(step.result.is_some() && step.error.is_none(), "a complete step has a result");
             }
+        }
+    }
+
+    /// What one decision moves is told apart by time, however coarse the clock: the order of the moves is their order.
+    fn moves_are_told_apart(&self) {
+        let task = self.graph.task_transitions.windows(2);
+        self.holds(task.clone().all(|pair| pair[0].at < pair[1].at), "a task's moves are told apart");
+        for t in &self.graph.step_transitions {
+            let of_step = |other: &&StepTransition| other.position == t.position && other.at >= t.at;
+            let later = self.graph.step_transitions.iter().filter(of_step);
+            self.holds(later.filter(|other| other.at == t.at).count() == 1, "a step's moves are told apart");
         }
     }
 

@@ -103,6 +103,8 @@ impl Transaction for SqliteTransaction<'_> {
         for &task_id in task_ids {
             match rows::graph(&self.connection, self.catalogue, task_id) {
                 Ok(graph) => loaded.graphs.extend(graph),
+                // The database is at fault, not the task.
+                Err(error @ Error::Store(_)) => return Err(error),
                 Err(error) => loaded.unreadable.push((task_id, error)),
             }
         }
