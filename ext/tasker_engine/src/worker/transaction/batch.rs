@@ -69,6 +69,12 @@ impl Batch {
             && self.claim.is_none()
     }
 
+    /// Whether it carries nothing besides requests and settlements.
+    pub(in crate::worker) fn is_bare(&self) -> bool {
+        let alone = self.release.is_empty() && self.dead.is_empty() && !self.look_lapsed;
+        alone && !self.look_due && self.claim.is_none()
+    }
+
     /// Requests and settlements: what may be tried apart when a transaction fails.
     pub(in crate::worker) fn units(&self) -> usize {
         self.requests.len() + self.pending.len()
