@@ -55,6 +55,9 @@ impl EngineThread {
         if batch.claim.is_some() {
             self.backlog = outcome.backlog || batch.look_enqueued && outcome.backlog;
             self.after_contention(outcome.contended, tick);
+            if let Some(worker) = &mut self.worker {
+                worker.held_back = outcome.held_back;
+            }
         }
         self.flush_notices(tick);
         if let Some(worker) = &self.worker {

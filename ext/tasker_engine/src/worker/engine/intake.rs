@@ -170,7 +170,7 @@ impl EngineThread {
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
         let free = free.min(room);
-        let ahead = ahead.min(room - free);
+        let ahead = if worker.held_back && free == 0 { 0 } else { ahead.min(room - free) };
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
         let contended = self.contended_until.is_some_and(|until| tick < until);
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();

@@ -98,6 +98,8 @@ pub(in crate::worker) struct Outcome {
     pub(in crate::worker) backlog: bool,
     /// Whether others are at work on all that may be claimed.
     pub(in crate::worker) contended: bool,
+    /// Whether the next step is on its last attempt and waits for a free handler.
+    pub(in crate::worker) held_back: bool,
     /// Whether there may be more that is due.
     pub(in crate::worker) more_due: bool,
     /// When something is next due, when that was looked up.
