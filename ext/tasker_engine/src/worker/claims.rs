@@ -72,6 +72,7 @@ pub(super) fn choose(
         claim_order(candidates, |(candidate, _)| candidate, |(_, at), candidate| (age(candidate), *at, candidate.position));
     choice.backlog |= candidates.len() > permits.total();
     candidates.truncate(permits.total());
+    let unreadable = work.unreadable();
     work.load_held(candidates.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect())?;
     let mut steps = Vec::with_capacity(candidates.len());
     for (candidate, at) in candidates {
@@ -86,7 +87,7 @@ pub(super) fn choose(
         work.plan(graph, |graph, now, dice| plan::claim(graph, candidate.position, worker_id, now, dice))?;
         steps.push((graph, candidate.position));
     }
-    choice.contended = choice.backlog && steps.is_empty() && !choice.held_back;
+    choice.contended = choice.backlog && steps.is_empty() && !choice.held_back && work.unreadable() == unreadable;
     let inputs = work.inputs(&steps)?;
     let claimed = steps.into_iter().zip(inputs).enumerate();
     choice.claimed = claimed
