@@ -54,7 +54,8 @@ impl Running {
             saturated: false,
             held_back: false,
             renew_at: tick,
-            recover_at: tick,
+            // At once: the transaction that makes it known looks for work, too.
+            recover_at: Tick::default(),
             prune_at: tick,
             pruned: 0,
         }
