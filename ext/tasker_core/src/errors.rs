@@ -57,7 +57,11 @@ pub fn exception(ruby: &Ruby, error: &EngineError) -> Result<Exception, Error> {
         EngineError::NotFound(_) => "NotFoundError",
         EngineError::IllegalTransition(_) => "IllegalTransitionError",
         EngineError::Configuration(_) => "ConfigurationError",
-        EngineError::Store(_) | EngineError::Contention(_) => "StoreError",
+        EngineError::Store(_)
+        | EngineError::Contention(_)
+        | EngineError::Refused(_)
+        | EngineError::Unknown(_)
+        | EngineError::LeaseLost(_) => "StoreError",
         EngineError::Stopped(_) | EngineError::Interrupted => "StoppedError",
         EngineError::Internal(_) => "InternalError",
     };

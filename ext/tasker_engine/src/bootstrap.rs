@@ -20,7 +20,7 @@ use crate::ids::Dice;
 use crate::interrupt::{lock, time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::{AroundFork, Reader, TaskView, TransitionView};
+use crate::store::{AroundFork, Ended, OnEnd, Reader, TaskView, TransitionView};
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
 use crate::telemetry::metrics::{self, EngineHandle};
@@ -31,8 +31,11 @@ pub use stores::{migrate, migration_sql};
 
 /// Tasks one transaction takes from a batch of submissions.
 const SUBMIT_TOGETHER: usize = 200;
-/// How often a waiter looks for the end of a task that another process may carry out.
+/// How often a waiter looks for the end of a task that another process may carry out: the first time, and at most, when
+/// the store tells of such ends and when it does not.
 const WAIT_LOOK: Duration = Duration::from_millis(20);
+const WAIT_NOTIFIED: Duration = Duration::from_secs(2);
+const WAIT_UNNOTIFIED: Duration = Duration::from_millis(250);
 
 /// How long a waiter puts up with a database that cannot be read.
 const WAIT_FOR_STORE: Duration = Duration::from_secs(30);
@@ -44,6 +47,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    on_end: OnEnd,
     forking: Arc<dyn AroundFork>,
     clock: Clock,
     monitor: Arc<Monitor>,
@@ -99,8 +103,9 @@ impl Engine {
         Ok(Arc::new(Engine {
             inbox,
             channel,
-            shared,
             catalogue,
+            on_end: on_end(&shared, &reader),
+            shared,
             reader,
             forking,
             clock,
@@ -171,6 +176,7 @@ impl Engine {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         self.shared.expect(task_uuid, interrupt);
         let mut failing: Option<Instant> = None;
+        let mut look = WAIT_LOOK;
         let ended = loop {
             if interrupt.is_set() {
                 break Err(Error::Interrupted);
@@ -182,7 +188,9 @@ impl Engine {
                 Err(Error::Store(_)) if failing.get_or_insert_with(Instant::now).elapsed() < WAIT_FOR_STORE => {}
                 Err(error) => break Err(error),
             }
-            let Some(left) = time_left(deadline, WAIT_LOOK) else { break Ok(false) };
+            let most = if self.reader.watch_ends(&self.on_end) { WAIT_NOTIFIED } else { WAIT_UNNOTIFIED };
+            let Some(left) = time_left(deadline, look) else { break Ok(false) };
+            look = (look * 2).min(most);
             self.shared.wait_ended(task_uuid, left, interrupt);
         };
         self.shared.forget(task_uuid);
@@ -299,6 +307,23 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Passes on to those who wait here that other processes have ended tasks.
+fn on_end(shared: &Arc<Shared>, reader: &Arc<dyn Reader>) -> OnEnd {
+    let (shared, reader) = (Arc::clone(shared), Arc::downgrade(reader));
+    Arc::new(move |ended| match ended {
+        Ended::These(tasks) => shared.announce(tasks.iter().copied()),
+        // One look for all who wait.
+        Ended::Any => {
+            let awaited = shared.awaited();
+            let Some(reader) = reader.upgrade().filter(|_| !awaited.is_empty()) else { return };
+            match reader.ended(&awaited) {
+                Ok(ended) => shared.announce(ended.into_iter()),
+                Err(error) => tracing::debug!(%error, "Ends of tasks could not be looked for"),
+            }
+        }
+    })
 }
 
 fn unexpected() -> Error {

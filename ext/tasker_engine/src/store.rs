@@ -4,7 +4,7 @@
 pub mod catalogue;
 mod claim_order;
 mod journal;
-// pub mod postgres;
+pub mod postgres;
 pub mod sqlite;
 mod view;
 

@@ -6,7 +6,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Result;
 use crate::store::catalogue::Catalogue;
-#[cfg(any())]
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::Store;
@@ -19,7 +18,7 @@ use crate::store::Store;
 pub fn migrate(config: &Config) -> Result<(usize, usize)> {
     config.check()?;
     if is_postgres(&config.database) {
-        todo()
+        PostgresStore::migrate(config)
     } else {
         SqliteStore::migrate(config)
     }
@@ -28,7 +27,7 @@ pub fn migrate(config: &Config) -> Result<(usize, usize)> {
 /// The SQL that brings an empty PostgreSQL database to this version, for those who run it themselves. PGMQ must be
 /// there before.
 pub fn migration_sql() -> String {
-    String::new()
+    PostgresStore::migration_sql()
 }
 
 /// Whether a database's name is a PostgreSQL server's.
@@ -39,10 +38,8 @@ fn is_postgres(database: &str) -> bool {
 pub(super) fn open(config: &Config, catalogue: &Arc<Catalogue>, clock: &Clock) -> Result<Box<dyn Store>> {
     let catalogue = Arc::clone(catalogue);
     Ok(if is_postgres(&config.database) {
-        todo()?
+        Box::new(PostgresStore::open(config, catalogue)?)
     } else {
         Box::new(SqliteStore::open_with(config, catalogue, clock.clone())?)
     })
 }
-
-fn todo<T>() -> Result<T> { Err(crate::error::Error::Internal("pg".into())) }

@@ -127,8 +127,13 @@ impl Shared {
         }
     }
 
+    /// The tasks whose ends somebody waits for.
+    pub(crate) fn awaited(&self) -> Vec<Uuid> {
+        lock(&self.awaited).iter().filter(|(_, entry)| !entry.ended).map(|(task_uuid, _)| *task_uuid).collect()
+    }
+
     /// Tells those who wait that these tasks have ended.
-    pub(super) fn announce(&self, ended: impl Iterator<Item = Uuid>) {
+    pub(crate) fn announce(&self, ended: impl Iterator<Item = Uuid>) {
         let mut awaited = lock(&self.awaited);
         if awaited.is_empty() {
             return;
