@@ -47,6 +47,7 @@ const POLL_UNNOTIFIED: Duration = Duration::from_millis(100);
 pub const STATEMENTS: &[(&str, &str)] = &[
     ("session", settings::SESSION),
     ("lock tasks", load::TASKS),
+    ("lock free tasks", load::FREE_TASKS),
     ("load steps", load::STEPS),
     ("load last of journals", load::LAST),
     ("load inputs", load::CONTEXTS),
@@ -129,7 +130,7 @@ impl PostgresStore {
         let settings = Arc::new(Settings::read(config)?);
         let mut writer = Writer::new(Arc::clone(&settings))?;
         migrate::migrate(&mut writer, &settings, config.migrate)?;
-        writer.prepare(format!("{};{}", load::prepare(), write::prepare()))?;
+        writer.prepare(format!("{};{};{}", load::prepare(), claim::prepare(), write::prepare()))?;
         let listener = Arc::new(Listener::new(writer.backend()));
         let reader = Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue), Arc::clone(&listener))?);
         Ok(PostgresStore {

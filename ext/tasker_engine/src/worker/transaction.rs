@@ -197,9 +197,9 @@ impl<'t> Working<'t> {
         Ok(())
     }
 
-    /// Loads those of the tasks that are there and not loaded yet; they are this transaction's already.
-    pub(super) fn load_held(&mut self, task_ids: Vec<i64>) -> Result<()> {
-        self.load(task_ids, Hold::Locked)
+    /// Loads those of the tasks that are not loaded yet, and that nobody else is at work on.
+    pub(super) fn load_free(&mut self, task_ids: Vec<i64>) -> Result<()> {
+        self.load(task_ids, Hold::IfFree)
     }
 
     pub(super) fn claimable(&mut self, namespaces: &[String], limit: usize) -> Result<Claimable> {

@@ -2,63 +2,56 @@
 
 use std::sync::Arc;
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::Row;
 
 use super::rows::{bigint, count, time};
 use crate::clock::Micros;
-use crate::store::{claim_order, Backlog, Candidate, Claimable, Due};
+use crate::store::{claim_order, Backlog, Candidate, Due};
 
 /// The most candidates looked at for each step that is wanted. Others may be at work on the first ones: while they are,
 /// twice as many are looked at each time.
 pub(super) const LOOK_AHEAD_MOST: usize = 64;
 
-// The order is `store::claim_order`'s. The last row says how many there were, whether or not others are at work on them.
-pub(super) const CLAIMABLE: &str = "WITH candidates AS MATERIALIZED ( \
-      SELECT s.task_id, s.position, s.priority, n.namespace, \
-        row_number() OVER (PARTITION BY n.namespace, s.priority ORDER BY s.task_id, s.position) AS turn \
-      FROM (SELECT unnest($1::text[]) AS namespace UNION \
-            SELECT namespace FROM tasker.templates WHERE cardinality($1::text[]) = 0) n \
-      CROSS JOIN LATERAL (SELECT task_id, position, priority FROM tasker.steps \
-        WHERE queued AND namespace = n.namespace AND task_id <> ALL ($4::bigint[]) \
-        ORDER BY priority DESC, task_id, position LIMIT $3) s), \
-    mine AS MATERIALIZED ( \
-      SELECT c.* FROM candidates c JOIN tasker.tasks t ON t.id = c.task_id \
-      ORDER BY c.priority DESC, c.turn, c.task_id, c.position LIMIT $2 FOR UPDATE OF t SKIP LOCKED) \
-    SELECT task_id, position, priority, namespace, turn FROM mine UNION ALL \
-    SELECT 0, -1, 0, '', count(*) FROM candidates";
+// The order is `store::claim_order`'s.
+pub(super) const CLAIMABLE: &str = "SELECT s.task_id, s.position, s.priority, n.namespace \
+    FROM (SELECT unnest($1::text[]) AS namespace UNION \
+          SELECT namespace FROM tasker.templates WHERE cardinality($1::text[]) = 0) n \
+    CROSS JOIN LATERAL (SELECT task_id, position, priority FROM tasker.steps \
+      WHERE queued AND namespace = n.namespace AND task_id <> ALL ($3::bigint[]) \
+      ORDER BY priority DESC, task_id, position LIMIT $2) s";
 
-/// Enqueued steps whose tasks this transaction holds from here on.
+/// What a session prepares for [`claimable`].
+pub(super) fn prepare() -> String {
+    format!("PREPARE tasker_claimable (text[], bigint, bigint[]) AS {CLAIMABLE}")
+}
+
+/// Enqueued steps, at most `limit` of each namespace. With `script`, which executes the prepared statement, in the same
+/// round trip as what else stands there.
 pub(super) async fn claimable(
     connection: &mut PgConnection,
     namespaces: &[String],
     limit: usize,
-    look_ahead: usize,
     except: &[i64],
-) -> sqlx::Result<Claimable> {
-    let rows = sqlx::query(CLAIMABLE)
-        .bind(namespaces)
-        .bind(bigint(limit))
-        .bind(bigint(limit.saturating_mul(look_ahead)))
-        .bind(except)
-        .fetch_all(connection)
-        .await?;
-    let mut steps = Vec::with_capacity(rows.len());
-    let mut there: i64 = 0;
-    for row in &rows {
-        if row.try_get::<i32, _>(1)? < 0 {
-            there = row.try_get(4)?;
-            continue;
+    script: Option<&str>,
+) -> sqlx::Result<Vec<Candidate>> {
+    let rows = match script {
+        Some(script) => sqlx::raw_sql(script).fetch_all(connection).await?,
+        None => {
+            let find = sqlx::query(CLAIMABLE).bind(namespaces).bind(bigint(limit)).bind(except);
+            find.fetch_all(connection).await?
         }
-        steps.push(Candidate {
+    };
+    let step = |row: &PgRow| {
+        Ok(Candidate {
             namespace: Arc::from(row.try_get::<&str, _>(3)?),
             priority: row.try_get(2)?,
             task_id: row.try_get(0)?,
             position: count(row, 1)?,
-        });
-    }
-    let more = there > bigint(steps.len());
-    Ok(Claimable { steps: claim_order(steps, |step| step, |_, step| (step.task_id, step.position)), more })
+        })
+    };
+    let steps = rows.iter().map(step).collect::<sqlx::Result<Vec<_>>>()?;
+    Ok(claim_order(steps, |step| step, |_, step| (step.task_id, step.position)))
 }
 
 pub(super) const DUE_TASKS: &str = "SELECT id FROM tasker.tasks WHERE waits_until <= $1 AND id <> ALL ($3::bigint[]) \

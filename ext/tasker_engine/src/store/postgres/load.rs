@@ -17,10 +17,20 @@ use crate::store::{Inputs, Loaded};
 use crate::task::{Task, TaskTrace};
 use crate::template::Template;
 
-pub(super) const TASKS: &str = "SELECT id, task_uuid, template_id, state, priority, correlation_id, \
-    parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, \
-    run_at, completed_at, CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context \
-    FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+/// The tasks, locked; in their order, or only those that nobody else has.
+macro_rules! tasks {
+    ($wait:literal) => {
+        concat!(
+            "SELECT id, task_uuid, template_id, state, priority, correlation_id, parent_correlation_id, idempotency_key, \
+             trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, run_at, completed_at, \
+             CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context \
+             FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+            $wait
+        )
+    };
+}
+pub(super) const TASKS: &str = tasks!("");
+pub(super) const FREE_TASKS: &str = tasks!(" SKIP LOCKED");
 
 // Statements of their own, after the lock: what another transaction wrote before it let go is seen only now.
 pub(super) const STEPS: &str =
@@ -38,29 +48,30 @@ pub(super) const CONTEXTS: &str =
 /// What a session prepares for [`graphs`].
 pub(super) fn prepare() -> String {
     format!(
-        "PREPARE tasker_lock (bigint[]) AS {TASKS}; PREPARE tasker_steps (bigint[]) AS {STEPS}; \
+        "PREPARE tasker_lock (bigint[]) AS {TASKS}; PREPARE tasker_lock_free (bigint[]) AS {FREE_TASKS}; PREPARE tasker_steps (bigint[]) AS {STEPS}; \
          PREPARE tasker_last (bigint[]) AS {LAST}"
     )
 }
 
-/// Locks tasks and loads them with their steps, in the order of their numbers. With `prepared` in one round trip, and
-/// `begin` before it.
+/// Locks tasks, with `free` those that nobody else has, and loads them with their steps, in the order of their numbers.
+/// With `script`, which comes before, in one round trip.
 pub(super) async fn graphs(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     task_ids: &[i64],
-    prepared: bool,
-    begin: &str,
+    free: bool,
+    script: Option<&str>,
 ) -> sqlx::Result<Loaded> {
-    if !prepared {
-        let tasks = sqlx::query(TASKS).bind(task_ids).fetch_all(&mut *connection).await?;
+    let Some(script) = script else {
+        let tasks = sqlx::query(if free { FREE_TASKS } else { TASKS }).bind(task_ids).fetch_all(&mut *connection).await?;
         let steps = sqlx::query(STEPS).bind(task_ids).fetch_all(&mut *connection).await?;
         let last = sqlx::query(LAST).bind(task_ids).fetch_all(&mut *connection).await?;
         return assemble(connection, catalogue, &tasks, &steps, &last).await;
-    }
+    };
+    let lock = if free { "tasker_lock_free" } else { "tasker_lock" };
     let ids = task_ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     let sql = format!(
-        "{begin}EXECUTE tasker_lock('{{{ids}}}'); EXECUTE tasker_steps('{{{ids}}}'); EXECUTE tasker_last('{{{ids}}}')"
+        "{script}EXECUTE {lock}('{{{ids}}}'); EXECUTE tasker_steps('{{{ids}}}'); EXECUTE tasker_last('{{{ids}}}')"
     );
     let (mut tasks, mut steps, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for row in sqlx::raw_sql(&sql).fetch_all(&mut *connection).await? {

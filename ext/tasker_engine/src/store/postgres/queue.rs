@@ -2,7 +2,8 @@
 //! in `{namespace}_steps` exactly while it is enqueued and waits for some worker, or waits for a retry; it is visible when
 //! the step may be claimed. Refuses: deciding by what a message says: the steps do.
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, Postgres};
+use sqlx::query::Query;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::Row;
 
@@ -112,10 +113,15 @@ impl Messages {
         self.ids.push(id);
     }
 
-    pub(super) async fn delete(self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        if !self.ids.is_empty() {
-            sqlx::query(DELETE).bind(self.queues).bind(self.ids).execute(connection).await?;
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Binds them for [`DELETE`], if there are any.
+    pub(super) fn bind<'q>(self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
+        if self.ids.is_empty() {
+            return query;
         }
-        Ok(())
+        query.bind(self.queues).bind(self.ids)
     }
 }

@@ -147,6 +147,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn load(&mut self, task_ids: &[i64], hold: Hold) -> Result<Loaded> {
+        let free = hold == Hold::IfFree;
         let mut remembered = Vec::new();
         let mut unknown = Vec::with_capacity(task_ids.len());
         for &task_id in task_ids {
@@ -163,10 +164,17 @@ impl Transaction for PostgresTransaction<'_> {
                 self.begun = true;
                 loaded = self
                     .writer
-                    .run(async |connection| load::graphs(connection, catalogue, &unknown, true, &begin).await)?;
+                    .run(async |connection| load::graphs(connection, catalogue, &unknown, free, Some(&begin)).await)?;
             } else {
+                let script = prepared.then_some("");
                 loaded = self
-                    .run(async |connection| load::graphs(connection, catalogue, &unknown, prepared, "").await)?;
+                    .run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
+            }
+            if free {
+                // Others are at work on the first ones: farther the next time.
+                let contended = loaded.graphs.len() + loaded.unreadable.len() < unknown.len();
+                *self.look_ahead =
+                    if contended { (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST) } else { (*self.look_ahead / 2).max(1) };
             }
         }
         loaded.graphs.append(&mut remembered);
@@ -208,13 +216,22 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {
-        let ahead = *self.look_ahead;
-        let found =
-            self.run(async |connection| claim::claimable(connection, namespaces, limit, ahead, except).await)?;
-        // Others are at work on the first ones: farther the next time.
-        let contended = found.more && found.steps.len() < limit;
-        *self.look_ahead = if contended { (ahead * 2).min(claim::LOOK_AHEAD_MOST) } else { 1 };
-        Ok(found)
+        let looked = limit.saturating_mul(*self.look_ahead);
+        let steps = if self.writer.is_prepared() && !self.begun {
+            let mut script = Script::default();
+            script.statement(&self.writer.begin_statement());
+            script.execute("tasker_claimable", |values| {
+                values.texts(namespaces).int(bigint(looked)).ints(except);
+            });
+            self.begun = true;
+            self.writer.run(async |connection| {
+                claim::claimable(connection, namespaces, looked, except, Some(script.text())).await
+            })?
+        } else {
+            self.run(async |connection| claim::claimable(connection, namespaces, looked, except, None).await)?
+        };
+        let more = steps.len() >= looked;
+        Ok(Claimable { steps, more })
     }
 
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {

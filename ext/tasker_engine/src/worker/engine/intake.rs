@@ -154,6 +154,7 @@ impl EngineThread {
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
         let room = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
+        batch.backlog = look;
         batch.claim = (room && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.

@@ -41,6 +41,8 @@ pub(in crate::worker) struct Batch {
     pub(in crate::worker) claim: Option<Permits>,
     /// Whether there may be steps to claim besides those that become ready here.
     pub(in crate::worker) look_enqueued: bool,
+    /// The same, whether or not this transaction looks for them.
+    pub(in crate::worker) backlog: bool,
     /// Whether it must be on the disk though nobody is told of it.
     pub(in crate::worker) flush: bool,
 }

@@ -7,7 +7,7 @@ use super::{hex, is_queued, message, message_id, sql, Change, Failed, Message};
 use crate::error::{Error, Result};
 use crate::step::Step;
 use crate::store::journal::json_text;
-use crate::store::postgres::queue::{Messages, Outgoing};
+use crate::store::postgres::queue::{Messages, Outgoing, DELETE};
 use crate::store::postgres::rows::{int, time};
 
 #[derive(Default)]
@@ -144,12 +144,7 @@ impl Rows {
         Ok(())
     }
 
-    // In this order: whoever has some of the same tasks in hand waits at the first two, and not half way through.
     async fn write(mut self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        if !self.tasks.id.is_empty() {
-            self.tasks.bind(sql::UPDATE_TASKS).execute(&mut *connection).await?;
-        }
-        self.journal.bind(sql::INSERT_JOURNAL).execute(&mut *connection).await?;
         for (number, message_id) in self.outgoing.send(connection).await? {
             match self.senders.get(number) {
                 Some(Sender::New(row)) => self.new_steps.message_id[*row] = Some(message_id),
@@ -158,16 +153,80 @@ impl Rows {
                 None => {}
             }
         }
-        if !self.new_tasks.id.is_empty() {
-            self.new_tasks.bind(sql::INSERT_TASKS).execute(&mut *connection).await?;
-            self.new_steps.bind(sql::INSERT_STEPS).execute(&mut *connection).await?;
+        // In this order: whoever has some of the same tasks in hand waits at the first two parts, and not half way
+        // through.
+        let mut statement = Combined::default();
+        statement.part(self.tasks.id.is_empty(), sql::UPDATE_TASKS, 5);
+        statement.part(self.journal.task_id.is_empty(), sql::INSERT_JOURNAL, 5);
+        statement.part(self.new_tasks.id.is_empty(), sql::INSERT_TASKS, 21);
+        statement.part(self.new_steps.task_id.is_empty(), sql::INSERT_STEPS, 17);
+        statement.part(self.settled.task_id.is_empty(), sql::SETTLE_STEPS, 13);
+        statement.part(self.steps.task_id.is_empty(), sql::UPDATE_STEPS, 11);
+        statement.part(self.deleted.is_empty(), DELETE, 2);
+        let text = statement.text();
+        let mut query = sqlx::query(&text);
+        macro_rules! bind {
+            ($($rows:ident),+) => { $(query = self.$rows.bind(query);)+ };
         }
-        if !self.settled.task_id.is_empty() {
-            self.settled.bind(sql::SETTLE_STEPS).execute(&mut *connection).await?;
+        bind!(tasks, journal, new_tasks, new_steps, settled, steps, deleted);
+        query.execute(connection).await.map(drop)
+    }
+}
+
+/// Statements as parts of one, which are executed in their order: the answer asks for the number of rows of each.
+#[derive(Default)]
+struct Combined {
+    parts: String,
+    counts: String,
+    parameters: usize,
+}
+
+impl Combined {
+    /// Adds a statement with that many parameters, unless it has nothing to do.
+    fn part(&mut self, is_empty: bool, statement: &str, parameters: usize) {
+        if is_empty {
+            return;
         }
-        if !self.steps.task_id.is_empty() {
-            self.steps.bind(sql::UPDATE_STEPS).execute(&mut *connection).await?;
+        let number = self.counts.matches("count").count();
+        let returning = if statement.starts_with("SELECT") { "" } else { " RETURNING 1" };
+        let separator = if number == 0 { "WITH" } else { "," };
+        self.parts.push_str(&format!("{separator} part{number} AS ("));
+        self.renumbered(statement);
+        self.parts.push_str(returning);
+        self.parts.push(')');
+        let separator = if number == 0 { "SELECT" } else { "," };
+        self.counts.push_str(&format!("{separator} (SELECT count(*) FROM part{number})"));
+        self.parameters += parameters;
+    }
+
+    /// Adds the statement with its parameters numbered after those that are there.
+    fn renumbered(&mut self, statement: &str) {
+        let mut pieces = statement.split('$');
+        self.parts.push_str(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            let digits = piece.len() - piece.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let number: usize = piece[..digits].parse().unwrap_or_default();
+            self.parts.push_str(&format!("${}{}", number + self.parameters, &piece[digits..]));
         }
-        self.deleted.delete(connection).await
+    }
+
+    fn text(self) -> String {
+        self.parts + " " + &self.counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_numbered_on_and_counted_in_order() {
+        let mut statement = Combined::default();
+        statement.part(false, "UPDATE a SET x = $1 WHERE y = $2", 2);
+        statement.part(true, "UPDATE never SET x = $1", 1);
+        statement.part(false, "SELECT f($1::text[])", 1);
+        let wanted = "WITH part0 AS (UPDATE a SET x = $1 WHERE y = $2 RETURNING 1), part1 AS (SELECT f($3::text[])) \
+            SELECT (SELECT count(*) FROM part0), (SELECT count(*) FROM part1)";
+        assert_eq!(statement.text(), wanted);
     }
 }

@@ -4,7 +4,7 @@ use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::types::chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub(super) type Query = sqlx::query::Query<'static, Postgres, PgArguments>;
+pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// Arrays of one length.
 macro_rules! columns {
@@ -13,9 +13,13 @@ macro_rules! columns {
         pub(super) struct $name { $(pub(super) $column: Vec<$type>),+ }
 
         impl $name {
-            /// Binds the arrays in the order they are declared in.
-            pub(super) fn bind(self, statement: &'static str) -> Query {
-                sqlx::query(statement)$(.bind(self.$column))+
+            /// Binds the arrays in the order they are declared in, if there are any rows.
+            pub(super) fn bind<'q>(self, query: Query<'q>) -> Query<'q> {
+                let empty = true$(&& self.$column.is_empty())+;
+                if empty {
+                    return query;
+                }
+                query$(.bind(self.$column))+
             }
         }
     };

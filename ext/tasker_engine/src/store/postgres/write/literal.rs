@@ -100,6 +100,12 @@ impl Values<'_> {
         self.quoted(&format!("{{{numbers}}}"))
     }
 
+    pub(in super::super) fn texts(&mut self, texts: &[String]) -> &mut Self {
+        let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let texts = texts.iter().map(quoted).collect::<Vec<_>>().join(",");
+        self.quoted(&format!("{{{texts}}}"))
+    }
+
     fn null(&mut self) -> &mut Self {
         self.next().push_str("NULL");
         self
@@ -147,8 +153,9 @@ mod tests {
         script.statement("BEGIN");
         script.execute("p", |values| {
             values.int(-1).optional_int(None).bool(true).text("x").optional(None).time(Micros(0)).ints(&[1, 2]);
+            values.texts(&["a".into(), r#"q"\"#.into()]);
         });
-        let wanted = "BEGIN;EXECUTE p('-1',NULL,true,'x',NULL,'1970-01-01T00:00:00.000000Z','{1,2}');";
+        let wanted = r#"BEGIN;EXECUTE p('-1',NULL,true,'x',NULL,'1970-01-01T00:00:00.000000Z','{1,2}',E'{"a","q\\"\\\\"}');"#;
         assert_eq!(script.text(), wanted);
     }
 }
