@@ -33,7 +33,7 @@ RSpec.describe TaskerCore::Configuration do
   it "is the engine's document" do
     configuration.namespaces = :orders
     document = JSON.parse(configuration.to_engine_json(concurrency: 3))
-    expect(document).to include("database" => "storage/tasker.sqlite3", "synchronous" => "full")
+    expect(document).to include("database" => File.absolute_path("storage/tasker.sqlite3"), "synchronous" => "full")
     expect(document["worker"]).to include("concurrency" => 3, "namespaces" => ["orders"])
   end
 
