@@ -157,7 +157,7 @@ module TaskerCore
 
       scheme = name[%r{\A(?:sqlite:(?://)?)?}i]
       path = name.delete_prefix(scheme)
-      as_it_is = path.empty? || path == ":memory:" || path.start_with?("/") || path.include?("://")
+      as_it_is = path.strip.empty? || path == ":memory:" || path.start_with?("/") || path.include?("://")
       as_it_is ? name : scheme + File.absolute_path(path)
     end
 
