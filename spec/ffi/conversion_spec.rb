@@ -100,7 +100,8 @@ RSpec.describe "The boundary: conversion" do
   end
 
   it "fails for good the attempt of a result that is no JSON" do
-    { "{" => /EOF/, "" => /EOF/, "\xFF" => /UTF-8/, "1\u00002" => /trailing/, 7 => /no String/ }.each do |result, reason|
+    results = { "{" => /EOF/, "" => /EOF/, "\xFF" => /UTF-8/, "1\u00002" => /trailing/, 7 => /no String/ }
+    results.each do |result, reason|
       task = TaskerCore.submit("two_steps", {}, namespace: "orders")
       complete(poll, result: result)
       expect(task.wait(timeout: 10).error)

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
-# SQLite takes no lock that it believes the process has already: a process that inherited an open file must have closed it,
-# or another one that opens and closes it removes the WAL under it, and what is committed later is in no file.
+# SQLite takes no lock that it believes the process has already: a process that inherited an open file must have closed
+# it, or another one that opens and closes it removes the WAL under it, and what is committed later is in no file.
 RSpec.describe "The boundary: forks that do not pass Process._fork" do
   around { |example| in_folder { |folder| (@folder = folder) && example.run } }
 
   # Runs in the daemon what the block of `become_daemon` is; gives what it wrote to the file `said`.
-  def run_daemon(program)
+  def run_daemon(program, hook: "")
     prepare = <<~RUBY
       Dir.chdir(#{@folder.dump})
       TaskerCore.configure { |config| config.database = "tasker.sqlite3"; config.template_paths = [] }
@@ -28,7 +28,7 @@ RSpec.describe "The boundary: forks that do not pass Process._fork" do
         File.rename("#{@folder}/said.part", "#{@folder}/said")
       end
     RUBY
-    _, errors, status = ruby(prepare + program)
+    _, errors, status = ruby(prepare + program, prelude: hook + Subprocess::PRELUDE)
     expect([errors, status.success?]).to eq(["", true])
     wait_until("the daemon's word") { File.exist?("#{@folder}/said") }
     File.read("#{@folder}/said")
@@ -69,18 +69,18 @@ RSpec.describe "The boundary: forks that do not pass Process._fork" do
   end
 
   it "lets a second thread that forks wait for the first, and a fork that fails leaves nothing behind" do
-    run_daemon(<<~'RUBY')
-      # Another library's hook inside ours, in which other threads run.
-      inside = Queue.new
-      slow = Module.new do
-        define_method(:_fork) do
-          inside << true
-          Thread.pass until inside.size == 2 || inside.num_waiting.zero? && (@rounds = @rounds.to_i + 1) > 10_000
-          super()
+    # Another library's hook, inside ours, in which other threads run.
+    hook = <<~RUBY
+      module Slow
+        ROUNDS = [0]
+        def _fork
+          Thread.pass until (ROUNDS[0] += 1) > 2000
+          super
         end
       end
-      Process.singleton_class.prepend(slow)
-      Process.singleton_class.prepend(TaskerCore::ProcessFork.dup)
+      Process.singleton_class.prepend(Slow)
+    RUBY
+    run_daemon(<<~'RUBY', hook: hook)
       submit(5)
       begin
         TaskerCore::Native.around_fork { raise IOError, "no fork" }

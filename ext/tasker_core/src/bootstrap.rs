@@ -7,8 +7,8 @@ use magnus::{function, Error, Object, RModule, Ruby};
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::Config;
 
-use crate::errors::{guard, Fault};
 use crate::client::{ask, wait_for};
+use crate::errors::{guard, Fault};
 use crate::{convert, gvl, runtime, telemetry};
 
 /// Opens the engine of this process, if it is not open yet: enough to submit and to look. No

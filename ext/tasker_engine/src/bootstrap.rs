@@ -28,8 +28,8 @@ use crate::store::{AroundFork, Reader, TaskView, TransitionView};
 use crate::telemetry::metrics::{self, EngineHandle};
 use crate::web::Web;
 use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, Work};
-pub use asked::Asked;
 use asked::unexpected;
+pub use asked::Asked;
 pub use stores::{migrate, migrating, migration_sql};
 
 /// How long a stop waits for its last transaction, and a close for the engine's thread: a database that hangs must not

@@ -103,11 +103,8 @@ impl Submitting {
                 Err(error) => self.answers.push(Err(error)),
             }
         }
-        self.stage = if good.is_empty() {
-            Stage::Idle
-        } else {
-            Stage::Sent(slots, self.means.inbox.send(Work::Submit(good))?)
-        };
+        self.stage =
+            if good.is_empty() { Stage::Idle } else { Stage::Sent(slots, self.means.inbox.send(Work::Submit(good))?) };
         Ok(())
     }
 

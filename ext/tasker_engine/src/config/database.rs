@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 fn scheme(name: &str) -> Option<String> {
     let scheme = match name.split_once("://") {
         Some((scheme, _)) => scheme,
-        None => name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| scheme.eq_ignore_ascii_case("sqlite"))?,
+        None => {
+            name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| scheme.eq_ignore_ascii_case("sqlite"))?
+        }
     };
     let letters = scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
     (letters && !scheme.is_empty()).then(|| scheme.to_ascii_lowercase())
@@ -77,7 +79,10 @@ mod tests {
         assert_eq!(normal("PostgreSQL://U@db/X"), "postgresql://U@db/X");
         assert_eq!(normal("Sqlite:a/B"), "sqlite:a/B");
         assert!(is_postgres("POSTGRES://db/x") && !is_postgres("postgres.sqlite3"));
-        assert_eq!((sqlite_path("SQLITE::memory:"), sqlite_path("sqlite://a b"), sqlite_path("C:x")), (":memory:", "a b", "C:x"));
+        assert_eq!(
+            (sqlite_path("SQLITE::memory:"), sqlite_path("sqlite://a b"), sqlite_path("C:x")),
+            (":memory:", "a b", "C:x")
+        );
     }
 
     #[test]
