@@ -17,8 +17,8 @@ module TaskerCore
       LOOK = 1.0
 
       DIED = "the worker's engine has died: nothing that this process does is settled any more. Restart the process; " \
-             "what it had claimed runs again when its leases run out, on another worker or on this one. Please report " \
-             "it with the lines before this one"
+             "what it had claimed runs again when its leases run out, on another worker or on this one. Please " \
+             "report it with the lines before this one"
       private_constant :DIED
 
       # @return [Integer] the process it belongs to
