@@ -238,6 +238,9 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.channel.fail();
+        }
         self.shared.pulse.end();
         self.inbox.close();
         self.shared.publish(WorkerStatus::default());
