@@ -39,7 +39,8 @@ pub enum Error {
     /// The database made this transaction give way to another one; nothing of it happened, and it may be tried again.
     #[error("store: {0}")]
     Contention(String),
-    /// The database refused what a transaction wrote, and will refuse it again; nothing of it happened.
+    /// The database refused what a transaction wrote, or holds what makes no sense to this version: it will be so again.
+    /// Nothing of the transaction happened.
     #[error("store: {0}")]
     Refused(String),
     /// The answer to a commit was lost, and whether it happened could not be found out.

@@ -270,6 +270,8 @@ pub trait Transaction {
     fn lapsed_workers(&mut self, named: &[String]) -> Result<Vec<LapsedWorker>>;
     /// Forgets workers, after their claims were dealt with.
     fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()>;
+    /// Those of the claims that are nobody's any more, or somebody else's. Locks nothing.
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>>;
     /// What a worker's row says of its claims; `None`: there is no such worker.
     fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>>;
     /// The workers of that host.

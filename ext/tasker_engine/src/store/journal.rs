@@ -110,7 +110,8 @@ pub(super) fn transitions(rows: &[(Micros, String)], names: &[String], correlati
             moves.push((at.0 + step.3, step));
         }
     }
-    moves.sort_by_key(|(at, step)| (*at, step.0));
+    // In a row steps come before their task, and so they do at the same moment: they settle, then it is evaluated.
+    moves.sort_by_key(|(at, _)| *at);
     Ok(moves.into_iter().map(|(at, step)| view(at, step, names, correlation_id)).collect())
 }
 

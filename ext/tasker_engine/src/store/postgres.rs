@@ -67,6 +67,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("renew a lease", leases::RENEW),
     ("hold claims", leases::HOLD),
     ("find lapsed workers", leases::LAPSED),
+    ("find lost claims", leases::LOST),
     ("find old tasks", prune::OLD),
     ("delete old tasks", prune::DELETE),
     ("read a task", reader::TASK),

@@ -44,6 +44,8 @@ pub(super) struct Choice {
     pub(super) backlog: bool,
     /// Whether others are at work on all that could be claimed.
     pub(super) contended: bool,
+    /// Whether the next one is on its last attempt and waits for a free handler.
+    pub(super) held_back: bool,
 }
 
 /// Claims steps, in the order of [`claim_order`]: a step that became ready in this very transaction stands where it would
@@ -85,7 +87,7 @@ pub(super) fn choose(
             let Some(step) = step.filter(|step| step.state == StepState::Enqueued) else { continue };
             taken += 1;
             if steps.len() >= permits.free && step.attempts + 1 >= step.max_attempts {
-                choice.backlog = true;
+                (choice.backlog, choice.held_back) = (true, true);
                 candidates = Vec::new().into_iter().peekable();
                 break;
             }

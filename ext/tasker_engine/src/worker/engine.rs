@@ -64,8 +64,10 @@ pub(crate) struct EngineThread {
     unsettled: VecDeque<Pending>,
     /// What a transaction that failed leaves to the next one.
     kept: Batch,
-    /// How many requests and settlements a transaction carries at most; less after one failed.
+    /// How many requests, settlements and, after one failed, claims a transaction carries at most.
     units: usize,
+    /// Transactions that succeeded.
+    successes: u64,
     look_due: bool,
     backlog: bool,
     /// Until when steps that others are at work on are left alone, and for how long the next time.
@@ -112,6 +114,7 @@ impl EngineThread {
             unsettled: VecDeque::new(),
             kept: Batch::default(),
             units: intake::UNITS,
+            successes: 0,
             look_due: false,
             backlog: false,
             contended_until: None,

@@ -31,8 +31,10 @@ pub(super) struct Pending {
     pub(super) settlement: Settlement,
     /// What the completion says of the run; `None` for a timeout, which the engine settles itself.
     pub(super) completion: Option<CompletionTrace>,
-    /// How often a transaction with nothing else in it has failed.
+    /// How often a transaction with nothing else in it has failed, while others succeeded.
     pub(super) failed_alone: u32,
+    /// How many had succeeded when it last failed.
+    pub(super) judged: u64,
 }
 
 impl Pending {
@@ -94,10 +96,6 @@ impl InFlights {
         self.by_token.contains_key(&token)
     }
 
-    pub(super) fn get(&self, event_id: &Uuid) -> Option<&InFlight> {
-        self.claims.get(event_id)
-    }
-
     pub(super) fn clear(&mut self) -> Vec<Uuid> {
         self.by_token.clear();
         self.claims.drain().map(|(event_id, _)| event_id).collect()
@@ -153,6 +151,6 @@ impl InFlight {
     ) -> Pending {
         let Claim { task_id, position, token } = self.claim;
         let settlement = Settlement { position, token, outcome, reason };
-        Pending { event_id, task_id, settlement, completion, failed_alone: 0 }
+        Pending { event_id, task_id, settlement, completion, failed_alone: 0, judged: 0 }
     }
 }

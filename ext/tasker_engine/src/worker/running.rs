@@ -26,6 +26,8 @@ pub(super) struct Running {
     pub(super) released: usize,
     /// Its handler threads were all busy when last seen: it gave back events that none of them took up.
     pub(super) saturated: bool,
+    /// The next step there is waits for a free handler.
+    pub(super) held_back: bool,
     pub(super) renew_at: Tick,
     pub(super) recover_at: Tick,
     pub(super) prune_at: Tick,
@@ -50,6 +52,7 @@ impl Running {
             draining: false,
             released: 0,
             saturated: false,
+            held_back: false,
             renew_at: tick,
             recover_at: tick,
             prune_at: tick,

@@ -118,6 +118,7 @@ impl<'t> Working<'t> {
         if let (Some(permits), Some(worker)) = (batch.claim, &batch.worker) {
             let choice = choose(self, permits, &worker.worker_id, &worker.namespaces, batch.look_enqueued)?;
             outcome.contended = choice.contended;
+            outcome.held_back = choice.held_back;
             outcome.claimed = choice.claimed;
             outcome.backlog = choice.backlog;
         }

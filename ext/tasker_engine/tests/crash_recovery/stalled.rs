@@ -20,7 +20,8 @@ fn a_stalled_worker_loses_its_step_and_its_late_result_is_refused() {
     no_event(&other);
     clock.advance(Duration::from_secs(29));
     no_event(&other);
-    clock.advance(Duration::from_secs(2));
+    // It looks for workers whose lease has run out every five seconds.
+    clock.advance(Duration::from_secs(5));
     let new = next_event(&other);
     assert_eq!((old.attempt, new.attempt), (1, 2));
 

@@ -7,9 +7,9 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::Row;
 
-use super::rows::time;
+use super::rows::{int, time};
 use crate::clock::Micros;
-use crate::store::{Holdings, LapsedWorker, WorkerProcess};
+use crate::store::{Claim, Holdings, LapsedWorker, WorkerProcess};
 
 /// Renews the lease and says what the worker holds. Without its row it fails with "division by zero", whatever else is in
 /// the same message; with a row that somebody else has in hand, as one that could not be locked.
@@ -70,6 +70,20 @@ pub(super) async fn lapsed(connection: &mut PgConnection, named: &[String]) -> s
         Ok(LapsedWorker { worker_id: Arc::from(row.try_get::<&str, _>(0)?), holdings: holdings_at(row, 1)? })
     };
     rows.iter().map(worker).collect()
+}
+
+pub(super) const LOST: &str = "SELECT u.n FROM unnest($1::bigint[], $2::int[], $3::text[]) WITH ORDINALITY \
+      AS u (task_id, position, token, n) \
+    LEFT JOIN tasker.steps s ON s.task_id = u.task_id AND s.position = u.position AND s.state = 'in_progress' \
+      AND s.span_id = u.token WHERE s.task_id IS NULL";
+
+pub(super) async fn lost(connection: &mut PgConnection, claims: &[Claim]) -> sqlx::Result<Vec<Claim>> {
+    let find = sqlx::query_scalar(LOST)
+        .bind(claims.iter().map(|claim| claim.task_id).collect::<Vec<_>>())
+        .bind(claims.iter().map(|claim| int(claim.position)).collect::<Vec<_>>())
+        .bind(claims.iter().map(|claim| format!("{:016x}", claim.token)).collect::<Vec<_>>());
+    let lost: Vec<i64> = find.fetch_all(connection).await?;
+    Ok(lost.into_iter().filter_map(|n| claims.get(usize::try_from(n - 1).ok()?).copied()).collect())
 }
 
 pub(super) async fn holdings(connection: &mut PgConnection, worker_id: &str) -> sqlx::Result<Option<Holdings>> {

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    Backlog, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded, Transaction,
+    Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded, Transaction,
     WorkerProcess,
 };
 use crate::template::Template;
@@ -256,6 +256,10 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()> {
         self.run(async |connection| leases::deregister(connection, workers).await)
+    }
+
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>> {
+        self.run(async |connection| leases::lost(connection, claims).await)
     }
 
     fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>> {

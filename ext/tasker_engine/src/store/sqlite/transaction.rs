@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    claim_order, journal, Backlog, Candidate, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
+    claim_order, journal, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
     LapsedWorker, Loaded, Transaction, WorkerProcess,
 };
 use crate::template::Template;
@@ -103,6 +103,8 @@ impl Transaction for SqliteTransaction<'_> {
         for &task_id in task_ids {
             match rows::graph(&self.connection, self.catalogue, task_id) {
                 Ok(graph) => loaded.graphs.extend(graph),
+                // The database is at fault, not the task.
+                Err(error @ Error::Store(_)) => return Err(error),
                 Err(error) => loaded.unreadable.push((task_id, error)),
             }
         }
@@ -243,6 +245,10 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()> {
         leases::deregister(&self.connection, workers)
+    }
+
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>> {
+        leases::lost(&self.connection, claims)
     }
 
     fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>> {

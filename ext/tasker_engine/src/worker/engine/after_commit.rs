@@ -56,6 +56,9 @@ impl EngineThread {
             // Where nobody looked, there may be what there was before.
             self.backlog = outcome.backlog || !batch.look_enqueued && batch.backlog;
             self.after_contention(outcome.contended, tick);
+            if let Some(worker) = &mut self.worker {
+                worker.held_back = outcome.held_back;
+            }
         }
         self.flush_notices(tick);
         if let Some(worker) = &self.worker {

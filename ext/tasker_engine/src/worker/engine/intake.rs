@@ -34,19 +34,26 @@ impl EngineThread {
         let (now, tick) = (self.clock.now(), self.clock.tick());
         let mut batch = std::mem::take(&mut self.kept);
         batch.gathered_at = now;
-        batch.due_limit = DUE_LIMIT;
         batch.flush = self.durability == Durability::Step;
         self.flush_notices(tick);
-        self.unsettled.extend(self.quarantine.retry(tick));
+        if let Some(parked) = self.quarantine.retry(tick) {
+            self.unsettled.extend(parked);
+            (self.backlog, self.look_due) = (true, true);
+            self.shared.publish_quarantine(self.quarantine.list());
+        }
         self.requests.extend(self.inbox.take(REQUESTS.saturating_sub(self.requests.len())));
         self.take_completions(tick);
-        self.take_units(&mut batch);
+        let room = self.take_units(&mut batch);
         self.work_of_the_worker(now, tick, &mut batch);
+        if room == 0 {
+            self.put_off(&mut batch);
+        }
         if self.is_stopping(&batch) {
             self.abandon(&mut batch);
         }
-        batch.look_due = std::mem::take(&mut self.look_due);
-        self.permit(tick, &mut batch);
+        batch.due_limit = DUE_LIMIT.min(room);
+        batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
+        self.permit(tick, room, &mut batch);
         if !self.is_stopping(&batch) {
             self.describe_worker(&mut batch);
         }
@@ -57,8 +64,9 @@ impl EngineThread {
         batch.requests.iter().any(|request| matches!(request.work, Work::StopWorker))
     }
 
-    /// As many requests and ends of attempts as a transaction may carry.
-    fn take_units(&mut self, batch: &mut Batch) {
+    /// As many requests and ends of attempts as a transaction may carry. Gives how much more it may: after one failed,
+    /// everything counts, so that what is at fault is alone in the end.
+    fn take_units(&mut self, batch: &mut Batch) -> usize {
         let mut left = self.units;
         while left > 0 {
             let Some(request) = self.requests.pop_front() else { break };
@@ -73,6 +81,18 @@ impl EngineThread {
             batch.pending.push(pending);
             left -= 1;
         }
+        if self.units < UNITS {
+            left
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// Leaves what may be done later to the next transaction.
+    fn put_off(&mut self, batch: &mut Batch) {
+        self.kept.release.append(&mut batch.release);
+        self.kept.dead.append(&mut batch.dead);
+        self.kept.look_lapsed |= std::mem::take(&mut batch.look_lapsed);
     }
 
     fn begin_request(&mut self, work: &Work, batch: &mut Batch) {
@@ -141,7 +161,7 @@ impl EngineThread {
     }
 
     /// How many steps may be claimed now.
-    fn permit(&mut self, tick: Tick, batch: &mut Batch) {
+    fn permit(&mut self, tick: Tick, room: usize, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
         if worker.draining || self.inbox.is_closed() {
             return;
@@ -149,13 +169,15 @@ impl EngineThread {
         let held = self.in_flights.len().saturating_sub(batch.pending.len()) + self.channel.depth().abandoned;
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
+        let free = free.min(room);
+        let ahead = if worker.held_back && free == 0 { 0 } else { ahead.min(room - free) };
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
         let contended = self.contended_until.is_some_and(|until| tick < until);
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
-        let room = free + ahead > 0 && !worker.saturated;
+        let free_hands = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
         batch.backlog = look;
-        batch.claim = (room && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
+        batch.claim = (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;

@@ -37,6 +37,7 @@ impl EngineThread {
     }
 
     pub(super) fn succeeded(&mut self) {
+        self.successes += 1;
         self.failures = 0;
         self.retry_at = None;
         self.units = self.units.saturating_mul(2).min(intake::UNITS);
@@ -69,10 +70,12 @@ impl EngineThread {
         } else {
             self.breaker.succeeded();
         }
+        // A store that refuses something is there, and what it refuses is found the sooner.
+        let at_once = matches!(error, Error::Refused(_) | Error::IllegalTransition(_)) && batch.units() > 0;
         self.keep(batch, &error, reached, &tasks, tick);
         if lost {
             self.lease_lost(&self.last_error.clone());
-        } else if !self.inbox.is_closed() {
+        } else if !at_once && !self.inbox.is_closed() {
             let pause = Duration::from_millis(20 << self.failures.min(6)).min(LONGEST_PAUSE);
             self.retry_at = Some(tick.after(pause));
         }
@@ -81,14 +84,15 @@ impl EngineThread {
     /// Finds a place for all that the transaction carried.
     fn keep(&mut self, mut batch: Batch, error: &Error, reached: bool, tasks: &[i64], tick: Tick) {
         let units = batch.units();
+        let alone = if units == 0 { tasks.len() <= 1 || self.units <= 1 } else { units == 1 && batch.is_bare() };
         self.kept.release.append(&mut batch.release);
         self.kept.dead.append(&mut batch.dead);
         self.kept.look_lapsed |= batch.look_lapsed;
         let requests = std::mem::take(&mut batch.requests);
         let pending = std::mem::take(&mut batch.pending);
         let may_be_at_fault = reached && !matches!(error, Error::Contention(_) | Error::LeaseLost(_));
-        if units <= 1 || !may_be_at_fault {
-            if may_be_at_fault && units == 0 {
+        if alone || !may_be_at_fault {
+            if may_be_at_fault && units == 0 && !is_the_stores(error) {
                 self.leave_alone(tasks, error, tick);
             }
             self.refuse(requests, || again(error));
@@ -98,8 +102,8 @@ impl EngineThread {
             return;
         }
         // Half of it the next time.
-        self.units = (units / 2).max(1);
-        if matches!(error, Error::Store(_) | Error::Unknown(_)) {
+        self.units = (units.max(tasks.len()).min(self.units) / 2).max(1);
+        if is_the_stores(error) {
             // A request is tried once: its caller hears what happened.
             self.refuse(requests, || again(error));
         } else {
@@ -113,9 +117,12 @@ impl EngineThread {
         if !may_be_at_fault {
             return self.unsettled.push_front(pending);
         }
-        pending.failed_alone += 1;
-        let certain = !matches!(error, Error::Store(_) | Error::Unknown(_));
-        if !certain && pending.failed_alone < ALONE {
+        // A store that takes nothing from anybody says nothing about this one.
+        if pending.judged != self.successes {
+            pending.judged = self.successes;
+            pending.failed_alone += 1;
+        }
+        if is_the_stores(error) && pending.failed_alone < ALONE {
             // The others first.
             return self.unsettled.push_back(pending);
         }
@@ -198,6 +205,11 @@ impl EngineThread {
             let _ = request.reply.send(reply);
         }
     }
+}
+
+/// Whether the store may be at fault, not what was written.
+fn is_the_stores(error: &Error) -> bool {
+    matches!(error, Error::Store(_) | Error::Unknown(_))
 }
 
 fn message(error: &Error) -> String {

@@ -1,12 +1,13 @@
 //! Owns: keeping the worker's lease: a transaction of its own, which waits for nobody's task. Renewals that fail are tried
-//! again at once: the lease goes on running out.
+//! again at once: the lease goes on running out. On the way it hears of claims that others have ended: a cancellation by
+//! another process, say.
 
 use super::EngineThread;
 use crate::clock::Tick;
 use crate::error::{Error, Result};
 use crate::plan;
 use crate::state::StepState;
-use crate::store::{Commit, Hold};
+use crate::store::{Claim, Commit, Hold};
 use crate::worker::transaction::{Batch, Failure};
 
 impl EngineThread {
@@ -21,18 +22,24 @@ impl EngineThread {
             return;
         }
         let (worker_id, lease) = (worker.worker_id().clone(), worker.lease);
-        let renewed: Result<bool> = self.store.begin().and_then(|mut transaction| {
+        let claims: Vec<Claim> = self.in_flights.claims().map(|(_, in_flight)| in_flight.claim).collect();
+        let renewed: Result<Option<Vec<Claim>>> = self.store.begin().and_then(|mut transaction| {
             let renewed = transaction.renew(&worker_id, lease)?;
+            let lost = if renewed { Some(transaction.lost(&claims)?) } else { None };
             transaction.commit(&Commit::default())?;
-            Ok(renewed)
+            Ok(lost)
         });
         match renewed {
-            Ok(true) => {
+            Ok(Some(lost)) => {
+                self.successes += 1;
                 if let Some(worker) = &mut self.worker {
                     worker.renewed(tick);
                 }
+                for event_id in lost.iter().filter_map(|claim| self.in_flights.remove_token(claim.token)) {
+                    self.channel.revoke(event_id);
+                }
             }
-            Ok(false) => self.lease_lost("its row is gone"),
+            Ok(None) => self.lease_lost("its row is gone"),
             Err(Error::Contention(_)) => {}
             Err(error) => {
                 self.after_failure(Batch::default(), Failure { error, reached: false, tasks: Vec::new() });

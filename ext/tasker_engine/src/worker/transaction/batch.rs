@@ -71,6 +71,12 @@ impl Batch {
             && self.claim.is_none()
     }
 
+    /// Whether it carries nothing besides requests and settlements.
+    pub(in crate::worker) fn is_bare(&self) -> bool {
+        let alone = self.release.is_empty() && self.dead.is_empty() && !self.look_lapsed;
+        alone && !self.look_due && self.claim.is_none()
+    }
+
     /// Requests and settlements: what may be tried apart when a transaction fails.
     pub(in crate::worker) fn units(&self) -> usize {
         self.requests.len() + self.pending.len()
@@ -94,6 +100,8 @@ pub(in crate::worker) struct Outcome {
     pub(in crate::worker) backlog: bool,
     /// Whether others are at work on all that may be claimed.
     pub(in crate::worker) contended: bool,
+    /// Whether the next step is on its last attempt and waits for a free handler.
+    pub(in crate::worker) held_back: bool,
     /// Whether there may be more that is due.
     pub(in crate::worker) more_due: bool,
     /// When something is next due, when that was looked up.
