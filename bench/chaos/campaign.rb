@@ -40,6 +40,7 @@ module Chaos
       ensure
         [@workers, @clients].compact.each(&:kill_all)
         @outage&.join
+        @clocks.clean(@workers.pids) if @workers
       end
       tell(stopped)
       verdict(stopped).print

@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "fileutils"
 require_relative "../debian"
 
 module Chaos
@@ -45,6 +46,13 @@ module Chaos
       File.write("#{path(name)}.new", format("%+d\n", seconds))
       File.rename("#{path(name)}.new", path(name))
       seconds
+    end
+
+    # The library's shared memory stays behind when its process is killed.
+    def clean(pids)
+      pids.each do |pid|
+        FileUtils.rm_f(["/dev/shm/faketime_shm_#{pid}", "/dev/shm/sem.faketime_sem_#{pid}"])
+      end
     end
 
     private

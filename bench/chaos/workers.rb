@@ -22,7 +22,8 @@ module Chaos
     # What one may do with its time after a pause, before it may be killed: it has something to tell.
     SPARED_SECONDS = 2.5
 
-    attr_reader :counts, :harmed
+    # @return [Array<Integer>] pids: of those that were killed or stopped, and of all
+    attr_reader :counts, :harmed, :pids
 
     # @param starter [#call] starts a worker: kind, name, file
     def initialize(size, folder, random, kinds, &starter)
@@ -35,6 +36,7 @@ module Chaos
       @not_before = 0
       @counts = Counts.new(0, 0, 0, 0, 0, 0)
       @harmed = []
+      @pids = []
       fill
     end
 
@@ -133,11 +135,16 @@ module Chaos
       clock = "worker-#{@counts.started}"
       file = File.join(@folder, "#{clock}.json")
       @running << Worker.new(@starter.call(kind, clock, file), file, clock, 0)
+      @pids << @running.last.child.pid
     end
 
     # Daemons say who they are.
     def announce
-      @running.each { |worker| worker.told&.then { |told| worker.child.become(told["pid"]) } }
+      @running.each do |worker|
+        pid = worker.told&.fetch("pid") or next
+        worker.child.become(pid)
+        @pids |= [pid]
+      end
     end
 
     # It has left its launcher, well, and has not told anything yet. It may take a moment, but not for ever.

@@ -33,13 +33,16 @@ module Chaos
 
     private
 
+    # All of it is in the database, which is kept.
     def describe(row)
-      return row.to_s unless row.is_a?(Hash) && row.key?("name")
+      return row.map { |step| step.slice("number", "name", "state", "attempts") }.to_s if row.is_a?(Array)
+      return row.to_s unless row.key?("name")
 
       moves = @evidence.history(row).map do |move|
         [move["to_state"], move["reason"], move["attempt"] && "attempt #{move['attempt']}", move["worker"]].compact.join(" ")
       end
-      "#{row}, runs #{@evidence.runs(row).map(&:to_a)}, moves: #{moves.join('; ')}"
+      "#{row.except('error')}, #{row.dig('error', 'class')}, runs #{@evidence.runs(row).map(&:to_a)}, " \
+        "moves: #{moves.join('; ')}"
     end
   end
 end
