@@ -24,10 +24,20 @@ module Stand
     def measure
       FileUtils.mkdir_p(FOLDER)
       Dir.mktmpdir("run", FOLDER) do |folder|
-        configure(folder)
+        configure(POSTGRES || File.join(folder, "tasker.sqlite3"))
         figures = yield
         TaskerCore.shutdown
         puts JSON.generate(figures)
+      end
+    end
+
+    def configure(database)
+      TaskerCore.configure do |config|
+        config.database = database
+        config.synchronous = :full
+        config.concurrency = CONCURRENCY
+        config.template_paths = []
+        config.durability = ENV.fetch("DURABILITY").to_sym if ENV["DURABILITY"] && config.respond_to?(:durability=)
       end
     end
 
@@ -94,15 +104,6 @@ module Stand
 
     def total(name)
       TaskerCore.status[:totals][name]
-    end
-
-    def configure(folder)
-      TaskerCore.configure do |config|
-        config.database = POSTGRES || File.join(folder, "tasker.sqlite3")
-        config.synchronous = :full
-        config.concurrency = CONCURRENCY
-        config.template_paths = []
-      end
     end
   end
 end

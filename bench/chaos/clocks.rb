@@ -28,7 +28,7 @@ module Chaos
       return {} unless available?
 
       set(name, 0)
-      { "LD_PRELOAD" => @library, "FAKETIME_TIMESTAMP_FILE" => path(name), "FAKETIME_NO_CACHE" => "1",
+      { "LD_PRELOAD" => @library, "FAKETIME_TIMESTAMP_FILE" => path(name), "FAKETIME_CACHE_DURATION" => "1",
         "FAKETIME_DONT_FAKE_MONOTONIC" => "1" }
     end
 

@@ -2,8 +2,8 @@
 
 require "open3"
 require "uri"
+require_relative "../proxy"
 require_relative "../psql"
-require_relative "proxy"
 
 module Chaos
   # A PostgreSQL of our own, through bin/postgres, behind a bad network: what may be done to it while work goes on.
