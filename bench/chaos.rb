@@ -3,7 +3,7 @@
 # Three worker processes on one PostgreSQL, or on one SQLite file (STORE=sqlite), some of them daemons, while a random
 # one is killed with SIGKILL every second and replaced, a random one stopped with SIGSTOP for longer than its lease and
 # then let go on, the clocks of single ones are set minutes to an hour forward and back; PostgreSQL's connections are
-# delayed, half open, reset, cut with pg_terminate_backend, and the server is restarted, killed with -9, restarted again.
+# delayed, half open, reset, cut with pg_terminate_backend, and the server is restarted, killed with -9, restarted.
 # Clients that come and go, and are killed too, submit tasks, cancel some, rerun and resolve what failed. Then the
 # database must say that nothing was lost and nothing was made up; what handlers and clients wrote beside it bears
 # witness. Exit 1 if it does not.

@@ -26,6 +26,6 @@ Stand.measure do
   workers.each(&:stop)
   abort "scaling: not all tasks are complete" unless tasks.all?(&:complete?)
   steps = tasks.size * 4
-  { "postgres.workers#{count}.steps_per_s" => steps / seconds, "postgres.workers#{count}.server_us" => spent * 1e6 / steps,
-    "postgres.workers#{count}.worker_us" => own * 1e6 / steps }
+  { "steps_per_s" => steps / seconds, "server_us" => spent * 1e6 / steps, "worker_us" => own * 1e6 / steps }
+    .transform_keys { |key| "postgres.workers#{count}.#{key}" }
 end

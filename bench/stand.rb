@@ -37,7 +37,7 @@ module Stand
         config.synchronous = :full
         config.concurrency = CONCURRENCY
         config.template_paths = []
-        config.durability = ENV.fetch("DURABILITY").to_sym if ENV["DURABILITY"] && config.respond_to?(:durability=)
+        durable(config, ENV.fetch("DURABILITY", nil))
       end
     end
 
@@ -101,6 +101,13 @@ module Stand
     end
 
     private
+
+    def durable(config, durability)
+      return unless durability
+
+      abort "bench: Error: tasker_core has no setting durability yet" unless config.respond_to?(:durability=)
+      config.durability = durability.to_sym
+    end
 
     def total(name)
       TaskerCore.status[:totals][name]

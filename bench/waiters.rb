@@ -2,7 +2,7 @@
 
 # (h) 200 threads of one process wait, each for a task of its own, while another process works: what the waiting costs
 # for each task that ends, from the submission of all 200 on. On PostgreSQL the queries of the process that waits are
-# counted on their way; on both stores its processor time, beside that with one waiter, who waits for the last task.
+# counted on their way, on SQLite its processor time is; beside that with one waiter, who waits for the last task.
 
 require "uri"
 require_relative "proxy"
@@ -85,8 +85,7 @@ Stand.measure do
     if Stand::POSTGRES
       address = URI(database)
       counter = QueryCounter.new
-      # The threads of the proxy are this process's own, so it forwards in a process of its own where that matters: here
-      # the processor time is the figure of SQLite.
+      # Its threads are this process's own: on PostgreSQL only queries are a figure, not processor time.
       proxy = Proxy.new(address.host, address.port, taps: -> { counter.tap })
       address.port = proxy.port
       address.query = "sslmode=disable"
@@ -97,8 +96,8 @@ Stand.measure do
     many, one = [Waiters::COUNT, 1].map { |waited| waiters.cost(waited) }
     TaskerCore.shutdown
     proxy&.close
-    figures = counter ? { "waiters.queries_per_task" => many.last, "one_waiter.queries_per_task" => one.last } :
-                        { "waiters.cpu_us_per_task" => many.first, "one_waiter.cpu_us_per_task" => one.first }
-    figures.transform_keys { |key| "#{Stand.store}.#{key}" }
+    what, which = counter ? %w[queries_per_task last] : %w[cpu_us_per_task first]
+    { "#{Stand.store}.waiters.#{what}" => many.public_send(which),
+      "#{Stand.store}.one_waiter.#{what}" => one.public_send(which) }
   end
 end

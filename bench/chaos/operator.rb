@@ -50,7 +50,7 @@ module Chaos
       nil # it went on in between: the next look tells
     end
 
-    # Its outcome is told by a later look: a rerun may be lost with its worker, and the task is to complete all the same.
+    # A later look tells its outcome: whatever becomes of the workers, the task is to complete.
     def rerun(number, task)
       @ledger.cure(number)
       task.rerun("third")

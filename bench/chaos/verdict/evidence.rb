@@ -39,13 +39,13 @@ module Chaos
       @step_transitions ||=
         select("task_id, position, sort_key, from_state, to_state, metadata->>'attempt' AS attempt, " \
                "metadata->>'worker' AS worker, metadata->>'reason' AS reason", "step_transitions")
-        .group_by { |row| row.values_at("task_id", "position") }.each_value { |rows| rows.sort_by! { |row| row["sort_key"] } }
+        .group_by { |row| row.values_at("task_id", "position") }.transform_values { |rows| in_order(rows) }
     end
 
     # @return [Hash{Array => Array<Hash>}] by task_id, in order
     def task_transitions
       @task_transitions ||= select("task_id, sort_key, from_state, to_state", "task_transitions")
-                            .group_by { |row| row["task_id"] }.each_value { |rows| rows.sort_by! { |row| row["sort_key"] } }
+                            .group_by { |row| row["task_id"] }.transform_values { |rows| in_order(rows) }
     end
 
     def history(step)
@@ -74,6 +74,10 @@ module Chaos
 
     def select(columns, table)
       @store.rows("SELECT #{columns} FROM #{@store.table(table)}")
+    end
+
+    def in_order(rows)
+      rows.sort_by { |row| row["sort_key"] }
     end
 
     def json(value)

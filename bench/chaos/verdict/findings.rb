@@ -39,7 +39,8 @@ module Chaos
       return row.to_s unless row.key?("name")
 
       moves = @evidence.history(row).map do |move|
-        [move["to_state"], move["reason"], move["attempt"] && "attempt #{move['attempt']}", move["worker"]].compact.join(" ")
+        attempt = "attempt #{move['attempt']}" if move["attempt"]
+        [move["to_state"], move["reason"], attempt, move["worker"]].compact.join(" ")
       end
       "#{row.except('error')}, #{row.dig('error', 'class')}, runs #{@evidence.runs(row).map(&:to_a)}, " \
         "moves: #{moves.join('; ')}"

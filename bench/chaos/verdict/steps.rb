@@ -17,6 +17,7 @@ module Chaos
         judge_results(done)
         judge_resolved
         judge_runs
+        judge_retries
         judge_failures
       end
 
@@ -53,6 +54,9 @@ module Chaos
         all_of(steps, "every run is an attempt that was recorded, of that worker") do |step|
           runs(step).all? { |run| run.attempt.between?(1, step["attempts"]) && claimed?(step, run) }
         end
+      end
+
+      def judge_retries
         retried = steps.select { |step| step["name"] == "second" && Work.retries?(step["number"]) }
         all_of(retried, "who must retry did") { |step| step["attempts"] > 2 }
         rerun = steps.select { |step| step["name"] == "third" && Work.remedy(step["number"]) == :rerun }
