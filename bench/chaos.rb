@@ -12,6 +12,7 @@
 #     STORE=sqlite TASKS=20000 SEED=1 rake bench:chaos
 #     FAULTS=kill,clock,daemon rake bench:chaos      only these, of kill, pause, clock, client, daemon; cut, network,
 #                                                    outage of PostgreSQL
+#     BASE=/path/to/checkout rake bench:chaos        the library of another checkout, built (bin/setup)
 #     SUBMIT_SECONDS=40 LEASE_SECONDS=2 STOP_SECONDS=8 HANDLER_MS=10 CHAOS_SECONDS=120 LIMIT_SECONDS=420 WORKERS=3
 #
 # A seed makes the same choices again, not the same moments.

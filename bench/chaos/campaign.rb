@@ -118,7 +118,7 @@ module Chaos
                             "FROM #{@store.table('tasks')}").first
       @unfinished = @settings["TASKS"] - counted["final"]
       say(format("%6d submitted  %6d final  %7d handler runs", counted["n"], counted["final"], witnessed))
-    rescue Psql::Failed, SqliteStore::Failed => e
+    rescue StoreFailed => e
       say(e.message.lines.first&.chomp)
     end
 
@@ -159,16 +159,24 @@ module Chaos
       @late ||= @store.rows("SELECT count(*) AS n FROM #{@store.table('steps')} WHERE due_at IS NOT NULL AND " \
                             "#{@store.seconds_until('due_at')} > 30").first["n"]
       @workers.clocks.each { |name| @clocks.set(name, 2 * Clocks::JUMP.max) }
+    rescue StoreFailed => e
+      say(e.message.lines.first&.chomp)
     end
 
-    # Once nobody is left who was killed: the living have a while for that.
     def leave
-      deadline = now + 15
-      rows = "SELECT count(*) AS n FROM #{@store.table('workers')}"
-      sleep 0.2 until @store.rows(rows).first["n"] <= @settings["WORKERS"] || now > deadline
+      forget_the_dead
       clients = @clients.finish(30)
       say("some client does not come to its end") unless clients
       @workers.finish(60) + [clients]
+    end
+
+    # The living have a while for that.
+    def forget_the_dead
+      deadline = now + 15
+      rows = "SELECT count(*) AS n FROM #{@store.table('workers')}"
+      sleep 0.2 until @store.rows(rows).first["n"] <= @settings["WORKERS"] || now > deadline
+    rescue StoreFailed => e
+      say(e.message.lines.first&.chomp)
     end
 
     def tell(stopped)

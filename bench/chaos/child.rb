@@ -6,7 +6,7 @@ module Chaos
   # A process of bench/chaos/process.rb that we started, or the daemon that it became.
   class Child
     SCRIPT = File.join(__dir__, "process.rb")
-    LIB = File.expand_path("../../lib", __dir__)
+    LIB = File.join(ENV.fetch("BASE", File.expand_path("../..", __dir__)), "lib")
 
     attr_reader :pid
 

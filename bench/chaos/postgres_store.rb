@@ -4,13 +4,14 @@ require "open3"
 require "uri"
 require_relative "../proxy"
 require_relative "../psql"
+require_relative "store_failed"
 
 module Chaos
   # A PostgreSQL of our own, through bin/postgres, behind a bad network: what may be done to it while work goes on.
   # Questions go past the network.
   class PostgresStore
     COMMAND = File.expand_path("../../bin/postgres", __dir__)
-    FAULTS = %i[cut network].freeze
+    FAULTS = %i[cut network outage].freeze
     # At which share of the submission.
     OUTAGES = { 0.2 => :restart, 0.5 => :kill, 0.8 => :restart }.freeze
 
@@ -58,7 +59,7 @@ module Chaos
             ORDER BY random() LIMIT #{1 + random.rand(3)}) unlucky
       SQL
       @terminated += cut.size
-    rescue Psql::Failed
+    rescue StoreFailed
       nil
     end
 
@@ -79,9 +80,11 @@ module Chaos
       "extract(epoch FROM #{column} - now())"
     end
 
-    # @raise [Psql::Failed]
+    # @raise [StoreFailed]
     def rows(sql)
       Psql.rows(@url, sql)
+    rescue Psql::Failed => e
+      raise StoreFailed, e.message
     end
 
     # @return [Hash{String => Integer}] what there is besides tables of tasks and steps, and must not be at the end

@@ -29,7 +29,7 @@ module Chaos
     # @param own [Array<Symbol>] what may be done to the store
     # @return [Array<Symbol>] what is to be done, of all that may be
     def faults(own)
-      possible = OF_ALL_STORES + own + [:outage]
+      possible = OF_ALL_STORES + own
       wanted = @env.fetch("FAULTS", possible.join(",")).split(",").map(&:to_sym)
       unknown = wanted - possible
       abort "chaos: FAULTS are #{possible.join(', ')}; there is no #{unknown.join(', ')}" if unknown.any?

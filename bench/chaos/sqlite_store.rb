@@ -2,12 +2,11 @@
 
 require "json"
 require "open3"
+require_relative "store_failed"
 
 module Chaos
   # One SQLite file that all processes share. Read with the sqlite3 command, not with the engine that is on trial.
   class SqliteStore
-    class Failed < StandardError; end
-
     def initialize(folder)
       @path = File.join(folder, "tasker.sqlite3")
     end
@@ -41,10 +40,10 @@ module Chaos
       "#{column} / 1e6 - (julianday('now') - 2440587.5) * 86400"
     end
 
-    # @raise [Failed]
+    # @raise [StoreFailed]
     def rows(sql)
       out, said, status = Open3.capture3("sqlite3", "-readonly", "-json", @path, ".timeout 20000", sql)
-      raise Failed, said.strip unless status.success?
+      raise StoreFailed, said.strip unless status.success?
 
       out.strip.empty? ? [] : JSON.parse(out)
     rescue Errno::ENOENT
@@ -57,6 +56,8 @@ module Chaos
 
     def whole?
       rows("PRAGMA integrity_check").first.values == ["ok"]
+    rescue StoreFailed
+      false
     end
 
     def to_s

@@ -26,6 +26,16 @@ module Chaos
 
     # Prints what was found; true when it is all as it must be.
     def print
+      judge
+      @findings.conclude
+    rescue StoreFailed => e
+      @findings.check("the database can be read (#{e.message.lines.first&.chomp})") { false }
+      @findings.conclude
+    end
+
+    private
+
+    def judge
       @facts.each { |what, fine| @findings.check(what) { fine } }
       @findings.check("the database is whole") { @store.whole? }
       Tasks.new(@evidence, @findings, @count).judge
@@ -35,10 +45,7 @@ module Chaos
       judge_leases(histories.taken_from_the_living(@harmed))
       judge_rest
       tell
-      @findings.conclude
     end
-
-    private
 
     def judge_leases(taken)
       what = "no worker that was neither killed nor stopped lost its lease"
