@@ -33,10 +33,10 @@ module Chaos
 
       def judge_results(done)
         all_of(done, "its result is that of exactly one run") { |step| one_author?(step) }
-        all_of(done, "the stored result is the last attempt's") { |step| step["result"]["attempt"] == step["attempts"] }
+        all_of(done, "the stored result is the last attempt's") { |step| result(step)["attempt"] == step["attempts"] }
         all_of(done, "it was completed once, by that attempt and that worker") { |step| completed_once?(step) }
         all_of(done, "it was given the stored result of the step before") do |step|
-          step["result"]["after"] == before(step)
+          result(step)["after"] == before(step)
         end
         others = steps.reject { |step| %w[complete resolved_manually].include?(step["state"]) }
         all_of(others, "steps that are not complete have no result") { |step| step["result"].nil? }
@@ -71,15 +71,15 @@ module Chaos
       end
 
       def one_author?(step)
-        authors = runs(step).select { |run| run.nonce == step["result"]["nonce"] }
-        authors.size == 1 && authors.first.attempt == step["result"]["attempt"] &&
-          authors.first.pid == step["result"]["pid"]
+        authors = runs(step).select { |run| run.nonce == result(step)["nonce"] }
+        authors.size == 1 && authors.first.attempt == result(step)["attempt"] &&
+          authors.first.pid == result(step)["pid"]
       end
 
       def completed_once?(step)
         completions = @evidence.history(step).select { |move| move["to_state"] == "complete" }
         completions.size == 1 && completions.first["attempt"].to_i == step["attempts"] &&
-          of?(completions.first, step["result"]["pid"])
+          of?(completions.first, result(step)["pid"])
       end
 
       def claimed?(step, run)
@@ -97,7 +97,7 @@ module Chaos
         position = Work::STEPS.index(step["name"])
         return if position.zero?
 
-        @nonces ||= steps.to_h { |one| [one.values_at("task_id", "name"), one["result"]&.fetch("nonce")] }
+        @nonces ||= steps.to_h { |one| [one.values_at("task_id", "name"), result(one)["nonce"]] }
         @nonces[[step["task_id"], Work::STEPS[position - 1]]]
       end
 
@@ -107,6 +107,10 @@ module Chaos
 
       def all_of(rows, what, &rule)
         @findings.all_of(rows, what, &rule)
+      end
+
+      def result(step)
+        step["result"] || {}
       end
 
       def runs(step)
