@@ -29,5 +29,6 @@ pub mod submission;
 pub mod task;
 pub mod telemetry;
 pub mod template;
+mod watchdog;
 mod web;
 mod worker;

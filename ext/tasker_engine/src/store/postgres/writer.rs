@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::connect::{explain, survives};
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::watchdog;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -168,6 +169,7 @@ impl Writer {
     }
 
     fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+        let _waiting = watchdog::waits(limit);
         let waited = self.runtime.block_on(async { tokio::time::timeout(limit, work).await });
         waited.map_err(|_| {
             Error::Store(format!(
