@@ -2,7 +2,7 @@
 //! completions in. Refuses: knowing who polls (Ruby, a test) and what a handler is.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
+use crate::sync::{Condvar, Mutex};
 use crate::telemetry::metrics::{self, EngineHandle};
 
 /// One attempt of one step, handed to a handler thread.

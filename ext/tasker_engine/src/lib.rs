@@ -26,6 +26,7 @@ pub mod state;
 pub mod step;
 pub mod store;
 pub mod submission;
+mod sync;
 pub mod task;
 pub mod telemetry;
 pub mod template;

@@ -1,8 +1,7 @@
 //! Owns: requests on their way to the engine's thread, and the way an answer comes back.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{sync_channel, SyncSender};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -12,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::interrupt::lock;
 use crate::plan::NewTask;
 use crate::state::TaskState;
+use crate::sync::mpsc::{sync_channel, SyncSender};
+use crate::sync::Mutex;
 use crate::template::Template;
 
 /// What the engine is asked to do. Each request is one unit: it happens whole or not at all.
