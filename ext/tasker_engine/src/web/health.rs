@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::channel::{Bell, Channel};
     use crate::clock::Clock;
-    use crate::watchdog::{tests::pass, waits};
+    use crate::watchdog::waits;
     use crate::worker::Shared;
 
     #[test]
@@ -150,14 +150,13 @@ mod tests {
         let shared = Arc::new(Shared::default());
         let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
         let monitor = Monitor::new(Arc::clone(&shared), channel, Clock::System, "here".into(), 1);
-        let watchdog = shared.pulse.watchdog();
         shared.pulse.transaction_begins();
         for _ in 0..5 {
             let _waiting = waits(STUCK * 10);
-            pass(watchdog, STUCK * 10);
+            shared.pulse.pass(STUCK * 10);
             assert_eq!(dead(&monitor), None, "it times out at last");
         }
-        pass(watchdog, STUCK * 2);
+        shared.pulse.pass(STUCK * 2);
         assert!(dead(&monitor).is_some_and(|reason| reason.contains("over a minute")));
         assert_eq!(report(&monitor).0, Status::Unhealthy);
     }

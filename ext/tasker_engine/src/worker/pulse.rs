@@ -64,6 +64,13 @@ impl Pulse {
         &self.watchdog
     }
 
+    /// As if that much more time had gone by.
+    #[cfg(test)]
+    pub(crate) fn pass(&self, time: Duration) {
+        self.transaction.fetch_sub(time.as_millis() as u64, Ordering::Relaxed);
+        crate::watchdog::tests::pass(&self.watchdog, time);
+    }
+
     /// Whether the last transaction failed because of the store.
     pub(crate) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)

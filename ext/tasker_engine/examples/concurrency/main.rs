@@ -1,20 +1,17 @@
 //! What threads wait for each other with, run by a scheduler that looks for the orders that are bad for them (shuttle): a
 //! wake-up that is lost is a deadlock, for here no wait ever times out.
 //!
-//! The engine's own files are compiled once more, with shuttle's primitives as their `crate::sync`. `cargo test --test
-//! concurrency NAME` runs the scenarios whose names contain NAME; CONCURRENCY_SECONDS is how long each is tried (1.5).
+//! The engine's own files are compiled once more, with shuttle's primitives as their `crate::sync`, and without their own
+//! tests: so this is an example, not a test. `cargo run --example concurrency NAME` runs the scenarios whose names contain
+//! NAME; CONCURRENCY_SECONDS is how long each is tried (1.5).
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-#[path = "concurrency/bell.rs"]
 mod bell;
-#[path = "concurrency/handlers.rs"]
 mod handlers;
-#[path = "concurrency/model.rs"]
 mod model;
-#[path = "concurrency/requests.rs"]
 mod requests;
 
-#[path = "../src"]
+#[path = "../../src"]
 mod engine {
     pub mod channel;
     pub mod interrupt;
@@ -45,7 +42,7 @@ use engine::{channel, interrupt, worker};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 // What those files import besides.
-use tasker_engine::{clock, config, error, ids, plan, state, telemetry, template};
+use tasker_engine::{clock, config, error, plan, state, telemetry, template};
 
 /// Schedules of one kind in a row.
 const ROUND: usize = 500;
