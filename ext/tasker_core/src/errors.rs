@@ -3,6 +3,7 @@
 //! that cross into Ruby, where magnus would make an unrescuable `fatal` of them.
 
 use std::any::Any;
+use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use magnus::prelude::*;
@@ -28,6 +29,16 @@ impl From<Error> for Fault {
 impl From<EngineError> for Fault {
     fn from(error: EngineError) -> Self {
         Fault::Engine(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Ruby(error) => error.fmt(f),
+            Fault::Engine(error) => error.fmt(f),
+            Fault::Panic(message) => write!(f, "panic: {message}"),
+        }
     }
 }
 

@@ -51,6 +51,40 @@ impl Interrupt {
     }
 }
 
+/// One answer, put by one thread and awaited by another.
+pub(crate) struct Slot<T> {
+    value: Mutex<Option<T>>,
+    come: Condvar,
+}
+
+impl<T: Send + 'static> Slot<T> {
+    pub(crate) fn new() -> Arc<Slot<T>> {
+        Arc::new(Slot { value: Mutex::new(None), come: Condvar::new() })
+    }
+
+    pub(crate) fn put(&self, value: T) {
+        *lock(&self.value) = Some(value);
+        self.come.notify_all();
+    }
+
+    /// Takes the answer, waiting for it at most `timeout`. `None`: the time is up, or the waiter was called back; the
+    /// answer may still come.
+    pub(crate) fn wait(self: &Arc<Self>, timeout: Duration, interrupt: &Interrupt) -> Option<T> {
+        let slot = Arc::clone(self);
+        interrupt.wakes(move || {
+            drop(lock(&slot.value));
+            slot.come.notify_all();
+        });
+        let deadline = Instant::now() + timeout;
+        let mut value = lock(&self.value);
+        while value.is_none() && !interrupt.is_set() {
+            let Some(left) = time_left(Some(deadline), timeout) else { break };
+            value = wait_on(&self.come, value, left);
+        }
+        value.take()
+    }
+}
+
 /// The time left until `deadline`, at most `most`; `None` when it has passed.
 pub(crate) fn time_left(deadline: Option<Instant>, most: Duration) -> Option<Duration> {
     match deadline {

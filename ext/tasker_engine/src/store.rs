@@ -65,6 +65,12 @@ pub trait AroundFork: Send + Sync {
     /// Waits until no thread of this process is in the store, keeps them out while `fork` runs, and
     /// closes the inherited connections when `fork` says that it came back in the child.
     fn around_fork(&self, fork: &mut dyn FnMut() -> bool);
+
+    /// In the child of a fork that did not pass there: closes the inherited connections, if they must be. False: they
+    /// must, and cannot, because the parent was at work with one.
+    fn close_inherited(&self) -> bool {
+        true
+    }
 }
 
 /// A step that may be claimed.

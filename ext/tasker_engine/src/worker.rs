@@ -22,7 +22,7 @@ mod trace;
 mod transact;
 
 pub(crate) use engine::EngineThread;
-pub(crate) use inbox::{Inbox, Reply, Work};
+pub(crate) use inbox::{Inbox, Reply, Ticket, Work};
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Expected, Shared};

@@ -6,7 +6,7 @@ use shuttle::sync::Mutex;
 use shuttle::thread::{self, JoinHandle};
 use uuid::Uuid;
 
-use crate::channel::{Bell, Channel, StepEvent};
+use crate::channel::{Bell, Channel, StepError, StepEvent};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
@@ -21,6 +21,8 @@ pub const SCENARIOS: &[Scenario] = &[
     ("an_interrupt_takes_no_event_from_another", interrupt),
     ("an_interrupt_ends_the_wait_whenever_it_comes", interrupt_alone),
     ("an_event_is_begun_or_taken_back_never_both", taken_back),
+    ("an_attempt_is_failed_only_while_nobody_has_answered_it", failed),
+    ("a_channel_that_fails_ends_every_wait", fails),
 ];
 
 /// What `poll_step_event` does: an event, or none because the channel is closed and empty.
@@ -188,4 +190,26 @@ fn taken_back() {
     taken.extend(begun.lock().unwrap().iter().copied());
     taken.sort();
     assert_eq!(taken, [1, 2].map(Uuid::from_u128), "each once");
+}
+
+/// A handler's answer, and somebody who fails the attempt because he sees none: whoever was first counts.
+fn failed() {
+    let (channel, _bell) = channel();
+    channel.dispatch(vec![event(1)]);
+    let event = channel.try_poll().unwrap();
+    let (event_id, answering) = (event.event_id, Arc::clone(&channel));
+    let handler = thread::spawn(move || answering.complete(completion(&event)));
+    let failed = channel.fail_event(event_id, StepError::default());
+    handler.join().unwrap();
+    let first = channel.take_completions(10).remove(0).0;
+    assert_eq!(first.outcome.is_err(), failed);
+}
+
+fn fails() {
+    let (channel, _bell) = channel();
+    channel.rest(true);
+    let handlers = handlers(&channel, 2);
+    channel.dispatch(vec![event(1)]);
+    channel.fail();
+    assert!(joined(handlers) <= 1);
 }

@@ -7,13 +7,18 @@ use uuid::Uuid;
 
 use crate::channel::Bell;
 use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
 use crate::model::LONG;
 use crate::worker::inbox::{Inbox, Reply, Work};
 use crate::worker::{is_closed, take};
 use crate::Scenario;
 
-pub const SCENARIOS: &[Scenario] =
-    &[("every_request_is_answered", answered), ("close_answers_whoever_asks_and_whoever_has_asked", closed)];
+pub const SCENARIOS: &[Scenario] = &[
+    ("every_request_is_answered", answered),
+    ("close_answers_whoever_asks_and_whoever_has_asked", closed),
+    ("who_is_called_back_can_wait_again_or_withdraw", called_back),
+    ("an_engine_that_dies_answers", dies),
+];
 
 fn inbox() -> Arc<Inbox> {
     Arc::new(Inbox::new(Arc::new(Bell::default())))
@@ -21,7 +26,10 @@ fn inbox() -> Arc<Inbox> {
 
 fn ask(inbox: &Arc<Inbox>) -> JoinHandle<Result<Reply>> {
     let inbox = Arc::clone(inbox);
-    thread::spawn(move || inbox.ask(Work::Cancel(Uuid::nil())))
+    thread::spawn(move || {
+        let answer = inbox.send(Work::Cancel(Uuid::nil()))?.wait(LONG, &Interrupt::new());
+        answer.expect("nobody calls it back")
+    })
 }
 
 /// The engine's thread, as its loop is. Gives how many requests it answered.
@@ -63,4 +71,42 @@ fn closed() {
     let done = answers.iter().filter(|answer| matches!(answer, Ok(Reply::Done))).count();
     let refused = answers.iter().filter(|answer| matches!(answer, Err(Error::Stopped(_)))).count();
     assert_eq!((done + refused, engine.join().unwrap()), (2, done), "refused is what was not taken");
+}
+
+/// Called back at any moment, one waits again and has the answer, the other withdraws what has not been taken.
+fn called_back() {
+    let inbox = inbox();
+    let asker = |again: bool| {
+        let (inbox, interrupt) = (Arc::clone(&inbox), Interrupt::new());
+        let calling = interrupt.clone();
+        let asker = thread::spawn(move || {
+            let mut ticket = inbox.send(Work::Cancel(Uuid::nil())).unwrap();
+            let answer = ticket.wait(LONG, &interrupt);
+            if answer.is_none() && again {
+                return ticket.wait(LONG, &Interrupt::new());
+            }
+            answer
+        });
+        (asker, thread::spawn(move || calling.set()))
+    };
+    let (patient, hasty) = (asker(true), asker(false));
+    let engine = serve(&inbox);
+    assert!(matches!(patient.0.join().unwrap(), Some(Ok(Reply::Done))));
+    let answered = hasty.0.join().unwrap();
+    [patient.1, hasty.1].into_iter().for_each(|calling| calling.join().unwrap());
+    inbox.close();
+    let served = engine.join().unwrap();
+    assert!(served == 2 || (served == 1 && answered.is_none()), "{served} served, {answered:?}");
+}
+
+fn dies() {
+    let inbox = inbox();
+    let askers: Vec<_> = (0..2).map(|_| ask(&inbox)).collect();
+    let dying = Arc::clone(&inbox);
+    let engine = thread::spawn(move || {
+        drop(take(&dying));
+        dying.close();
+    });
+    askers.into_iter().for_each(|asker| assert!(matches!(asker.join().unwrap(), Err(Error::Stopped(_)))));
+    engine.join().unwrap();
 }

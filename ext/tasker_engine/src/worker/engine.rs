@@ -102,7 +102,8 @@ impl EngineThread {
 
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
-        let _end = End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox) };
+        let (shared, inbox, channel) = (Arc::clone(&self.shared), Arc::clone(&self.inbox), Arc::clone(&self.channel));
+        let _end = End { shared, inbox, channel };
         loop {
             if !self.store_is_worth_asking() {
                 if self.inbox.is_closed() {
@@ -117,6 +118,7 @@ impl EngineThread {
                 if self.inbox.is_closed() {
                     break;
                 }
+                self.channel.rest(self.ahead.brisk());
                 self.inbox.bell.sleep(self.patience());
                 continue;
             }
@@ -304,10 +306,14 @@ impl EngineThread {
 struct End {
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
+    channel: Arc<Channel>,
 }
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.channel.fail();
+        }
         self.shared.pulse.end();
         self.inbox.close();
         self.shared.publish(WorkerStatus::default());

@@ -86,6 +86,11 @@ impl Shared {
 
     /// Waits for one of this process's transactions to end the task, at most `timeout`.
     pub(crate) fn wait_ended(self: &Arc<Self>, task_uuid: Uuid, timeout: Duration, interrupt: &Interrupt) {
+        let shared = Arc::clone(self);
+        interrupt.wakes(move || {
+            drop(lock(&shared.awaited));
+            shared.ended.notify_all();
+        });
         let deadline = Instant::now() + timeout;
         let mut awaited = lock(&self.awaited);
         while !interrupt.is_set() && awaited.get(&task_uuid).is_some_and(|entry| !entry.ended) {
@@ -97,17 +102,13 @@ impl Shared {
         }
     }
 
-    /// Says that somebody waits for the task. To be undone with [`Shared::forget`].
-    pub(crate) fn expect(self: &Arc<Self>, task_uuid: Uuid, interrupt: &Interrupt) {
-        let shared = Arc::clone(self);
-        interrupt.wakes(move || {
-            drop(lock(&shared.awaited));
-            shared.ended.notify_all();
-        });
+    /// Says that somebody waits for the task, until what this gives is dropped.
+    pub(crate) fn expect(self: &Arc<Self>, task_uuid: Uuid) -> Expected {
         lock(&self.awaited).entry(task_uuid).or_default().waiters += 1;
+        Expected { shared: Arc::clone(self), task_uuid }
     }
 
-    pub(crate) fn forget(&self, task_uuid: Uuid) {
+    fn forget(&self, task_uuid: Uuid) {
         let mut awaited = lock(&self.awaited);
         if let Some(entry) = awaited.get_mut(&task_uuid) {
             entry.waiters -= 1;
@@ -134,5 +135,17 @@ impl Shared {
         if any {
             self.ended.notify_all();
         }
+    }
+}
+
+/// Somebody waits for a task.
+pub(crate) struct Expected {
+    shared: Arc<Shared>,
+    task_uuid: Uuid,
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.shared.forget(self.task_uuid);
     }
 }
