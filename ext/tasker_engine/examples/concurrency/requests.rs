@@ -17,6 +17,7 @@ pub const SCENARIOS: &[Scenario] = &[
     ("every_request_is_answered", answered),
     ("close_answers_whoever_asks_and_whoever_has_asked", closed),
     ("who_is_called_back_can_wait_again_or_withdraw", called_back),
+    ("who_is_called_back_from_an_engine_that_hangs_leaves_nothing_behind", withdrawn),
     ("an_engine_that_dies_answers", dies),
 ];
 
@@ -97,6 +98,17 @@ fn called_back() {
     inbox.close();
     let served = engine.join().unwrap();
     assert!(served == 2 || (served == 1 && answered.is_none()), "{served} served, {answered:?}");
+}
+
+fn withdrawn() {
+    let (inbox, interrupt) = (inbox(), Interrupt::new());
+    let calling = interrupt.clone();
+    let caller = thread::spawn(move || calling.set());
+    let mut ticket = inbox.send(Work::Cancel(Uuid::nil())).unwrap();
+    assert!(ticket.wait(LONG, &interrupt).is_none());
+    drop(ticket);
+    assert!(take(&inbox).is_empty(), "nothing is done for somebody who was told that nothing was");
+    caller.join().unwrap();
 }
 
 fn dies() {
