@@ -10,8 +10,10 @@ use tasker_engine::telemetry::context::{parse_ids, TraceContext};
 use tasker_engine::template::Template;
 use uuid::Uuid;
 
-/// A target, by name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// What is fuzzed under a name.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: &[Target] = &[
     ("template", template),
     ("traceparent", traceparent),
     ("connection_string", connection_string),
