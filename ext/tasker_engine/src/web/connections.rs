@@ -36,6 +36,9 @@ struct Place {
     end: Option<oneshot::Sender<()>>,
 }
 
+/// A place, and what tells that it has to make room for another connection.
+pub(super) type Entered = (Seat, oneshot::Receiver<()>);
+
 /// The place of one connection. Free again when dropped.
 pub(super) struct Seat {
     connections: Arc<Connections>,
@@ -43,8 +46,8 @@ pub(super) struct Seat {
 }
 
 impl Connections {
-    /// A place for a connection, and what tells that it has to make room for another one.
-    pub(super) async fn enter(self: &Arc<Self>) -> (Seat, oneshot::Receiver<()>) {
+    /// A place for a connection, as soon as there is one.
+    pub(super) async fn enter(self: &Arc<Self>) -> Entered {
         loop {
             match self.try_enter(Instant::now()) {
                 Ok(entered) => return entered,
@@ -57,7 +60,7 @@ impl Connections {
     }
 
     /// A place; or, after the connection that has to make room was told, how long to wait for one at most.
-    fn try_enter(self: &Arc<Self>, now: Instant) -> Result<(Seat, oneshot::Receiver<()>), Duration> {
+    fn try_enter(self: &Arc<Self>, now: Instant) -> Result<Entered, Duration> {
         let mut open = lock(&self.open);
         if open.places.len() < MOST {
             open.last += 1;
@@ -99,7 +102,7 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn full() -> (Arc<Connections>, Vec<(Seat, oneshot::Receiver<()>)>, Instant) {
+    fn full() -> (Arc<Connections>, Vec<Entered>, Instant) {
         let (connections, now) = (Arc::new(Connections::default()), Instant::now());
         let seats = (0..MOST).map(|n| connections.try_enter(now + GRACE * n as u32).ok().unwrap()).collect();
         (connections, seats, now + GRACE * (MOST as u32 + 1))
