@@ -31,7 +31,7 @@ module TaskerCore
           raise InvalidInputError, "submit_all: request #{index} must be a Hash, not #{request.class}"
         end
 
-        request = request.to_h { |key, value| [key.is_a?(String) ? key.to_sym : key, value] }
+        request = request.transform_keys { |key| key.is_a?(String) ? key.to_sym : key }
         request(request.delete(:name), request.delete(:context) || {}, request)
       end
       return [] if requests.empty?

@@ -119,7 +119,7 @@ module TaskerCore
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
       JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
-                    database: absolute_database, synchronous: synchronous.to_s, worker: worker)
+                    database: absolute, synchronous: synchronous.to_s, worker: worker)
     rescue JSON::JSONError => e
       raise ConfigurationError, "a setting is not UTF-8, or no number that JSON knows: #{e.message.scrub}"
     end
@@ -148,16 +148,16 @@ module TaskerCore
     end
 
     # A path means what it meant at first: Process.daemon changes the folder. Kept until another one is set.
-    def absolute_database
-      @absolute ||= absolute(database.to_s)
+    def absolute
+      @absolute ||= make_absolute(database.to_s)
     end
 
-    def absolute(name)
+    def make_absolute(name)
       return name if !name.valid_encoding? || name.include?("\0")
 
       scheme = name[%r{\A(?:sqlite:(?://)?)?}i]
       path = name.delete_prefix(scheme)
-      as_it_is = path.empty? || path == ":memory:" || path.start_with?("/") || path.include?("://")
+      as_it_is = path.strip.empty? || path == ":memory:" || path.start_with?("/") || path.include?("://")
       as_it_is ? name : scheme + File.absolute_path(path)
     end
 

@@ -172,8 +172,10 @@ module TaskerCore
     def wait(timeout: nil)
       seconds = seconds(timeout)
       engine.open
-      unless Native.wait(task_uuid, seconds)
-        raise TimeoutError, "task #{task_uuid} was still #{state} after #{timeout} s; is a worker running?"
+      ended = Native.wait(task_uuid, seconds)
+      unless ended == true
+        raise TimeoutError, "task #{task_uuid} was still #{ended || 'out of sight'} after #{timeout} s; is a worker " \
+                            "running?"
       end
 
       reload

@@ -2,7 +2,7 @@
 //! does to a failed step. Answers are JSON text. Refuses: blocking under the GVL.
 
 use magnus::prelude::*;
-use magnus::{function, Error, RArray, RModule, RString, Ruby};
+use magnus::{function, Error, IntoValue, RArray, RModule, RString, Ruby, Value};
 use serde::Serialize;
 use tasker_engine::bootstrap::{Asked, Engine};
 use tasker_engine::error::{Error as EngineError, Result as EngineResult};
@@ -102,12 +102,17 @@ fn transitions(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
     })
 }
 
-/// Waits until the task is final (true) or `timeout` seconds passed (false); nil waits for ever.
-fn wait(ruby: &Ruby, uuid: RString, timeout: Option<f64>) -> Result<bool, Error> {
+/// Waits until the task is final (true) or `timeout` seconds passed (the state it was last seen in, or false if it could
+/// not be seen); nil waits for ever.
+fn wait(ruby: &Ruby, uuid: RString, timeout: Option<f64>) -> Result<Value, Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
         let timeout = timeout.map(convert::seconds).transpose()?;
-        ask(ruby, |engine| Ok(engine.waiting(uuid, timeout)))
+        let (ended, state) = ask(ruby, |engine| Ok(engine.waiting(uuid, timeout)))?;
+        Ok(match state.filter(|_| !ended) {
+            Some(state) => ruby.str_new(&state.to_string()).as_value(),
+            None => ended.into_value_with(ruby),
+        })
     })
 }
 

@@ -164,10 +164,10 @@ impl Engine {
         }
         let began = Instant::now();
         let mut drain = self.inbox.send(Work::Drain)?;
-        let drained = drain.wait(timeout, interrupt);
+        // Done or not, the stop that follows does the same.
+        let _ = drain.wait(timeout, interrupt);
         drain.leave();
-        let idle = self.shared.wait_idle(timeout.saturating_sub(began.elapsed()), interrupt);
-        let completed_in_time = idle && drained.is_some();
+        let completed_in_time = self.shared.wait_idle(timeout.saturating_sub(began.elapsed()), interrupt);
         let mut stop = self.inbox.send(Work::StopWorker)?;
         let stopped = stop.wait(STOP_GRACE, &Interrupt::new());
         stop.leave();

@@ -16,9 +16,9 @@ module TaskerCore
       # Seconds between looks whether the engine lives, for handlers that are all at work cannot see that it does not.
       LOOK = 1.0
 
-      DIED = "the worker's engine has died: nothing that this process does is settled any more. Restart the process; what " \
-             "it had claimed runs again when its leases run out, on another worker or on this one. Please report it with " \
-             "the lines before this one"
+      DIED = "the worker's engine has died: nothing that this process does is settled any more. Restart the process; " \
+             "what it had claimed runs again when its leases run out, on another worker or on this one. Please " \
+             "report it with the lines before this one"
       private_constant :DIED
 
       # @return [Integer] the process it belongs to

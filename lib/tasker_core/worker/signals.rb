@@ -2,10 +2,10 @@
 
 module TaskerCore
   module Worker
-    # Owns: what INT and TERM do to a worker. A trap may take no lock, so it only starts a thread that does the rest, and
-    # calls the trap that was there before; nothing has to live, or to stay open, until a signal comes. The first signal
-    # stops the worker, a second one stops it now. Refuses: deciding for the process, except what the system would
-    # have decided: a signal that nobody else had trapped ends the process once the worker has stopped.
+    # Owns: what INT and TERM do to a worker. A trap may take no lock, so it only starts a thread that does the rest,
+    # and calls the trap that was there before; nothing has to live, or to stay open, until a signal comes. The first
+    # signal stops the worker, a second one stops it now. Refuses: deciding for the process, except what the system
+    # would have decided: a signal that nobody else had trapped ends the process once the worker has stopped.
     class Signals
       NAMES = %w[INT TERM].freeze
 

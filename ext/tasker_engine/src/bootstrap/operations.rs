@@ -58,15 +58,15 @@ impl Engine {
         let mut waiting = self.waiting(task_uuid, timeout);
         loop {
             match waiting.wait(Duration::from_secs(3600), interrupt) {
-                Some(ended) => return ended,
+                Some(answer) => return answer.map(|(ended, _)| ended),
                 None if interrupt.is_set() => return Err(Error::Interrupted),
                 None => {}
             }
         }
     }
 
-    /// As [`Engine::wait`], for callers that look around meanwhile.
-    pub fn waiting(&self, task_uuid: Uuid, timeout: Option<Duration>) -> Asked<bool> {
+    /// As [`Engine::wait`], for callers that look around meanwhile. With it comes the state that was read last.
+    pub fn waiting(&self, task_uuid: Uuid, timeout: Option<Duration>) -> Asked<(bool, Option<TaskState>)> {
         let mut waiting = Waiting::new(&self.shared, task_uuid, timeout);
         let (remote, reader) = (self.remote, Arc::clone(&self.reader));
         Asked::new(move |timeout, interrupt| {

@@ -23,6 +23,7 @@ pub(super) struct Waiting {
     task_uuid: Uuid,
     deadline: Option<Instant>,
     failing: Option<Instant>,
+    last: Option<TaskState>,
     look: Option<Asked<TaskState>>,
 }
 
@@ -34,17 +35,19 @@ impl Waiting {
             task_uuid,
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             failing: None,
+            last: None,
             look: None,
         }
     }
 
-    /// As [`Asked::wait`]. `state` asks the store. False: the time is up.
+    /// As [`Asked::wait`]. `state` asks the store. Whether the task has ended, or else the time is up; and its state when
+    /// it could last be read.
     pub(super) fn wait(
         &mut self,
         timeout: Duration,
         interrupt: &Interrupt,
         state: impl Fn() -> Asked<TaskState>,
-    ) -> Option<Result<bool>> {
+    ) -> Option<Result<(bool, Option<TaskState>)>> {
         let until = Instant::now() + timeout;
         loop {
             if interrupt.is_set() {
@@ -57,17 +60,19 @@ impl Waiting {
                 Some(answer) => {
                     self.look = None;
                     match answer {
-                        Ok(state) if state.is_final() => return Some(Ok(true)),
-                        Ok(_) => self.failing = None,
+                        Ok(state) if state.is_final() => return Some(Ok((true, Some(state)))),
+                        Ok(state) => (self.failing, self.last) = (None, Some(state)),
                         // A database that restarts is no reason to give up.
                         Err(Error::Store(_)) if self.is_patient() => {}
                         Err(error) => return Some(Err(error)),
                     }
                 }
-                None if most.is_none() => return Some(Ok(false)),
+                None if most.is_none() => return Some(Ok((false, self.last))),
                 None => continue,
             }
-            let Some(left) = time_left(self.deadline, WAIT_LOOK.min(left)) else { return Some(Ok(false)) };
+            let Some(left) = time_left(self.deadline, WAIT_LOOK.min(left)) else {
+                return Some(Ok((false, self.last)));
+            };
             self.shared.wait_ended(self.task_uuid, left, interrupt);
         }
     }
