@@ -7,7 +7,7 @@ mod messages;
 mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, Micros, Tick};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
+use crate::sync::{Condvar, Mutex};
 use crate::telemetry::metrics::{self, EngineHandle};
 pub use bell::Bell;
 pub use messages::{StepCompletion, StepError, StepEvent};
@@ -175,11 +176,15 @@ impl Channel {
 
     /// Completes an attempt that nobody has answered, as failed. False: it was answered, or never taken up.
     pub fn fail_event(&self, event_id: Uuid, error: StepError) -> bool {
-        let running = lock(&self.state).running.contains_key(&event_id);
-        if running {
-            self.complete(StepCompletion::failed(event_id, error));
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        if state.running.remove(&event_id).is_none() {
+            return false;
         }
-        running
+        state.completions.push((StepCompletion::failed(event_id, error), now));
+        drop(state);
+        self.bell.ring();
+        true
     }
 
     /// Whether the attempt's result is no longer wanted: the task was cancelled, the attempt timed

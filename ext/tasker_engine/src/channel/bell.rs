@@ -1,9 +1,9 @@
 //! Owns: waking the engine's thread.
 
-use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::interrupt::{lock, time_left, wait_on};
+use crate::sync::{Condvar, Mutex};
 
 /// A bell the engine sleeps beside: completions and requests ring it.
 #[derive(Default)]

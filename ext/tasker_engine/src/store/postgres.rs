@@ -159,6 +159,12 @@ impl PostgresStore {
         migrate::migrate(&mut writer, &settings, true)
     }
 
+    /// Where the database that `config.database` names is, without the password and without connecting: for fuzzing.
+    #[doc(hidden)]
+    pub fn describe_url(config: &Config) -> Result<String> {
+        Settings::read(config).map(|settings| settings.describe())
+    }
+
     /// The SQL that brings an empty database to this version, for a person to run with psql.
     pub fn migration_sql() -> String {
         migrate::sql()

@@ -1,8 +1,7 @@
 //! Owns: requests on their way to the engine's thread, and the way an answer comes back.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -13,6 +12,8 @@ use crate::error::{Error, Result};
 use crate::interrupt::{lock, Interrupt, Slot};
 use crate::plan::NewTask;
 use crate::state::TaskState;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::Mutex;
 use crate::template::Template;
 
 /// What the engine is asked to do. Each request is one unit: it happens whole or not at all.

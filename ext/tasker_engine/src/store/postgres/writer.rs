@@ -13,6 +13,7 @@ use super::connect::{explain, survives};
 use super::settings::Settings;
 use super::write::Probe;
 use crate::error::{Error, Result};
+use crate::watchdog;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -177,6 +178,7 @@ impl Writer {
     }
 
     fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+        let _waiting = watchdog::waits(limit);
         let waited = self.runtime.block_on(async { tokio::time::timeout(limit, work).await });
         waited.map_err(|_| {
             Error::Store(format!(
