@@ -28,7 +28,7 @@ use crate::store::catalogue::Catalogue;
 use crate::store::{AroundFork, OnEnd, Reader, TaskView, TransitionView};
 use crate::telemetry::metrics::{self, EngineHandle};
 use crate::web::Web;
-use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, Work};
+use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
 use asked::unexpected;
 pub use asked::Asked;
 pub use stores::{migrate, migrating, migration_sql};
@@ -98,6 +98,7 @@ impl Engine {
             clock.clone(),
             Dice::new(),
             config.durability,
+            Arc::new(ThisMachine),
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),

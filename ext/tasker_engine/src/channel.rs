@@ -80,6 +80,13 @@ pub struct Channel {
     soon: Condvar,
     bell: Arc<Bell>,
     metrics: EngineHandle,
+    begun: Mutex<Option<Arc<dyn BegunRecord>>>,
+}
+
+/// Where it is written down which claims handlers begin, by their tokens. It outlasts the process.
+pub trait BegunRecord: Send + Sync {
+    /// A handler is about to begin.
+    fn begins(&self, token: u64);
 }
 
 impl Channel {
@@ -92,6 +99,7 @@ impl Channel {
             soon: Condvar::new(),
             bell,
             metrics: metrics::engine(),
+            begun: Mutex::default(),
         })
     }
 
@@ -106,6 +114,11 @@ impl Channel {
         }
         state.running.insert(event.event_id, Running { deadline, cancelled: false });
         drop(state);
+        if let Some(token) = event.claimed_ahead {
+            if let Some(begun) = lock(&self.begun).as_ref() {
+                begun.begins(token);
+            }
+        }
         self.metrics.handoff.record(now.millis_since(event.dispatched_at));
         Some(event)
     }
@@ -235,6 +248,11 @@ impl Channel {
             abandoned: state.running.values().filter(|running| running.cancelled).count(),
             completions: state.completions.len(),
         }
+    }
+
+    /// Says from now on which claims made ahead handlers begin.
+    pub(crate) fn record_begun(&self, record: Option<Arc<dyn BegunRecord>>) {
+        *lock(&self.begun) = record;
     }
 
     /// Puts events before the handler threads.

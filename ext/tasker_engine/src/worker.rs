@@ -12,7 +12,7 @@ mod dispatch;
 mod engine;
 mod in_flight;
 mod inbox;
-mod liveness;
+mod machine;
 mod measure;
 mod monitor;
 mod prefetch;
@@ -26,6 +26,9 @@ mod transaction;
 
 pub(crate) use engine::{EngineThread, Turn};
 pub(crate) use inbox::{Inbox, Reply, Ticket, Work};
+
+pub use machine::Machine;
+pub(crate) use machine::ThisMachine;
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;
 pub(crate) use shared::{Expected, Shared};

@@ -39,6 +39,7 @@ pub fn event(number: u128) -> StepEvent {
         span_id: None,
         traceparent: None,
         dispatched_at: Micros(0),
+        claimed_ahead: None,
     }
 }
 

@@ -49,6 +49,8 @@ pub struct StepEvent {
     pub traceparent: Option<String>,
     /// When the event entered the channel.
     pub dispatched_at: Micros,
+    /// The claim's token, when it was made ahead of a free handler.
+    pub claimed_ahead: Option<u64>,
 }
 
 /// What a handler thread hands back for a [`StepEvent`].

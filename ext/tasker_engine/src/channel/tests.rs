@@ -26,6 +26,7 @@ fn event() -> StepEvent {
         span_id: None,
         traceparent: None,
         dispatched_at: Clock::System.now(),
+        claimed_ahead: None,
     }
 }
 

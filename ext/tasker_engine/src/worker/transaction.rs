@@ -16,6 +16,7 @@ pub(super) use batch::{Batch, Failure, Outcome, WorkerPart};
 
 use super::claims::choose;
 use super::in_flight::Pending;
+use super::machine::Machine;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StepTransition};
@@ -36,6 +37,7 @@ pub(super) struct Means<'a> {
     pub(super) dice: &'a mut Dice,
     /// Tasks that are left alone.
     pub(super) except: &'a [i64],
+    pub(super) machine: &'a dyn Machine,
 }
 
 /// Carries `batch` in one transaction.
@@ -103,7 +105,7 @@ impl<'t> Working<'t> {
         for (claim, begun) in &batch.release {
             outcome.released += usize::from(self.release(*claim, *begun)?);
         }
-        self.take_over(&lapsed, &mut outcome)?;
+        self.take_over(&lapsed, &batch.dead, &mut outcome)?;
         for request in &batch.requests {
             let reply = self.carry_out_request(&request.work);
             match reply {

@@ -52,6 +52,8 @@ pub(in crate::worker) struct WorkerPart {
     pub(in crate::worker) worker_id: Arc<str>,
     pub(in crate::worker) lease: Duration,
     pub(in crate::worker) namespaces: Arc<[String]>,
+    /// Which claims its handlers begin is written down.
+    pub(in crate::worker) records: bool,
     /// What its row says.
     pub(in crate::worker) recorded: Holdings,
     /// Tokens of claims that no handler had begun when the batch was gathered.
