@@ -78,6 +78,8 @@ module TaskerCore
           raise ConfigurationError, "#{name} cannot change while the engine is open: call TaskerCore.configure " \
                                     "before the first submission, or TaskerCore.shutdown first"
         end
+        check(name, value)
+        @absolute = nil if name == :database
         @settings[name] = value
       end
     end
@@ -85,6 +87,7 @@ module TaskerCore
     # @param env [#values_at] where the database is looked up
     def initialize(env = ENV)
       @in_use = false
+      @absolute = nil
       @settings = {
         database: default_database(env), synchronous: "full", busy_timeout: 10.0, migrate: true, pool_size: 5,
         statement_timeout: 30.0, concurrency: 10, namespaces: [],
@@ -112,10 +115,11 @@ module TaskerCore
                                   "there are #{WORKER_SETTINGS.join(', ')}"
       end
 
+      overrides.each { |name, value| check(name, value) }
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
       JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
-                    database: database.to_s, synchronous: synchronous.to_s, worker: worker)
+                    database: absolute, synchronous: synchronous.to_s, worker: worker)
     rescue JSON::JSONError => e
       raise ConfigurationError, "a setting is not UTF-8, or no number that JSON knows: #{e.message.scrub}"
     end
@@ -128,6 +132,35 @@ module TaskerCore
 
     private
 
+    # What the engine cannot judge, or would judge too late.
+    def check(name, value)
+      wanted = case name
+               when :max_result_bytes then "a number of bytes above 0" unless value.is_a?(Integer) && value.positive?
+               when :namespaces then "an Array of names" unless names?(value)
+               when :handlers then "a Hash of handlers by name" unless value.is_a?(Hash)
+               when :telemetry, :web then "a Hash of settings" unless value.nil? || value.is_a?(Hash)
+               end
+      raise ConfigurationError, "#{name} must be #{wanted}, not #{value.inspect}" if wanted
+    end
+
+    def names?(value)
+      Array(value).all? { |name| (name.is_a?(String) || name.is_a?(Symbol)) && !name.empty? }
+    end
+
+    # A path means what it meant at first: Process.daemon changes the folder. Kept until another one is set.
+    def absolute
+      @absolute ||= make_absolute(database.to_s)
+    end
+
+    def make_absolute(name)
+      return name if !name.valid_encoding? || name.include?("\0")
+
+      scheme = name[%r{\A(?:sqlite:(?://)?)?}i]
+      path = name.delete_prefix(scheme)
+      as_it_is = path.strip.empty? || path == ":memory:" || path.start_with?("/") || path.include?("://")
+      as_it_is ? name : scheme + File.absolute_path(path)
+    end
+
     def shown_database
       database.to_s.sub(%r{(//[^:/@]*):.*@}, '\1@').gsub(/([?&]password=)[^&]*/, '\1')
     end
@@ -136,7 +169,7 @@ module TaskerCore
       own, url = env.values_at("TASKER_DATABASE", "DATABASE_URL").map(&:to_s)
       return own unless own.empty?
 
-      url.start_with?("postgres", "sqlite:") ? url : "storage/tasker.sqlite3"
+      url.match?(/\A(?:postgres|sqlite:)/i) ? url : "storage/tasker.sqlite3"
     end
   end
 end

@@ -72,6 +72,22 @@ impl Error {
         )
     }
 
+    /// The system did not give what `what` needs.
+    pub fn cannot_start(what: &str, error: &std::io::Error) -> Error {
+        let message = format!("cannot start {what}: {error}");
+        match error.raw_os_error() {
+            // EMFILE, ENFILE
+            Some(24 | 23) => Error::Configuration(format!(
+                "{message}: too many open files: raise RLIMIT_NOFILE (ulimit -n; LimitNOFILE= of a systemd unit)"
+            )),
+            // EAGAIN
+            Some(11 | 35) => Error::Configuration(format!(
+                "{message}: too many threads: raise RLIMIT_NPROC (ulimit -u; TasksMax= of a systemd unit)"
+            )),
+            _ => Error::Internal(message),
+        }
+    }
+
     /// A stable name for the variant, for logs and for the skin's exception classes.
     pub fn kind(&self) -> &'static str {
         match self {

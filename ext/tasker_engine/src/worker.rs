@@ -12,7 +12,7 @@ mod dispatch;
 mod engine;
 mod in_flight;
 mod inbox;
-mod liveness;
+mod machine;
 mod measure;
 mod monitor;
 mod prefetch;
@@ -25,7 +25,10 @@ mod trace;
 mod transaction;
 
 pub(crate) use engine::{EngineThread, Turn};
-pub(crate) use inbox::{Inbox, Reply, Work};
+pub(crate) use inbox::{Inbox, Reply, Ticket, Work};
+
+pub use machine::Machine;
+pub(crate) use machine::ThisMachine;
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Expected, Shared};

@@ -66,7 +66,9 @@ fn step_move(moves: &mut String, transition: &StepTransition, at: Micros) -> Res
         let _ = write!(moves, ",{}", json_text(&transition.reason)?);
     }
     if let Some(error) = error {
-        let _ = write!(moves, r#",{{"class":{},"message":{}}}"#, json_text(&error.class_name)?, json_text(&error.message)?);
+        // No SQL function of PostgreSQL's gives out a NUL.
+        let message = error.message.replace('\0', "\u{fffd}");
+        let _ = write!(moves, r#",{{"class":{},"message":{}}}"#, json_text(&error.class_name)?, json_text(&message)?);
     }
     moves.push(']');
     Ok(())

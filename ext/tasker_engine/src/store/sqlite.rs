@@ -208,6 +208,19 @@ impl AroundFork for Connections {
             reading.iter_mut().for_each(|reading| close_inherited(reading));
         }
     }
+
+    fn close_inherited(&self) -> bool {
+        let free = |connection: &Mutex<Connection>| match connection.try_lock() {
+            Ok(mut connection) => {
+                close_inherited(&mut connection);
+                true
+            }
+            Err(_) => false,
+        };
+        let writer = free(&self.writer);
+        let reading = Arc::ptr_eq(&self.writer, &self.reading) || free(&self.reading);
+        writer && reading
+    }
 }
 
 fn close_inherited(connection: &mut Connection) {

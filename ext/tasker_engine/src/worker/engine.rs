@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::in_flight::{InFlights, Pending};
 use super::inbox::{Inbox, Request};
+use super::machine::Machine;
 use super::measure::Metrics;
 use super::prefetch::Prefetch;
 use super::quarantine::Quarantine;
@@ -52,6 +53,7 @@ pub(crate) struct EngineThread {
     clock: Clock,
     dice: Dice,
     durability: Durability,
+    machine: Arc<dyn Machine>,
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
@@ -90,6 +92,7 @@ impl EngineThread {
         clock: Clock,
         dice: Dice,
         durability: Durability,
+        machine: Arc<dyn Machine>,
         inbox: Arc<Inbox>,
         channel: Arc<Channel>,
         shared: Arc<Shared>,
@@ -103,6 +106,7 @@ impl EngineThread {
             clock,
             dice,
             durability,
+            machine,
             inbox,
             channel,
             shared,
@@ -193,8 +197,17 @@ impl EngineThread {
             clock: &self.clock,
             dice: &mut self.dice,
             except: self.quarantine.numbers(),
+            machine: self.machine.as_ref(),
         };
         transaction::run(self.store.as_mut(), batch, means)
+    }
+
+    /// Writes down from now on which claims the worker's handlers begin.
+    fn record_begun(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        let record = self.machine.record(worker.worker_id());
+        worker.records = record.is_some();
+        self.channel.record_begun(record);
     }
 
     fn publish(&self) {
@@ -241,6 +254,9 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.channel.fail();
+        }
         self.shared.pulse.end();
         self.inbox.close();
         self.shared.publish(WorkerStatus::default());

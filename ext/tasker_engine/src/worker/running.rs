@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::liveness;
+use super::machine::Machine;
 use crate::clock::{Clock, Tick};
 use crate::config::WorkerConfig;
 use crate::store::{Holdings, WorkerProcess};
@@ -14,6 +14,8 @@ pub(super) struct Running {
     pub(super) namespaces: Arc<[String]>,
     pub(super) process: WorkerProcess,
     pub(super) lease: Duration,
+    /// Which claims its handlers begin is written down, for whoever finds it dead.
+    pub(super) records: bool,
     /// What its row in the store says of its claims.
     pub(super) recorded: Holdings,
     /// Its row is not there yet, or is gone.
@@ -39,11 +41,12 @@ pub(super) struct Running {
 const RECOVERY: Duration = Duration::from_secs(5);
 
 impl Running {
-    pub(super) fn start(config: WorkerConfig, clock: &Clock) -> Running {
+    pub(super) fn start(config: WorkerConfig, clock: &Clock, machine: &dyn Machine) -> Running {
         let tick = clock.tick();
         Running {
             namespaces: config.namespaces.clone().into(),
-            process: liveness::this_process(clock.now()),
+            process: machine.this_process(clock.now()),
+            records: false,
             lease: config.lease(),
             config,
             recorded: Holdings::default(),
@@ -62,10 +65,10 @@ impl Running {
     }
 
     /// Begins anew as another worker, after others have taken this one for dead.
-    pub(super) fn begin_anew(&mut self, clock: &Clock) {
+    pub(super) fn begin_anew(&mut self, clock: &Clock, machine: &dyn Machine) {
         let draining = self.draining;
         let released = self.released;
-        *self = Running { draining, released, ..Running::start(self.config.clone(), clock) };
+        *self = Running { draining, released, ..Running::start(self.config.clone(), clock, machine) };
     }
 
     pub(super) fn worker_id(&self) -> &Arc<str> {

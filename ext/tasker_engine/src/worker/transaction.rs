@@ -16,6 +16,7 @@ pub(super) use batch::{Batch, Failure, Outcome, WorkerPart};
 
 use super::claims::choose;
 use super::in_flight::Pending;
+use super::machine::Machine;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StepTransition};
@@ -36,6 +37,7 @@ pub(super) struct Means<'a> {
     pub(super) dice: &'a mut Dice,
     /// Tasks that are left alone.
     pub(super) except: &'a [i64],
+    pub(super) machine: &'a dyn Machine,
 }
 
 /// Carries `batch` in one transaction.
@@ -103,7 +105,7 @@ impl<'t> Working<'t> {
         for (claim, begun) in &batch.release {
             outcome.released += usize::from(self.release(*claim, *begun)?);
         }
-        self.take_over(&lapsed, &mut outcome)?;
+        self.take_over(&lapsed, &batch.dead, &mut outcome)?;
         for request in &batch.requests {
             let reply = self.carry_out_request(&request.work);
             match reply {
@@ -198,9 +200,9 @@ impl<'t> Working<'t> {
         Ok(())
     }
 
-    /// Loads those of the tasks that are there and not loaded yet; they are this transaction's already.
-    pub(super) fn load_held(&mut self, task_ids: Vec<i64>) -> Result<()> {
-        self.load(task_ids, Hold::Locked)
+    /// Loads those of the tasks that are not loaded yet, and that nobody else is at work on.
+    pub(super) fn load_free(&mut self, task_ids: Vec<i64>) -> Result<()> {
+        self.load(task_ids, Hold::IfFree)
     }
 
     /// How many tasks were wanted and make no sense.

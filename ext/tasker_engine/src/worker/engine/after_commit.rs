@@ -53,7 +53,8 @@ impl EngineThread {
         }
         self.note_due(&outcome.graphs);
         if batch.claim.is_some() {
-            self.backlog = outcome.backlog || batch.look_enqueued && outcome.backlog;
+            // Where nobody looked, there may be what there was before.
+            self.backlog = outcome.backlog || !batch.look_enqueued && batch.backlog;
             self.after_contention(outcome.contended, tick);
             if let Some(worker) = &mut self.worker {
                 worker.held_back = outcome.held_back;

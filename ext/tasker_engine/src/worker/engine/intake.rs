@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Micros, Tick};
 use crate::config::Durability;
-use crate::store::Change;
+use crate::store::{Change, Store, WorkerProcess};
 use crate::worker::claims::Permits;
 use crate::worker::inbox::Work;
-use crate::worker::liveness;
+use crate::worker::machine::Machine;
 use crate::worker::running::Running;
 use crate::worker::shared::Counters;
 use crate::worker::transaction::{Batch, WorkerPart};
@@ -99,9 +99,10 @@ impl EngineThread {
         match work {
             Work::StartWorker(config) => {
                 self.store.subscribe(Arc::clone(&self.inbox.bell));
-                let worker = Running::start(config.clone(), &self.clock);
+                let worker = Running::start(config.clone(), &self.clock, self.machine.as_ref());
                 batch.register = Some((worker.process.clone(), worker.lease));
                 self.worker = Some(worker);
+                self.record_begun();
                 self.channel.open();
             }
             Work::Drain => {
@@ -149,7 +150,7 @@ impl EngineThread {
         }
         if worker.recover_at <= tick {
             worker.recover_at = tick.after(worker.recovery_interval());
-            batch.dead.extend(liveness::dead_workers(self.store.as_mut(), &worker.process));
+            batch.dead.extend(dead_workers(self.store.as_mut(), &worker.process, self.machine.as_ref()));
             batch.look_lapsed = true;
             batch.look_waiting = true;
             self.look_due = true;
@@ -176,6 +177,7 @@ impl EngineThread {
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
         let free_hands = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
+        batch.backlog = look;
         batch.claim = (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
@@ -193,6 +195,7 @@ impl EngineThread {
         batch.worker = Some(WorkerPart {
             worker_id: Arc::clone(worker.worker_id()),
             lease: worker.lease,
+            records: worker.records,
             namespaces: Arc::clone(&worker.namespaces),
             recorded: worker.recorded.clone(),
             unbegun,
@@ -211,4 +214,14 @@ impl EngineThread {
         }
         self.channel.close();
     }
+}
+
+/// Workers of this machine whose process is gone.
+fn dead_workers(store: &mut dyn Store, me: &WorkerProcess, machine: &dyn Machine) -> Vec<String> {
+    if me.host.is_empty() {
+        return Vec::new();
+    }
+    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
+    let others = listed.unwrap_or_default().into_iter().filter(|worker| worker.worker_id != me.worker_id);
+    others.filter(|worker| machine.is_dead(worker)).map(|worker| worker.worker_id.to_string()).collect()
 }

@@ -55,7 +55,10 @@ impl EngineThread {
             "The worker's lease ran out and others took over its steps: results that still come are refused. Was this \
              process stopped, or its database away, for longer than lease_seconds?"
         );
-        worker.begin_anew(&self.clock);
+        let before = worker.worker_id().clone();
+        worker.begin_anew(&self.clock, self.machine.as_ref());
+        self.machine.forget(&before);
+        self.record_begun();
         for event_id in self.in_flights.clear() {
             self.channel.revoke(event_id);
         }

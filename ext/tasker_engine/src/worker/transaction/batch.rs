@@ -41,6 +41,8 @@ pub(in crate::worker) struct Batch {
     pub(in crate::worker) claim: Option<Permits>,
     /// Whether there may be steps to claim besides those that become ready here.
     pub(in crate::worker) look_enqueued: bool,
+    /// The same, whether or not this transaction looks for them.
+    pub(in crate::worker) backlog: bool,
     /// Whether it must be on the disk though nobody is told of it.
     pub(in crate::worker) flush: bool,
 }
@@ -50,6 +52,8 @@ pub(in crate::worker) struct WorkerPart {
     pub(in crate::worker) worker_id: Arc<str>,
     pub(in crate::worker) lease: Duration,
     pub(in crate::worker) namespaces: Arc<[String]>,
+    /// Which claims its handlers begin is written down.
+    pub(in crate::worker) records: bool,
     /// What its row says.
     pub(in crate::worker) recorded: Holdings,
     /// Tokens of claims that no handler had begun when the batch was gathered.
