@@ -24,8 +24,10 @@ mod shared;
 mod trace;
 mod transaction;
 
-pub(crate) use engine::{EngineThread, Turn};
-pub(crate) use inbox::{Inbox, Reply, Work};
+pub(crate) use engine::EngineThread;
+pub use engine::Turn;
+pub(crate) use inbox::Inbox;
+pub use inbox::{Reply, Work};
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;
 pub(crate) use shared::Shared;

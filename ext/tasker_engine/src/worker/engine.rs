@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// What a turn of the loop ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
     /// There may be more to do at once.
     Again,
     /// Nothing to do for so long, unless the bell rings.

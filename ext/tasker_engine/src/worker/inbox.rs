@@ -1,7 +1,7 @@
 //! Owns: requests on their way to the engine's thread, and the way an answer comes back.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{sync_channel, SyncSender};
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
@@ -16,13 +16,20 @@ use crate::template::Template;
 
 /// What the engine is asked to do. Each request is one unit: it happens whole or not at all.
 #[derive(Debug, Clone)]
-pub(crate) enum Work {
+pub enum Work {
+    /// Make tasks.
     Submit(Vec<NewTask>),
+    /// Make a template known.
     KeepTemplate(Arc<Template>),
+    /// Stop a task.
     Cancel(Uuid),
+    /// Run a failed step of a task again.
     RerunStep(Uuid, String),
+    /// Declare a step of a task done, with a result.
     ResolveStep(Uuid, String, Arc<str>),
+    /// Declare a failed task done.
     ResolveTask(Uuid),
+    /// Claim steps from now on.
     StartWorker(WorkerConfig),
     /// Claim no more; give back what no handler has started.
     Drain,
@@ -52,12 +59,14 @@ impl Work {
 
 /// The answer.
 #[derive(Debug, Clone)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// A task for each `NewTask`: its UUID, correlation id, trace id, and whether it was created.
     Submitted(Vec<(Uuid, Uuid, u128, bool)>),
+    /// The task's state.
     State(TaskState),
     /// How many claims were given back.
     HandedBack(usize),
+    /// Nothing to tell.
     Done,
 }
 
@@ -85,6 +94,11 @@ impl Inbox {
 
     /// Hands work to the engine and waits until it is durable.
     pub(crate) fn ask(&self, work: Work) -> Result<Reply> {
+        self.leave(work)?.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Hands work to the engine; the answer comes when it is durable.
+    pub(crate) fn leave(&self, work: Work) -> Result<Receiver<Result<Reply>>> {
         let (reply, answer) = sync_channel(1);
         {
             let mut queue = lock(&self.queue);
@@ -94,7 +108,7 @@ impl Inbox {
             queue.requests.push_back(Request { work, reply });
         }
         self.bell.ring();
-        answer.recv().unwrap_or_else(|_| Err(stopped()))
+        Ok(answer)
     }
 
     /// The next requests, at most `most`.

@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::ids;
+use crate::ids::Dice;
 use crate::store::{Store, WorkerProcess};
 
 /// This process as a worker.
-pub(super) fn this_process(now: crate::clock::Micros) -> WorkerProcess {
+pub(super) fn this_process(now: crate::clock::Micros, dice: &mut Dice) -> WorkerProcess {
     let pid = std::process::id();
     let name = read("/proc/sys/kernel/hostname").unwrap_or_else(|| "host".into());
-    let unique = ids::uuid_v7(now).simple().to_string();
+    let unique = dice.uuid_v7(now).simple().to_string();
     let worker_id = Arc::from(format!("worker-{name}-{pid}-{}", &unique[unique.len() - 8..]));
     let stat = System.stat(pid).unwrap_or_default();
     let process_started = started(&stat).flatten().unwrap_or_default().to_owned();
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn this_process_is_alive_and_another_birth_is_not() {
-        let mut worker = this_process(Micros(0));
+        let mut worker = this_process(Micros(0), &mut Dice::seeded(1));
         assert!(!is_dead(&worker, &System));
         worker.process_started = "1".into();
         assert!(is_dead(&worker, &System));
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_process_of_which_nothing_can_be_read_is_not_taken_for_dead() {
-        let worker = WorkerProcess { process_started: "77".into(), ..this_process(Micros(0)) };
+        let worker = WorkerProcess { process_started: "77".into(), ..this_process(Micros(0), &mut Dice::seeded(1)) };
         let dead = |stat, gone| is_dead(&worker, &Machine(stat, gone));
         // Hidden from this user: it cannot be seen, and can be sent a signal or is somebody else's.
         assert!(!dead(Err(io::ErrorKind::NotFound), false));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::liveness;
 use crate::clock::{Clock, Tick};
 use crate::config::WorkerConfig;
+use crate::ids::Dice;
 use crate::store::{Holdings, WorkerProcess};
 
 /// A worker, from its start to its stop.
@@ -37,11 +38,11 @@ pub(super) struct Running {
 const RECOVERY: Duration = Duration::from_secs(5);
 
 impl Running {
-    pub(super) fn start(config: WorkerConfig, clock: &Clock) -> Running {
+    pub(super) fn start(config: WorkerConfig, clock: &Clock, dice: &mut Dice) -> Running {
         let tick = clock.tick();
         Running {
             namespaces: config.namespaces.clone().into(),
-            process: liveness::this_process(clock.now()),
+            process: liveness::this_process(clock.now(), dice),
             lease: config.lease(),
             config,
             recorded: Holdings::default(),
@@ -58,10 +59,10 @@ impl Running {
     }
 
     /// Begins anew as another worker, after others have taken this one for dead.
-    pub(super) fn begin_anew(&mut self, clock: &Clock) {
+    pub(super) fn begin_anew(&mut self, clock: &Clock, dice: &mut Dice) {
         let draining = self.draining;
         let released = self.released;
-        *self = Running { draining, released, ..Running::start(self.config.clone(), clock) };
+        *self = Running { draining, released, ..Running::start(self.config.clone(), clock, dice) };
     }
 
     pub(super) fn worker_id(&self) -> &Arc<str> {

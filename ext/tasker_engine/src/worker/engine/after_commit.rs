@@ -130,7 +130,7 @@ impl EngineThread {
         Counters::add(&self.shared.counters.claimed, outcome.claimed.len());
         for claimed in std::mem::take(&mut outcome.claimed) {
             let graph = &outcome.graphs[claimed.graph];
-            let (event, in_flight) = dispatch::event(graph, claimed, now);
+            let (event, in_flight) = dispatch::event(graph, claimed, now, &mut self.dice);
             self.in_flights.insert(event.event_id, in_flight);
             events.push(event);
         }

@@ -79,7 +79,7 @@ impl EngineThread {
         match work {
             Work::StartWorker(config) => {
                 self.store.subscribe(Arc::clone(&self.inbox.bell));
-                let worker = Running::start(config.clone(), &self.clock);
+                let worker = Running::start(config.clone(), &self.clock, &mut self.dice);
                 batch.register = Some((worker.process.clone(), worker.lease));
                 self.worker = Some(worker);
                 self.channel.open();
@@ -183,7 +183,9 @@ impl EngineThread {
         let Some(worker) = &mut self.worker else { return };
         worker.draining = true;
         batch.dead.push(worker.process.worker_id.to_string());
-        batch.release.extend(self.in_flights.claims().map(|(_, in_flight)| (in_flight.claim, true)));
+        let mut claims: Vec<_> = self.in_flights.claims().map(|(_, in_flight)| in_flight.claim).collect();
+        claims.sort_unstable_by_key(|claim| (claim.task_id, claim.position));
+        batch.release.extend(claims.into_iter().map(|claim| (claim, true)));
         for event_id in self.in_flights.clear() {
             self.channel.revoke(event_id);
         }

@@ -48,7 +48,7 @@ impl EngineThread {
             "The worker's lease ran out and others took over its steps: results that still come are refused. Was this \
              process stopped, or its database away, for longer than lease_seconds?"
         );
-        worker.begin_anew(&self.clock);
+        worker.begin_anew(&self.clock, &mut self.dice);
         for event_id in self.in_flights.clear() {
             self.channel.revoke(event_id);
         }
