@@ -115,7 +115,10 @@ impl World {
             return;
         }
         let World { profile, dice, .. } = self;
-        let config = profile.worker(dice);
+        let mut config = profile.worker(dice);
+        if self.is_calm {
+            config.namespaces.clear();
+        }
         self.slots[number].config = config;
         self.start_worker(number);
     }

@@ -21,6 +21,8 @@ pub struct Asked {
     work: Work,
     answer: Receiver<Result<Reply>>,
     asked_at: i64,
+    /// The task it is about was acknowledged before.
+    is_there: bool,
 }
 
 /// How often something was asked of a task: at least so often it happened, and at most.
@@ -67,7 +69,11 @@ impl World {
         if let Work::RerunStep(task, _) = &work {
             self.clients.reruns.entry(*task).or_default().most += 1;
         }
-        self.clients.asked.push(Asked { process, work, answer, asked_at: self.now });
+        let is_there = match &work {
+            Work::Cancel(task) | Work::ResolveTask(task) => self.clients.acknowledged.contains(task),
+            _ => false,
+        };
+        self.clients.asked.push(Asked { process, work, answer, asked_at: self.now, is_there });
     }
 
     pub fn start_worker(&mut self, process: usize) {
@@ -151,7 +157,7 @@ impl World {
     }
 
     fn hear(&mut self, asked: Asked, answer: Result<Reply>) {
-        let Asked { process, work, .. } = asked;
+        let Asked { process, work, is_there, .. } = asked;
         self.note(|| format!("#{process} answers {}: {}", brief(&work), said(&answer)));
         if matches!(answer, Err(Error::Unknown(_))) {
             return;
@@ -166,8 +172,7 @@ impl World {
             (Work::ResolveTask(task), Ok(_)) => drop(self.clients.resolved.insert(task)),
             (Work::RerunStep(task, _), Err(_)) => self.clients.reruns.entry(task).or_default().most -= 1,
             (Work::Cancel(task) | Work::ResolveTask(task), Err(Error::NotFound(_))) => {
-                let known = self.clients.acknowledged.contains(&task);
-                self.holds(!known, || format!("task {task} was acknowledged and is not found"));
+                self.holds(!is_there, || format!("task {task} was acknowledged and is not found"));
             }
             (Work::StopWorker, Ok(_)) => self.check_stopped(process),
             _ => {}

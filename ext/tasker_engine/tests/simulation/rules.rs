@@ -181,7 +181,9 @@ impl World {
         let Some(row) = self.data.workers.get(worker) else { return };
         let owner = &self.slots[row.process];
         let is_current = owner.door.status().worker_id.as_ref() == Some(worker);
-        if row.process == process || !owner.alive || owner.doomed || !is_current {
+        // One that stands still can hardly renew.
+        let stands = owner.turning || self.now < owner.frozen_until;
+        if row.process == process || !owner.alive || stands || !is_current {
             return;
         }
         let (whole, lease) = (self.now - owner.impaired_at, (self.profile.lease * 1e6) as i64);

@@ -4,7 +4,7 @@ use tasker_engine::simulation::Work;
 use tasker_engine::state::{StepState, TaskState};
 
 use crate::profile::templates;
-use crate::world::{lock, spawn, step, Sim, World, START};
+use crate::world::{lock, spawn, step, Sim, Slot, World, START};
 
 const SECOND: i64 = 1_000_000;
 /// Within this all tasks are over once nothing goes wrong any more: quarantines and breakers included.
@@ -44,6 +44,9 @@ fn until(sim: &Sim, end: i64, is_so: impl Fn(&World) -> bool) -> bool {
         {
             let mut world = lock(sim);
             world.hear_answers();
+            if world.is_calm && !world.clients.is_probing {
+                world.start_all();
+            }
             if world.violation.is_some() || world.now >= end {
                 return false;
             }
@@ -60,30 +63,51 @@ fn calm_down(sim: &Sim) {
     let mut world = lock(sim);
     world.note(|| "nothing goes wrong any more".into());
     let now = world.now;
-    world.is_calm = true;
+    (world.is_calm, world.jumped_at) = (true, now);
     (world.data.away_until, world.data.unwritable_until, world.deaf_until) = (0, 0, 0);
     world.data.unreadable.clear();
     for slot in &mut world.slots {
+        // What waits for a time waits for that of the clocks, which may be an hour behind.
+        slot.clock.jump(now - slot.clock.now().0);
         (slot.frozen_until, slot.hog_until) = (slot.frozen_until.min(now), slot.hog_until.min(now));
     }
-    let serves = |world: &World| {
-        let all = |slot: &crate::world::Slot| slot.alive && slot.config.namespaces.is_empty();
-        world.slots.iter().any(all)
-    };
-    let alone = !serves(&world);
+    let served = world.slots.iter().any(|slot| slot.alive && slot.config.namespaces.is_empty());
     drop(world);
-    if alone {
+    if !served {
         spawn(sim);
-        let mut world = lock(sim);
-        if let Some(slot) = world.slots.last_mut() {
-            slot.config.namespaces.clear();
-        }
     }
 }
 
 impl World {
-    /// Sees to it that workers that stopped are started again. Whether all is over.
+    /// Sees to it that workers that stopped, or could not start, are started again.
+    fn start_all(&mut self) {
+        for number in 0..self.slots.len() {
+            let status = self.slots[number].door.status();
+            let slot = &mut self.slots[number];
+            if !slot.alive || slot.start_at > self.now {
+                continue;
+            }
+            slot.start_at = self.now + SECOND / 2;
+            if self.is_asked(number) {
+                continue;
+            }
+            if status.draining {
+                self.ask(number, Work::StopWorker);
+            } else {
+                self.start_again(number);
+            }
+        }
+    }
+
+    /// Whether nothing moves, and everybody is ready for more.
     fn is_over(&self) -> bool {
+        let ready = |slot: &Slot| {
+            let status = slot.door.status();
+            self.clients.is_probing || status.worker_id.is_some() && !status.draining && !status.breaker_open
+        };
+        if self.now < self.trouble_until || !self.slots.iter().filter(|slot| slot.alive).all(ready) {
+            return false;
+        }
         let moving = self.data.tasks.values().any(|graph| !graph.task.state.is_final());
         let busy = self.slots.iter().filter(|slot| slot.alive).any(|slot| {
             let depth = slot.door.channel.depth();
@@ -153,6 +177,7 @@ fn probe(sim: &Sim) -> Result<(), String> {
     };
     let Some(chosen) = (0..world.slots.len()).rev().find(serving) else { return Ok(()) };
     let others: Vec<usize> = (0..world.slots.len()).filter(|&number| number != chosen && world.slots[number].alive).collect();
+    world.clients.is_probing = true;
     for number in others {
         world.ask(number, Work::StopWorker);
     }
@@ -162,8 +187,7 @@ fn probe(sim: &Sim) -> Result<(), String> {
         return Err(format!("not all workers stop: {}", lock(sim).what_is_left()));
     }
     let mut world = lock(sim);
-    world.clients.is_probing = true;
-    let mut task = world.new_task(Some(templates().len() - 1));
+        let mut task = world.new_task(Some(templates().len() - 1));
     (task.idempotency_key, task.run_at) = (None, None);
     world.ask(chosen, Work::Submit(vec![task]));
     let (end, most) = (world.now + 2 * SECOND, world.slots[chosen].config.concurrency);

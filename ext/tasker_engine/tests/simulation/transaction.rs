@@ -233,7 +233,7 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {
-        let mut world = self.enter(Call::Read)?;
+        let world = self.enter(Call::Read)?;
         let mut inputs = Vec::new();
         for (graph, position) in steps {
             let stored = world.data.tasks.get(&graph.task.id);
@@ -247,7 +247,6 @@ impl Transaction for SimTransaction<'_> {
             }
             inputs.push(Inputs { context: context.unwrap_or_else(|| Arc::from("{}")), dependency_results });
         }
-        world.note(|| format!("inputs of {} steps", steps.len()));
         Ok(inputs)
     }
 

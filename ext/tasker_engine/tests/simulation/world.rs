@@ -51,6 +51,8 @@ pub struct Slot {
     pub poll_at: i64,
     /// Until when none of them gets its turn to run.
     pub hog_until: i64,
+    /// When it is next seen to it that its worker runs.
+    pub start_at: i64,
     pub impaired_at: i64,
     pub unknown_at: i64,
     pub bell: Option<Arc<Bell>>,
@@ -328,9 +330,9 @@ pub fn spawn(sim: &Sim) {
     let store = SimStore { sim: Arc::clone(sim), process: number, remembered: HashMap::new() };
     let dice = Dice::seeded(world.seed.wrapping_mul(31).wrapping_add(number as u64));
     let (engine, door) = Engine::new(Box::new(store), catalogue, clock.clone(), dice);
-    let World { profile, dice, .. } = &mut *world;
+    let World { profile, dice, is_calm, .. } = &mut *world;
     let mut config = profile.worker(dice);
-    if number == 0 {
+    if number == 0 || *is_calm {
         config.namespaces = Vec::new();
     }
     let (now, machine) = (world.now, number % world.profile.machines);
@@ -348,6 +350,7 @@ pub fn spawn(sim: &Sim) {
         runs: Vec::new(),
         poll_at: 0,
         hog_until: 0,
+        start_at: 0,
         impaired_at: now,
         unknown_at: 0,
         bell: None,

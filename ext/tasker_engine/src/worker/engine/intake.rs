@@ -150,7 +150,9 @@ impl EngineThread {
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
-        let contended = self.contended_until.is_some_and(|until| tick < until);
+        // One that is over must not wake a worker that has no room.
+        self.contended_until = self.contended_until.filter(|until| tick < *until);
+        let contended = self.contended_until.is_some();
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
         let room = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
