@@ -184,6 +184,8 @@ impl EngineThread {
     pub(super) fn abandon(&mut self, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
         worker.draining = true;
+        // A row that this very transaction made would outlive it.
+        batch.register = None;
         batch.dead.push(worker.process.worker_id.to_string());
         let mut claims: Vec<_> = self.in_flights.claims().map(|(_, in_flight)| in_flight.claim).collect();
         claims.sort_unstable_by_key(|claim| (claim.task_id, claim.position));
