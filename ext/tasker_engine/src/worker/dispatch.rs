@@ -44,6 +44,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dic
         claim: Claim { task_id: task.id, position: claimed.position, token: span_id },
         attempt: step.attempts,
         ahead: claimed.ahead,
+        ending: false,
         timeout_seconds: template.timeout_seconds,
         dispatched_at: now,
     };

@@ -86,7 +86,7 @@ impl World {
         let gap = self.profile.requests;
         self.clients.request_at = self.now + self.dice.random_range(0..gap.max(1));
         let alive: Vec<usize> = (0..self.slots.len()).filter(|&number| self.slots[number].alive).collect();
-        if alive.is_empty() {
+        if alive.is_empty() || self.clients.asked.len() > 8 {
             return;
         }
         let process = alive[self.dice.random_range(0..alive.len())];

@@ -35,7 +35,8 @@ pub fn live(sim: &Sim) -> Result<(), String> {
     }
     check_promises(sim)?;
     probe(sim)?;
-    be_quiet(sim)
+    be_quiet(sim)?;
+    bury_the_dead(sim)
 }
 
 /// Goes on until it is so, or `end` has come.
@@ -159,11 +160,6 @@ fn check_promises(sim: &Sim) -> Result<(), String> {
             }
         }
     }
-    for row in world.data.workers.values() {
-        if !world.slots[row.process].alive && row.lease_until + (world.profile.lease * 1e6) as i64 + 6 * SECOND < world.now {
-            return Err(format!("the row of {} is there, and its process is long gone", row.worker.worker_id));
-        }
-    }
     Ok(())
 }
 
@@ -218,4 +214,23 @@ fn be_quiet(sim: &Sim) -> Result<(), String> {
         return Err(format!("{spent} turns in 5 s with nothing to do"));
     }
     Ok(())
+}
+
+/// Rows of processes that are gone go too, when their leases have run out and nobody leaves their tasks alone any more.
+fn bury_the_dead(sim: &Sim) -> Result<(), String> {
+    let end = {
+        let world = lock(sim);
+        world.now + (world.profile.lease * 1e6) as i64 + 75 * SECOND
+    };
+    let works = |row: &crate::data::Row, world: &World| {
+        let slot = &world.slots[row.process];
+        slot.alive && slot.door.status().worker_id.as_ref() == Some(&row.worker.worker_id)
+    };
+    let buried = |world: &World| world.data.workers.values().all(|row| works(row, world));
+    if until(sim, end, buried) {
+        return Ok(());
+    }
+    let world = lock(sim);
+    let left: Vec<_> = world.data.workers.values().filter(|row| !works(row, &world)).map(|row| &row.worker.worker_id).collect();
+    Err(format!("rows of workers that are gone are left: {left:?}"))
 }

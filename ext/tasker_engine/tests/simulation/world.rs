@@ -146,7 +146,7 @@ impl World {
     }
 
     pub fn note(&mut self, line: impl FnOnce() -> String) {
-        if let Some(history) = &mut self.history {
+        if let (Some(history), None) = (&mut self.history, &self.violation) {
             let at = (self.now - START) as f64 / 1e6;
             history.push(format!("{at:10.6} {:depth$}{}", "", line(), depth = self.depth * 2));
         }

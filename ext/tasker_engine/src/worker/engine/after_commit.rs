@@ -81,9 +81,7 @@ impl EngineThread {
                 self.park(pending);
                 continue;
             }
-            if pending.settlement.reason.is_none() || *verdict == Verdict::Applied {
-                self.in_flights.remove(&pending.event_id);
-            }
+            self.in_flights.remove(&pending.event_id);
             let counters = &self.shared.counters;
             match verdict {
                 Verdict::Applied => Counters::add(&counters.settled, 1),

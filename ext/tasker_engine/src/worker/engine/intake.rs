@@ -146,7 +146,9 @@ impl EngineThread {
         if worker.draining || self.inbox.is_closed() {
             return;
         }
-        let held = self.in_flights.len().saturating_sub(batch.pending.len()) + self.channel.depth().abandoned;
+        // Ends of attempts may be those of claims that are lost.
+        let ending = batch.pending.iter().filter(|pending| self.in_flights.contains(&pending.event_id)).count();
+        let held = self.in_flights.len() - ending + self.channel.depth().abandoned;
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
