@@ -23,6 +23,8 @@ pub struct Asked {
     asked_at: i64,
     /// The task it is about was acknowledged before.
     is_there: bool,
+    /// The worker that the process had then.
+    worker_id: Option<Arc<str>>,
 }
 
 /// How often something was asked of a task: at least so often it happened, and at most.
@@ -73,7 +75,8 @@ impl World {
             Work::Cancel(task) | Work::ResolveTask(task) => self.clients.acknowledged.contains(task),
             _ => false,
         };
-        self.clients.asked.push(Asked { process, work, answer, asked_at: self.now, is_there });
+        let worker_id = self.slots[process].door.status().worker_id;
+        self.clients.asked.push(Asked { process, work, answer, asked_at: self.now, is_there, worker_id });
     }
 
     pub fn start_worker(&mut self, process: usize) {
@@ -157,7 +160,7 @@ impl World {
     }
 
     fn hear(&mut self, asked: Asked, answer: Result<Reply>) {
-        let Asked { process, work, is_there, .. } = asked;
+        let Asked { process, work, is_there, worker_id, .. } = asked;
         self.note(|| format!("#{process} answers {}: {}", brief(&work), said(&answer)));
         if matches!(answer, Err(Error::Unknown(_))) {
             return;
@@ -174,7 +177,7 @@ impl World {
             (Work::Cancel(task) | Work::ResolveTask(task), Err(Error::NotFound(_))) => {
                 self.holds(!is_there, || format!("task {task} was acknowledged and is not found"));
             }
-            (Work::StopWorker, Ok(_)) => self.check_stopped(process),
+            (Work::StopWorker, Ok(_)) => self.check_stopped(process, worker_id),
             _ => {}
         }
     }

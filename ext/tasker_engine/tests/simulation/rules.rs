@@ -194,10 +194,11 @@ impl World {
     }
 
     /// A worker has said that it stopped.
-    pub fn check_stopped(&mut self, process: usize) {
-        let impaired = self.now - self.slots[process].impaired_at < 10_000_000;
-        let left = self.data.workers.values().any(|row| row.process == process);
-        self.holds(impaired || !left, || format!("#{process} has stopped, and its row is there"));
+    pub fn check_stopped(&mut self, process: usize, worker_id: Option<Arc<str>>) {
+        let slot = &self.slots[process];
+        let excused = self.now - slot.impaired_at.max(slot.gave_way_at) < 10_000_000 || !slot.door.quarantine().is_empty();
+        let left = worker_id.filter(|worker_id| self.data.workers.contains_key(worker_id));
+        self.holds(excused || left.is_none(), || format!("#{process} has stopped, and the row of {left:?} is there"));
     }
 }
 

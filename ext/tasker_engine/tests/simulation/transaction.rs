@@ -30,7 +30,9 @@ pub struct SimTransaction<'a> {
     pub changes: Vec<Change>,
 }
 
-pub fn contention(what: &str) -> Error {
+/// Somebody else has locked it.
+fn give_way(world: &mut World, process: usize, what: &str) -> Error {
+    world.slots[process].gave_way_at = world.now;
     Error::Contention(format!("simulated: {what} is locked by another transaction"))
 }
 
@@ -61,12 +63,12 @@ impl<'a> SimTransaction<'a> {
     }
 
     /// Writes one graph; the row it replaces must be the one it was read as.
-    fn write_one(world: &mut World, id: u64, graph: &mut Graph) -> Result<Written> {
+    fn write_one(world: &mut World, process: usize, id: u64, graph: &mut Graph) -> Result<Written> {
         if graph.is_new {
             graph.task.id = world.data.task_number();
         } else {
             if !world.data.lock(Lock::Task(graph.task.id), id) {
-                return Err(contention("a task"));
+                return Err(give_way(world, process, "a task"));
             }
             let stored = world.data.tasks.get(&graph.task.id).map(|stored| stored.task.journal);
             if stored != Some(graph.task.journal) {
@@ -82,11 +84,12 @@ impl<'a> SimTransaction<'a> {
     }
 
     fn row(world: &World, changes: &[Change], worker_id: &str) -> Option<Row> {
-        let registered = changes.iter().rev().find_map(|change| match change {
-            Change::Register(row) if *row.worker.worker_id == *worker_id => Some(row.clone()),
+        let own = changes.iter().rev().find_map(|change| match change {
+            Change::Register(row) if *row.worker.worker_id == *worker_id => Some(Some(row.clone())),
+            Change::Deregister(gone) if **gone == *worker_id => Some(None),
             _ => None,
         });
-        registered.or_else(|| world.data.workers.get(worker_id).cloned())
+        own.unwrap_or_else(|| world.data.workers.get(worker_id).cloned())
     }
 }
 
@@ -103,7 +106,7 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn load(&mut self, task_ids: &[i64], hold: Hold) -> Result<Loaded> {
-        let id = self.id;
+        let (process, id) = (self.store.process, self.id);
         drop(self.enter(Call::Load)?);
         let mut world = world::lock(&self.store.sim);
         let now = world.now;
@@ -119,7 +122,7 @@ impl Transaction for SimTransaction<'_> {
                 continue;
             }
             if hold == Hold::Locked && !world.data.lock(Lock::Task(task_id), id) {
-                return Err(contention("a task"));
+                return Err(give_way(&mut world, process, "a task"));
             }
             if world.data.unreadable.get(&task_id).is_some_and(|until| *until > now) {
                 loaded.unreadable.push((task_id, Error::Store("simulated: a task of a newer version".into())));
@@ -131,12 +134,12 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
-        let id = self.id;
+        let (process, id) = (self.store.process, self.id);
         let mut world = self.enter(Call::Load)?;
         let mut found = Vec::new();
         for key in keys {
             if !world.data.lock(Lock::Key(key.clone()), id) {
-                return Err(contention("an idempotency key"));
+                return Err(give_way(&mut world, process, "an idempotency key"));
             }
             let task = world.data.by_key.get(key).and_then(|id| world.data.tasks.get(id)).map(|graph| &graph.task);
             found.push(task.map(|task| Existing {
@@ -259,13 +262,13 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn renew(&mut self, worker_id: &str, lease: Duration) -> Result<bool> {
-        let id = self.id;
+        let (process, id) = (self.store.process, self.id);
         let mut world = self.enter(Call::Read)?;
         if !world.data.workers.contains_key(worker_id) {
             return Ok(false);
         }
         if !world.data.lock(Lock::Worker(Arc::from(worker_id)), id) {
-            return Err(contention("the worker's row"));
+            return Err(give_way(&mut world, process, "the worker's row"));
         }
         let until = world.now + micros(lease);
         drop(world);
@@ -317,11 +320,11 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
-        let id = self.id;
+        let (process, id) = (self.store.process, self.id);
         let mut world = self.enter(Call::Write)?;
         let mut all = Vec::new();
         for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
-            match SimTransaction::write_one(&mut world, id, graph) {
+            match SimTransaction::write_one(&mut world, process, id, graph) {
                 Ok(written) => all.push(written),
                 Err(error) => {
                     drop(world);
@@ -336,12 +339,12 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn commit(mut self: Box<Self>, commit: &Commit) -> Result<()> {
-        let id = self.id;
+        let (process, id) = (self.store.process, self.id);
         let mut world = self.enter(Call::Commit)?;
         if let Some((worker_id, lease, holdings)) = &commit.holdings {
             let until = world.now + micros(*lease);
             if !world.data.lock(Lock::Worker(worker_id.clone()), id) {
-                return Err(contention("the worker's row"));
+                return Err(give_way(&mut world, process, "the worker's row"));
             }
             drop(world);
             let world = world::lock(&self.store.sim);

@@ -20,7 +20,7 @@ impl World {
             let slot = &mut self.slots[number];
             slot.able_since = if able { slot.able_since.min(now) } else { i64::MAX };
             let turns = std::mem::take(&mut slot.idle_turns);
-            if slot.door.status().breaker_open || now < slot.frozen_until {
+            if slot.door.status().breaker_open || now < slot.frozen_until || slot.standing > 0 {
                 slot.impaired_at = now;
                 self.trouble_until = self.trouble_until.max(now);
             }
@@ -37,7 +37,7 @@ impl World {
         let slot = &self.slots[number];
         let (status, depth) = (slot.door.status(), slot.door.channel.depth());
         let works = slot.alive && status.worker_id.is_some() && !status.draining && !status.breaker_open;
-        let goes = self.now >= slot.frozen_until && self.now >= slot.hog_until && !slot.doomed;
+        let goes = slot.standing == 0 && self.now >= slot.frozen_until && self.now >= slot.hog_until && !slot.doomed;
         let free = slot.config.concurrency.saturating_sub(status.in_flight.max(slot.runs.len()) + depth.abandoned);
         works && goes && free > 0
     }

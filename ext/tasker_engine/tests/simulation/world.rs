@@ -16,6 +16,7 @@ use tasker_engine::store::Change;
 
 use crate::clients::Clients;
 use crate::data::Data;
+use crate::faults::AFTER_FAULT;
 use crate::handlers::Run;
 use crate::profile::{templates, Profile};
 use crate::rules::Attempt;
@@ -43,6 +44,8 @@ pub struct Slot {
     /// It dies as soon as its turn ends, and nothing it does until then happens.
     pub doomed: bool,
     pub turning: bool,
+    /// How many calls that take seconds it waits for, its own and those of whoever runs in the middle of its own.
+    pub standing: usize,
     pub config: WorkerConfig,
     pub wake_at: i64,
     pub frozen_until: i64,
@@ -55,6 +58,7 @@ pub struct Slot {
     pub start_at: i64,
     pub impaired_at: i64,
     pub unknown_at: i64,
+    pub gave_way_at: i64,
     pub bell: Option<Arc<Bell>>,
     pub told: Option<Change>,
     pub unsent: Option<Change>,
@@ -287,6 +291,7 @@ pub fn pause(sim: &Sim, process: usize, transaction: u64) {
             world.data.end(transaction);
         }
         world.note(|| format!("#{process} stands still for {:.3} s in a call", pause as f64 / 1e6));
+        world.slots.iter_mut().filter(|slot| slot.turning).for_each(|slot| slot.standing += 1);
         (usize::MAX, world.now + pause)
     } else if world.profile.interleave > 0.0 && {
         let interleave = world.profile.interleave;
@@ -306,12 +311,12 @@ pub fn pause(sim: &Sim, process: usize, transaction: u64) {
     let mut world = lock(sim);
     world.depth -= 1;
     if steps == usize::MAX {
-        // Whoever waits further up stood still too.
         let now = world.now;
         for slot in world.slots.iter_mut().filter(|slot| slot.turning) {
             slot.impaired_at = now;
+            slot.standing -= 1;
         }
-        world.impair(process);
+        world.trouble(AFTER_FAULT);
     }
 }
 
@@ -344,6 +349,7 @@ pub fn spawn(sim: &Sim) {
         alive: true,
         doomed: false,
         turning: false,
+        standing: 0,
         config,
         wake_at: now,
         frozen_until: 0,
@@ -353,6 +359,7 @@ pub fn spawn(sim: &Sim) {
         start_at: 0,
         impaired_at: now,
         unknown_at: 0,
+        gave_way_at: 0,
         bell: None,
         told: None,
         unsent: None,
