@@ -44,6 +44,8 @@ pub(super) struct Choice {
     pub(super) backlog: bool,
     /// Whether others are at work on all that could be claimed.
     pub(super) contended: bool,
+    /// Whether what comes next waits for a free handler.
+    pub(super) waits: bool,
 }
 
 /// Claims steps, in the order of [`claim_order`]: a step that became ready in this very transaction stands where it would
@@ -78,13 +80,13 @@ pub(super) fn choose(
         // Somebody may have taken it before its task could be locked.
         let Some(step) = step.filter(|step| step.state == StepState::Enqueued) else { continue };
         if steps.len() >= permits.free && step.attempts + 1 >= step.max_attempts {
-            choice.backlog = true;
+            (choice.backlog, choice.waits) = (true, true);
             break;
         }
         work.plan(graph, |graph, now, dice| plan::claim(graph, candidate.position, worker_id, now, dice))?;
         steps.push((graph, candidate.position));
     }
-    choice.contended = choice.backlog && steps.is_empty();
+    choice.contended = choice.backlog && steps.is_empty() && !choice.waits;
     let inputs = work.inputs(&steps)?;
     let claimed = steps.into_iter().zip(inputs).enumerate();
     choice.claimed = claimed

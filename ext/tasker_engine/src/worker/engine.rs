@@ -68,6 +68,8 @@ pub(crate) struct EngineThread {
     units: usize,
     look_due: bool,
     backlog: bool,
+    /// The next step to be claimed is not claimed ahead: it waits for a free handler.
+    waits_for_handler: bool,
     /// Until when steps that others are at work on are left alone, and for how long the next time.
     contended_until: Option<Tick>,
     contention: Duration,
@@ -114,6 +116,7 @@ impl EngineThread {
             units: intake::UNITS,
             look_due: false,
             backlog: false,
+            waits_for_handler: false,
             contended_until: None,
             contention: after_commit::CONTENDED,
             next_due: None,

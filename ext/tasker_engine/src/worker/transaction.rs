@@ -117,7 +117,7 @@ impl<'t> Working<'t> {
         self.evaluate()?;
         if let (Some(permits), Some(worker)) = (batch.claim, &batch.worker) {
             let choice = choose(self, permits, &worker.worker_id, &worker.namespaces, batch.look_enqueued)?;
-            outcome.contended = choice.contended;
+            (outcome.contended, outcome.waits) = (choice.contended, choice.waits);
             outcome.claimed = choice.claimed;
             outcome.backlog = choice.backlog;
         }

@@ -53,8 +53,11 @@ impl EngineThread {
         }
         self.note_due(&outcome.graphs);
         if batch.claim.is_some() {
-            self.backlog = outcome.backlog || batch.look_enqueued && outcome.backlog;
-            self.after_contention(outcome.contended, tick);
+            self.backlog = outcome.backlog || batch.left_enqueued;
+            self.waits_for_handler = outcome.waits;
+            if batch.look_enqueued {
+                self.after_contention(outcome.contended, tick);
+            }
         }
         self.flush_notices(tick);
         if let Some(worker) = &self.worker {

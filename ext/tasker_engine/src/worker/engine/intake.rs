@@ -142,6 +142,8 @@ impl EngineThread {
 
     /// How many steps may be claimed now.
     fn permit(&mut self, tick: Tick, batch: &mut Batch) {
+        // One that is over must not wake a worker that claims nothing.
+        self.contended_until = self.contended_until.filter(|until| tick < *until);
         let Some(worker) = &self.worker else { return };
         if worker.draining || self.inbox.is_closed() {
             return;
@@ -152,12 +154,11 @@ impl EngineThread {
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
-        // One that is over must not wake a worker that has no room.
-        self.contended_until = self.contended_until.filter(|until| tick < *until);
         let contended = self.contended_until.is_some();
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
-        let room = free + ahead > 0 && !worker.saturated;
+        let room = (free > 0 || ahead > 0 && !self.waits_for_handler) && !worker.saturated;
         batch.look_enqueued = look && !contended;
+        batch.left_enqueued = look && contended;
         batch.claim = (room && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.

@@ -41,6 +41,8 @@ pub(in crate::worker) struct Batch {
     pub(in crate::worker) claim: Option<Permits>,
     /// Whether there may be steps to claim besides those that become ready here.
     pub(in crate::worker) look_enqueued: bool,
+    /// Whether there may be such steps that it does not look for, because others are at work on them.
+    pub(in crate::worker) left_enqueued: bool,
     /// Whether it must be on the disk though nobody is told of it.
     pub(in crate::worker) flush: bool,
 }
@@ -92,6 +94,8 @@ pub(in crate::worker) struct Outcome {
     pub(in crate::worker) backlog: bool,
     /// Whether others are at work on all that may be claimed.
     pub(in crate::worker) contended: bool,
+    /// Whether the next step to be claimed waits for a free handler.
+    pub(in crate::worker) waits: bool,
     /// Whether there may be more that is due.
     pub(in crate::worker) more_due: bool,
     /// When something is next due, when that was looked up.
