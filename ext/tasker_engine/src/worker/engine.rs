@@ -221,6 +221,7 @@ impl EngineThread {
         let ticks = [
             Some(worker.renew_at),
             Some(worker.recover_at),
+            worker.unsure_at,
             worker.config.retention().map(|_| worker.prune_at),
             self.channel.next_deadline(),
             self.channel.oldest_waiting().map(|since| since.after(intake::UNSTARTED)),

@@ -173,6 +173,7 @@ impl EngineThread {
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
         unbegun.sort_unstable();
         let held = in_flights().map(|(_, flight)| flight.claim.task_id).chain(self.quarantine.parked_tasks());
+        let held = held.chain(worker.unsure_of.iter().copied());
         batch.worker = Some(WorkerPart {
             worker_id: Arc::clone(worker.worker_id()),
             lease: worker.lease,
