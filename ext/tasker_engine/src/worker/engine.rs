@@ -38,7 +38,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// What a turn of the loop ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
     /// There may be more to do at once.
     Again,
     /// Nothing to do for so long, unless the bell rings.
@@ -235,6 +235,7 @@ impl EngineThread {
         let ticks = [
             Some(worker.renew_at),
             Some(worker.recover_at),
+            worker.unsure_at,
             worker.config.retention().map(|_| worker.prune_at),
             self.channel.next_deadline(),
             self.channel.oldest_waiting().map(|since| since.after(intake::UNSTARTED)),

@@ -21,6 +21,8 @@ pub(super) struct InFlight {
     pub(super) dispatched_at: Micros,
     /// It was claimed ahead of a free handler.
     pub(super) ahead: bool,
+    /// Its end is on its way into the store: whatever else comes of it is too late.
+    pub(super) ending: bool,
 }
 
 /// A settlement that is not durable yet.
@@ -96,14 +98,19 @@ impl InFlights {
         self.by_token.contains_key(&token)
     }
 
+    pub(super) fn contains(&self, event_id: &Uuid) -> bool {
+        self.claims.contains_key(event_id)
+    }
+
     pub(super) fn clear(&mut self) -> Vec<Uuid> {
         self.by_token.clear();
         self.claims.drain().map(|(event_id, _)| event_id).collect()
     }
 
     /// What a completion settles; `None` when its attempt is no longer this worker's.
-    pub(super) fn settlement(&self, completion: StepCompletion, received_at: Micros) -> Option<Pending> {
-        let claim = self.claims.get(&completion.event_id)?;
+    pub(super) fn settlement(&mut self, completion: StepCompletion, received_at: Micros) -> Option<Pending> {
+        let claim = self.claims.get_mut(&completion.event_id).filter(|claim| !claim.ending)?;
+        claim.ending = true;
         let handler = completion.started_at.zip(completion.execution_time_ms).map(|(started_at, ms)| {
             let micros = (ms.clamp(0.0, 1e12) * 1000.0).round() as i64;
             (started_at, Micros(started_at.0.saturating_add(micros)))
@@ -125,8 +132,9 @@ impl InFlights {
     }
 
     /// What an attempt that ran too long settles.
-    pub(super) fn timeout(&self, event_id: Uuid) -> Option<Pending> {
-        let claim = self.claims.get(&event_id)?;
+    pub(super) fn timeout(&mut self, event_id: Uuid) -> Option<Pending> {
+        let claim = self.claims.get_mut(&event_id).filter(|claim| !claim.ending)?;
+        claim.ending = true;
         let limit = claim.timeout_seconds.unwrap_or_default();
         let error = StepError {
             class_name: "TaskerCore::StepTimeout".into(),

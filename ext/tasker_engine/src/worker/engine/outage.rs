@@ -60,7 +60,7 @@ impl EngineThread {
         self.last_error = message(&error);
         let lost = matches!(error, Error::LeaseLost(_));
         if let (Error::Unknown(_), Some(worker)) = (&error, &mut self.worker) {
-            worker.unsure = true;
+            worker.unsure(&tasks, tick);
         }
         self.look_due |= batch.look_due;
         self.backlog = true;
