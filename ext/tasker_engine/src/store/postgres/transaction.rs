@@ -35,7 +35,7 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) begun: bool,
     /// What is written together with the COMMIT.
     pub(super) script: Script,
-    /// The graphs as they will be once it is committed.
+    /// Graphs worth remembering, once it is committed.
     pub(super) written: Vec<Graph>,
     /// A row of its own, by which it is known again when its answer is lost.
     pub(super) probe: Option<Probe>,
@@ -298,7 +298,7 @@ impl Transaction for PostgresTransaction<'_> {
         drop(changes);
         for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
             graph.written(graph.task.journal + 1);
-            self.written.push(graph.clone());
+            self.written.extend(self.remembered.memory(graph));
         }
         Ok(())
     }
@@ -331,9 +331,8 @@ impl Transaction for PostgresTransaction<'_> {
         };
         if committed.is_ok() {
             self.notices.were_sent();
-            for graph in std::mem::take(&mut self.written) {
-                self.remembered.keep(&graph);
-            }
+            let written = std::mem::take(&mut self.written);
+            self.remembered.keep(written);
         }
         committed
     }
