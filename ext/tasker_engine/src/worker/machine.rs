@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn this_process_is_alive_and_another_birth_is_not() {
-        let mut worker = this_process(Micros(0), &mut Dice::seeded(1));
+        let mut worker = this_process(Micros(0));
         assert!(!is_dead(&worker, &System));
         worker.process_started = "1".into();
         assert!(is_dead(&worker, &System));
