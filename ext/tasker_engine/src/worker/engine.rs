@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::in_flight::{InFlights, Pending};
+use super::in_flight::{InFlights, Pending, Suspect};
 use super::inbox::{Inbox, Request};
 use super::measure::Metrics;
 use super::prefetch::Prefetch;
@@ -77,6 +77,10 @@ pub(crate) struct EngineThread {
     notices_at: Option<Tick>,
     retry_at: Option<Tick>,
     failures: u32,
+    /// Commits so far.
+    commits: u64,
+    /// What a transaction without requests and settlements works on.
+    suspect: Suspect,
     last_error: String,
     breaker: Breaker,
     metrics: Metrics,
@@ -123,6 +127,8 @@ impl EngineThread {
             notices_at: None,
             retry_at: None,
             failures: 0,
+            commits: 0,
+            suspect: Suspect::default(),
         }
     }
 

@@ -125,6 +125,10 @@ impl World {
                 self.holds(!listed, || format!("{name}: an attempt that no handler had begun is counted"));
             }
             (_, None) if moved.to != StepState::Cancelled => {
+                let error = moved.ended.as_ref().and_then(|ended| ended.error.as_ref());
+                let thrown_away = error.is_some_and(|error| error.class_name.ends_with("ResultError"))
+                    && !result.as_ref().is_some_and(|result| result.contains("poison"));
+                self.holds(!thrown_away, || format!("{name} fails though its result {result:?} could be stored"));
                 self.holds(begun_at.is_some() && own, || format!("{name} fails, and no handler of #{process} had it"));
             }
             _ => {}

@@ -86,6 +86,8 @@ pub struct World {
     pub blow_at: i64,
     pub look_at: i64,
     pub jumped_at: i64,
+    /// How far a wall clock has ever been ahead.
+    pub ahead: i64,
     /// Until when notifications get lost.
     pub deaf_until: i64,
     /// Until when no engine need be in step.
@@ -126,6 +128,7 @@ impl World {
             blow_at: START + 500_000,
             look_at: START,
             jumped_at: 0,
+            ahead: 2_000_000,
             deaf_until: 0,
             trouble_until: 0,
             depth: 0,

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::{intake, EngineThread, Prefetch};
 use crate::clock::Tick;
 use crate::error::Error;
-use crate::worker::in_flight::Pending;
+use crate::worker::in_flight::{Pending, Suspect};
 use crate::worker::inbox::{Reply, Request, Work};
 use crate::worker::shared::Counters;
 use crate::worker::transaction::{Batch, Failure};
 
-/// How often a settlement that is alone in its transaction may fail for reasons that may be the store's.
+/// How often a settlement that is alone in its transaction may fail for reasons that may be the store's, while the store
+/// takes something else each time in between.
 const ALONE: u32 = 3;
 /// The longest pause after a failure while the breaker is closed.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1280);
@@ -38,6 +39,8 @@ impl EngineThread {
 
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
+        self.commits += 1;
+        self.suspect = Suspect::default();
         self.retry_at = None;
         self.units = self.units.saturating_mul(2).min(intake::UNITS);
         self.breaker.succeeded();
@@ -89,7 +92,12 @@ impl EngineThread {
         let may_be_at_fault = reached && !matches!(error, Error::Contention(_) | Error::LeaseLost(_));
         if units <= 1 || !may_be_at_fault {
             if may_be_at_fault && units == 0 {
-                self.leave_alone(tasks, error, tick);
+                let mut suspect = std::mem::take(&mut self.suspect);
+                if self.is_at_fault(&mut suspect, error, tick) {
+                    self.leave_alone(tasks, error, tick);
+                } else {
+                    self.suspect = suspect;
+                }
             }
             self.refuse(requests, || again(error));
             for pending in pending.into_iter().rev() {
@@ -113,9 +121,7 @@ impl EngineThread {
         if !may_be_at_fault {
             return self.unsettled.push_front(pending);
         }
-        pending.failed_alone += 1;
-        let certain = !matches!(error, Error::Store(_) | Error::Unknown(_));
-        if !certain && pending.failed_alone < ALONE {
+        if !self.is_at_fault(&mut pending.suspect, error, tick) {
             // The others first.
             return self.unsettled.push_back(pending);
         }
@@ -133,6 +139,22 @@ impl EngineThread {
             pending.refuse(&message);
             self.unsettled.push_back(pending);
         }
+    }
+
+    /// Whether what was written is at fault, not the store. An error that may be the store's says so only when it comes
+    /// again and again, and the store took something else each time in between: a renewal at least. A disk that is full
+    /// takes nothing.
+    fn is_at_fault(&mut self, suspect: &mut Suspect, error: &Error, tick: Tick) -> bool {
+        if !matches!(error, Error::Store(_) | Error::Unknown(_)) {
+            return true;
+        }
+        if suspect.failures == 0 || suspect.commits < self.commits {
+            *suspect = Suspect { failures: suspect.failures + 1, commits: self.commits };
+        }
+        if let Some(worker) = &mut self.worker {
+            worker.renew_at = tick;
+        }
+        suspect.failures > ALONE
     }
 
     /// Leaves tasks alone of which nothing can be decided or written.

@@ -32,6 +32,7 @@ impl EngineThread {
         });
         match renewed {
             Ok(true) => {
+                self.commits += 1;
                 if let Some(worker) = &mut self.worker {
                     worker.renewed(tick);
                 }
