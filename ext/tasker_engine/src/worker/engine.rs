@@ -152,6 +152,9 @@ impl EngineThread {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
         self.renew(tick);
+        if let Some(pause) = self.pause(tick) {
+            return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
+        }
         self.prune(tick);
         let batch = self.intake();
         if batch.is_empty() {

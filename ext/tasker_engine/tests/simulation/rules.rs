@@ -118,7 +118,9 @@ impl World {
                 self.holds(begun_at.is_some(), || format!("{name}: an attempt timed out that no handler had begun"));
             }
             (StepState::Enqueued, Some("released")) if moved.ended.is_none() => {
-                let free = begun_at.is_none() || listed && !own;
+                // A worker that lost its lease is taken for dead by itself too.
+                let current = was.worker_id == self.slots[process].door.status().worker_id;
+                let free = begun_at.is_none() || listed && !current;
                 self.holds(free, || format!("{name}: an attempt that a handler had begun is given back for nothing"));
             }
             (_, Some("lease_expired")) => {
@@ -127,7 +129,7 @@ impl World {
             (_, None) if moved.to != StepState::Cancelled => {
                 let error = moved.ended.as_ref().and_then(|ended| ended.error.as_ref());
                 let thrown_away = error.is_some_and(|error| error.class_name.ends_with("ResultError"))
-                    && !result.as_ref().is_some_and(|result| result.contains("poison"));
+                    && result.as_ref().is_some_and(|result| !result.contains("poison"));
                 self.holds(!thrown_away, || format!("{name} fails though its result {result:?} could be stored"));
                 self.holds(begun_at.is_some() && own, || format!("{name} fails, and no handler of #{process} had it"));
             }
@@ -148,7 +150,8 @@ impl World {
                 };
                 let token = step.span_id.unwrap_or_default();
                 let begun = self.attempts.get(&token).is_some_and(|attempt| attempt.begun_at.is_some());
-                if !begun && !row.holdings.unbegun.contains(&token) {
+                let current = self.slots[row.process].door.status().worker_id;
+                if !begun && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
                     *unlisted.entry(row.process).or_default() += 1;
                 }
             }

@@ -328,7 +328,9 @@ pub fn spawn(sim: &Sim) {
     let mut world = lock(sim);
     let number = world.slots.len();
     let clock = Clock::manual(Micros(world.now));
-    if world.profile.jumps {
+    if world.is_calm {
+        clock.jump(world.ahead);
+    } else if world.profile.jumps {
         clock.jump(world.dice.random_range(-2_000_000..2_000_000));
     }
     let catalogue = Arc::new(Catalogue::default());

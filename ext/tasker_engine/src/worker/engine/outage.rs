@@ -34,7 +34,14 @@ impl EngineThread {
             self.refuse(requests, || Error::Store(why.clone()));
             return self.breaker.open_until().map(|until| until.since(tick));
         }
-        self.retry_at.filter(|at| *at > tick).map(|at| at.since(tick))
+        None
+    }
+
+    /// How long nothing is tried after a failure. The lease goes on running out meanwhile: it is not part of the pause.
+    pub(super) fn pause(&self, tick: Tick) -> Option<Duration> {
+        let pause = self.retry_at.filter(|at| *at > tick)?.since(tick);
+        let renew = self.worker.as_ref().map(|worker| worker.renew_at).filter(|at| *at > tick);
+        Some(renew.map_or(pause, |at| pause.min(at.since(tick))))
     }
 
     pub(super) fn succeeded(&mut self) {
