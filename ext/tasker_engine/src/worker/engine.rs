@@ -152,7 +152,7 @@ impl EngineThread {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
         self.renew(tick);
-        if let Some(pause) = self.pause(tick) {
+        if let Some(pause) = self.pause(self.clock.tick()) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
         self.prune(tick);

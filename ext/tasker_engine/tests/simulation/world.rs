@@ -255,6 +255,7 @@ fn turn(sim: &Sim, number: usize) {
     };
     let turned = engine.turn();
     let mut world = lock(sim);
+    world.note(|| format!("#{number} {turned:?}"));
     let cost = world.dice.random_range(10..60);
     world.advance(cost);
     let latency = if world.dice.random_bool(0.9) { world.dice.random_range(0..300) } else { 20_000 };

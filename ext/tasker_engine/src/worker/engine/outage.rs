@@ -14,7 +14,7 @@ use crate::worker::transaction::{Batch, Failure};
 
 /// How often a settlement that is alone in its transaction may fail for reasons that may be the store's, while the store
 /// takes something else each time in between.
-const ALONE: u32 = 3;
+const ALONE: u32 = 8;
 /// The longest pause after a failure while the breaker is closed.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1280);
 
