@@ -88,6 +88,8 @@ pub struct World {
     pub blow_at: i64,
     pub look_at: i64,
     pub jumped_at: i64,
+    /// How far a wall clock has ever been ahead.
+    pub ahead: i64,
     /// Until when notifications get lost.
     pub deaf_until: i64,
     /// Until when no engine need be in step.
@@ -129,6 +131,7 @@ impl World {
             blow_at: START + 500_000,
             look_at: START,
             jumped_at: 0,
+            ahead: 2_000_000,
             deaf_until: 0,
             trouble_until: 0,
             depth: 0,
@@ -255,6 +258,7 @@ fn turn(sim: &Sim, number: usize) {
     };
     let turned = engine.turn();
     let mut world = lock(sim);
+    world.note(|| format!("#{number} {turned:?}"));
     let cost = world.dice.random_range(10..60);
     world.advance(cost);
     let latency = if world.dice.random_bool(0.9) { world.dice.random_range(0..300) } else { 20_000 };
@@ -328,7 +332,9 @@ pub fn spawn(sim: &Sim) {
     let mut world = lock(sim);
     let number = world.slots.len();
     let clock = Clock::manual(Micros(world.now));
-    if world.profile.jumps {
+    if world.is_calm {
+        clock.jump(world.ahead);
+    } else if world.profile.jumps {
         clock.jump(world.dice.random_range(-2_000_000..2_000_000));
     }
     let catalogue = Arc::new(Catalogue::default());

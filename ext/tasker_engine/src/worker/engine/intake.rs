@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Micros, Tick};
 use crate::config::Durability;
-use crate::store::{Change, Store, WorkerProcess};
+use crate::store::{Change, Claim, Store, WorkerProcess};
 use crate::worker::claims::Permits;
 use crate::worker::inbox::Work;
 use crate::worker::machine::Machine;
@@ -51,6 +51,8 @@ impl EngineThread {
         if self.is_stopping(&batch) {
             self.abandon(&mut batch);
         }
+        let alone = |(claim, _): &(Claim, bool)| self.quarantine.contains(claim.task_id);
+        (self.kept.release, batch.release) = std::mem::take(&mut batch.release).into_iter().partition(alone);
         batch.due_limit = DUE_LIMIT.min(room);
         batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
         self.permit(tick, room, &mut batch);
@@ -196,7 +198,8 @@ impl EngineThread {
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
         unbegun.sort_unstable();
         let held = in_flights().map(|(_, flight)| flight.claim.task_id).chain(self.quarantine.parked_tasks());
-        let held = held.chain(worker.unsure_of.iter().copied());
+        let given_back = self.kept.release.iter().chain(&batch.release).map(|(claim, _)| claim.task_id);
+        let held = held.chain(worker.unsure_of.iter().copied()).chain(given_back);
         batch.worker = Some(WorkerPart {
             worker_id: Arc::clone(worker.worker_id()),
             lease: worker.lease,

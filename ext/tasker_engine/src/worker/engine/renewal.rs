@@ -35,7 +35,7 @@ impl EngineThread {
         });
         match renewed {
             Ok(Some(lost)) => {
-                self.successes += 1;
+                self.commits += 1;
                 if let Some(worker) = &mut self.worker {
                     worker.renewed(tick);
                 }
