@@ -31,6 +31,11 @@ const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activit
 
 const WAS_WRITTEN: &str = "SELECT coalesce((SELECT moves::text = $3 FROM tasker.journal WHERE task_id = $1 AND seq = $2), false)";
 
+/// Behind a pooler nobody knows which session it was. But the row was there before the COMMIT was sent: whoever tries to
+/// write it as well waits for the end of that transaction. It is rolled back in any case.
+const WAIT_FOR_END: &str = "INSERT INTO tasker.journal (task_id, seq, at, since, moves) VALUES ($1, $2, now(), now(), '[]') \
+    ON CONFLICT DO NOTHING";
+
 /// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
 pub(super) struct Writer {
     settings: Arc<Settings>,
@@ -158,9 +163,16 @@ impl Writer {
     pub(super) fn was_written(&mut self, probe: &Probe) -> Option<bool> {
         let (began, behind) = (Instant::now(), self.backend.load(Ordering::Relaxed));
         while began.elapsed() < ASK_END {
-            if let Ok(true) = self.is_over(behind) {
+            if self.settings.pooler || matches!(self.is_over(behind), Ok(true)) {
                 let find = sqlx::query_scalar(WAS_WRITTEN).bind(probe.task_id).bind(probe.seq).bind(&probe.moves);
-                if let Ok(written) = self.look(async |connection| find.fetch_one(connection).await) {
+                let wait = sqlx::query(WAIT_FOR_END).bind(probe.task_id).bind(probe.seq);
+                let written = self.look(async |connection| {
+                    if wait.execute(&mut *connection).await?.rows_affected() == 1 {
+                        return Ok(false);
+                    }
+                    find.fetch_one(connection).await
+                });
+                if let Ok(written) = written {
                     return Some(written);
                 }
             }
