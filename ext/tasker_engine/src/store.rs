@@ -316,6 +316,11 @@ pub trait Reader: Send + Sync {
     fn count_tasks(&self) -> Result<Vec<(String, i64)>>;
     /// Adds the stored templates of that name to the catalogue. One that cannot be read is left out.
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()>;
+    /// Runs `work`, which reads and may hang, in a thread of its own.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) -> Result<()> {
+        let thread = std::thread::Builder::new().name("tasker-aside".into()).spawn(work);
+        thread.map(drop).map_err(|error| Error::cannot_start("a thread", &error))
+    }
     /// Somebody in this process waits for the ends of tasks that other processes may carry out: from now on, for as
     /// long as this is called every [`WAITING`] at least, `on_end` hears of them. Says whether it will; otherwise who
     /// waits has to look.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::interrupt::{Interrupt, Slot};
+use crate::store::Reader;
 use crate::worker::{Inbox, Reply, Ticket, Work};
 
 /// Longer than anybody waits in one go.
@@ -65,13 +66,29 @@ impl<T: Send + 'static> Asked<T> {
 
     /// What may hang, in a thread of its own: who waits for it may leave.
     pub(super) fn aside(work: impl FnOnce() -> Result<T> + Send + 'static) -> Asked<T> {
+        Asked::beside(work, |run| {
+            let thread = std::thread::Builder::new().name("tasker-aside".into()).spawn(run);
+            thread.map(drop).map_err(|error| Error::cannot_start("a thread", &error))
+        })
+    }
+
+    /// What may hang, in a thread that the reader has for it.
+    pub(super) fn by(reader: &Arc<dyn Reader>, work: impl FnOnce() -> Result<T> + Send + 'static) -> Asked<T> {
+        let reader = Arc::clone(reader);
+        Asked::beside(work, move |run| reader.aside(run))
+    }
+
+    fn beside(
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> Result<()> + Send + 'static,
+    ) -> Asked<T> {
         let slot = Slot::new();
-        let mut start = Some((Arc::clone(&slot), work));
+        let mut start = Some((Arc::clone(&slot), work, spawn));
         Asked::new(move |timeout, interrupt| {
-            if let Some((slot, work)) = start.take() {
+            if let Some((slot, work, spawn)) = start.take() {
                 let run = move || slot.put(catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(panicked())));
-                if let Err(error) = std::thread::Builder::new().name("tasker-aside".into()).spawn(run) {
-                    return Some(Err(Error::cannot_start("a thread", &error)));
+                if let Err(error) = spawn(Box::new(run)) {
+                    return Some(Err(error));
                 }
             }
             slot.wait(timeout, interrupt)

@@ -130,10 +130,10 @@ fn reading<T: Send + 'static>(
     reader: &Arc<dyn Reader>,
     read: impl FnOnce(&dyn Reader) -> Result<T> + Send + 'static,
 ) -> Asked<T> {
-    let reader = Arc::clone(reader);
-    let read = move || read(reader.as_ref());
+    let shared = Arc::clone(reader);
+    let read = move || read(shared.as_ref());
     if remote {
-        Asked::aside(read)
+        Asked::by(reader, read)
     } else {
         Asked::here(read)
     }

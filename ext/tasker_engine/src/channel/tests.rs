@@ -73,7 +73,7 @@ fn an_attempt_that_nobody_answered_can_be_failed_once() {
     let channel = channel();
     let event = event();
     let event_id = event.event_id;
-    channel.dispatch(vec![event]);
+    channel.dispatch(vec![event], Tick::default());
     assert!(!channel.fail_event(event_id, StepError::default()), "it was not taken up");
     assert!(channel.try_poll().is_some());
     assert!(channel.fail_event(event_id, StepError { message: "lost".into(), ..StepError::default() }));
@@ -86,7 +86,7 @@ fn an_attempt_that_nobody_answered_can_be_failed_once() {
 #[test]
 fn a_channel_that_failed_ends_every_wait_for_good() {
     let channel = channel();
-    channel.dispatch(vec![event()]);
+    channel.dispatch(vec![event()], Tick::default());
     channel.fail();
     channel.open();
     assert!(channel.is_closed() && channel.has_failed() && channel.try_poll().is_none());

@@ -141,7 +141,8 @@ fn location(config: &Config) -> String {
 impl Store for SqliteStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         self.check_file()?;
-        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock)?))
+        let watcher = self.watcher.as_deref();
+        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock, watcher)?))
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {

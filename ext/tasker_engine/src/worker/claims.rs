@@ -75,6 +75,7 @@ pub(super) fn choose(
     let mut steps = Vec::with_capacity(permits.total().min(candidates.len()));
     let mut candidates = candidates.into_iter().peekable();
     let mut taken = 0;
+    let unreadable = work.unreadable();
     // What others are at work on is passed over, and the next ones are looked at.
     while steps.len() < permits.total() && candidates.peek().is_some() {
         let next: Vec<_> = candidates.by_ref().take(permits.total() - steps.len()).collect();
@@ -95,8 +96,9 @@ pub(super) fn choose(
             steps.push((graph, candidate.position));
         }
     }
-    choice.contended = there && taken == 0;
-    choice.backlog |= choice.contended;
+    // What makes no sense is left alone from now on: the next look finds what comes after it.
+    choice.backlog |= there && taken == 0;
+    choice.contended = there && taken == 0 && work.unreadable() == unreadable;
     let inputs = work.inputs(&steps)?;
     let claimed = steps.into_iter().zip(inputs).enumerate();
     choice.claimed = claimed

@@ -29,6 +29,7 @@ use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
 use crate::store::Store;
 use breaker::Breaker;
+pub(super) use retention::Pace;
 
 /// How often a transaction is begun again that the database made give way to another one.
 const TRIES: usize = 5;

@@ -171,9 +171,9 @@ mod tests {
     use super::*;
 
     /// A machine of one process.
-    struct Machine(Result<&'static str, io::ErrorKind>, bool);
+    struct OneProcess(Result<&'static str, io::ErrorKind>, bool);
 
-    impl Processes for Machine {
+    impl Processes for OneProcess {
         fn stat(&self, _: u32) -> io::Result<String> {
             self.0.map(str::to_owned).map_err(io::Error::from)
         }
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn a_process_of_which_nothing_can_be_read_is_not_taken_for_dead() {
         let worker = WorkerProcess { process_started: "77".into(), ..this_process(Micros(0)) };
-        let dead = |stat, gone| is_dead(&worker, &Machine(stat, gone));
+        let dead = |stat, gone| is_dead(&worker, &OneProcess(stat, gone));
         // Hidden from this user: it cannot be seen, and can be sent a signal or is somebody else's.
         assert!(!dead(Err(io::ErrorKind::NotFound), false));
         assert!(!dead(Err(io::ErrorKind::PermissionDenied), true));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::engine::Pace;
 use super::machine::Machine;
 use crate::clock::{Clock, Tick};
 use crate::config::WorkerConfig;
@@ -33,8 +34,10 @@ pub(super) struct Running {
     pub(super) renew_at: Tick,
     pub(super) recover_at: Tick,
     pub(super) prune_at: Tick,
-    /// Tasks deleted since that was last told.
+    pub(super) pace: Pace,
+    /// Tasks deleted since that was last told, and when it is told next.
     pub(super) pruned: usize,
+    pub(super) told_at: Tick,
 }
 
 /// How often a worker looks for dead ones at the least.
@@ -57,9 +60,12 @@ impl Running {
             saturated: false,
             held_back: false,
             renew_at: tick,
-            recover_at: tick,
+            // At once: the transaction that makes it known looks for work, too.
+            recover_at: Tick::default(),
             prune_at: tick,
+            pace: Pace::default(),
             pruned: 0,
+            told_at: tick,
         }
     }
 

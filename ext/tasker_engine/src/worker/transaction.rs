@@ -205,6 +205,11 @@ impl<'t> Working<'t> {
         self.load(task_ids, Hold::IfFree)
     }
 
+    /// How many tasks were wanted and make no sense.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable.len()
+    }
+
     pub(super) fn claimable(&mut self, namespaces: &[String], limit: usize) -> Result<Claimable> {
         self.transaction.claimable(namespaces, limit, self.means.except)
     }

@@ -165,6 +165,13 @@ impl Reader for PostgresReader {
         })
     }
 
+    // Its runtime keeps threads for that.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) -> Result<()> {
+        let runtime = self.runtime().ok_or_else(|| Error::Stopped("the store is closed".into()))?;
+        drop(runtime.spawn_blocking(work));
+        Ok(())
+    }
+
     fn watch_ends(&self, on_end: &OnEnd) -> bool {
         let runtime = self.runtime().filter(|_| self.settings.listens());
         runtime.is_some_and(|runtime| self.listener.on_end(runtime, &self.pool, on_end))

@@ -34,22 +34,27 @@ impl Remembered {
         self.graphs.remove(&task_id)
     }
 
-    /// Takes note of a graph as a transaction left it.
-    pub(super) fn keep(&mut self, graph: &Graph) {
-        if self.graphs.len() >= MOST || !self.is_mine(graph) {
-            return;
+    /// What is worth remembering of a graph as a transaction leaves it, once that is committed.
+    pub(super) fn memory(&self, graph: &Graph) -> Option<Graph> {
+        if !self.is_mine(graph) {
+            return None;
         }
-        let mut graph = graph.clone();
-        graph.task_transitions.clear();
-        graph.step_transitions.clear();
-        graph.root_ended = false;
-        graph.task.context = graph.task.context.filter(|context| context.len() <= BYTES);
-        for step in &mut graph.steps {
+        let mut memory = Graph::loaded(graph.task.clone(), graph.steps.clone());
+        memory.task.context = memory.task.context.filter(|context| context.len() <= BYTES);
+        for step in &mut memory.steps {
             step.settled = false;
+            step.changed = false;
             step.error = None;
             step.result = step.result.take().filter(|result| result.len() <= BYTES);
         }
-        self.graphs.insert(graph.task.id, graph);
+        Some(memory)
+    }
+
+    /// Remembers what was committed.
+    pub(super) fn keep(&mut self, memories: Vec<Graph>) {
+        if self.graphs.len() + memories.len() <= MOST {
+            self.graphs.extend(memories.into_iter().map(|graph| (graph.task.id, graph)));
+        }
     }
 
     fn is_mine(&self, graph: &Graph) -> bool {

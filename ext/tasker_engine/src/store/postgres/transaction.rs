@@ -38,7 +38,7 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) begun: bool,
     /// What is written together with the COMMIT.
     pub(super) script: Script,
-    /// The graphs as they will be once it is committed.
+    /// Graphs worth remembering, once it is committed.
     pub(super) written: Vec<Graph>,
     /// Tasks that were given as they are remembered, and are not locked.
     pub(super) unlocked: HashSet<i64>,
@@ -306,7 +306,7 @@ impl Transaction for PostgresTransaction<'_> {
         drop(changes);
         for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
             graph.written(graph.task.journal + 1);
-            self.written.push(graph.clone());
+            self.written.extend(self.remembered.memory(graph));
         }
         Ok(())
     }
@@ -344,9 +344,8 @@ impl Transaction for PostgresTransaction<'_> {
         };
         if committed.is_ok() {
             self.notices.were_sent();
-            for graph in std::mem::take(&mut self.written) {
-                self.remembered.keep(&graph);
-            }
+            let written = std::mem::take(&mut self.written);
+            self.remembered.keep(written);
         }
         committed
     }

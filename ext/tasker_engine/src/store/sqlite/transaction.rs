@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::watch::Watcher;
 use super::{leases, prune, rows, write};
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
@@ -22,6 +23,7 @@ pub(super) struct SqliteTransaction<'a> {
     connection: MutexGuard<'a, Connection>,
     catalogue: &'a Catalogue,
     clock: &'a Clock,
+    watcher: Option<&'a Watcher>,
     open: bool,
 }
 
@@ -30,9 +32,10 @@ impl<'a> SqliteTransaction<'a> {
         connection: MutexGuard<'a, Connection>,
         catalogue: &'a Catalogue,
         clock: &'a Clock,
+        watcher: Option<&'a Watcher>,
     ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, clock, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, watcher, open: true })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -278,6 +281,11 @@ impl Transaction for SqliteTransaction<'_> {
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
+        if let Some(watcher) = self.watcher {
+            if commit.steps_enqueued || commit.due || !commit.ended.is_empty() {
+                watcher.hint();
+            }
+        }
         Ok(())
     }
 }

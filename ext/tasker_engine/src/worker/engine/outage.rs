@@ -71,7 +71,8 @@ impl EngineThread {
             self.breaker.succeeded();
         }
         // A store that refuses something is there, and what it refuses is found the sooner.
-        let at_once = matches!(error, Error::Refused(_) | Error::IllegalTransition(_)) && batch.units() > 0;
+        let found_sooner = batch.units() > 0 || !tasks.is_empty();
+        let at_once = matches!(error, Error::Refused(_) | Error::IllegalTransition(_)) && found_sooner;
         self.keep(batch, &error, reached, &tasks, tick);
         if lost {
             self.lease_lost(&self.last_error.clone());
@@ -90,7 +91,13 @@ impl EngineThread {
         self.kept.look_lapsed |= batch.look_lapsed;
         let requests = std::mem::take(&mut batch.requests);
         let pending = std::mem::take(&mut batch.pending);
-        let may_be_at_fault = reached && !matches!(error, Error::Contention(_) | Error::LeaseLost(_));
+        if matches!(error, Error::LeaseLost(_)) {
+            // The worker's loss, not theirs who asked.
+            requests.into_iter().rev().for_each(|request| self.requests.push_front(request));
+            pending.into_iter().rev().for_each(|pending| self.unsettled.push_front(pending));
+            return;
+        }
+        let may_be_at_fault = reached && !matches!(error, Error::Contention(_));
         if alone || !may_be_at_fault {
             if may_be_at_fault && units == 0 && !is_the_stores(error) {
                 self.leave_alone(tasks, error, tick);
