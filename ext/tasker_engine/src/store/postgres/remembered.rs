@@ -50,11 +50,13 @@ impl Remembered {
         Some(memory)
     }
 
-    /// Remembers what was committed.
+    /// Remembers what was committed. Where it grows too long it begins anew: some of it is of tasks that others have ended,
+    /// and nobody asks for them again.
     pub(super) fn keep(&mut self, memories: Vec<Graph>) {
-        if self.graphs.len() + memories.len() <= MOST {
-            self.graphs.extend(memories.into_iter().map(|graph| (graph.task.id, graph)));
+        if self.graphs.len() + memories.len() > MOST {
+            self.graphs.clear();
         }
+        self.graphs.extend(memories.into_iter().take(MOST).map(|graph| (graph.task.id, graph)));
     }
 
     fn is_mine(&self, graph: &Graph) -> bool {
