@@ -45,6 +45,8 @@ impl Remembered {
             step.settled = false;
             step.changed = false;
             step.error = None;
+            // Nothing here waits: a message that there was went with the claim.
+            step.message_id = None;
             step.result = step.result.take().filter(|result| result.len() <= BYTES);
         }
         Some(memory)

@@ -13,6 +13,7 @@ use tasker_engine::template::Template;
 
 use super::schedule::Gate;
 use super::world::{fresh, World, LEASE};
+use crate::harness::failure;
 use crate::place::{seconds, settle as settled, NOW};
 
 /// Done by the first process or the second.
@@ -21,6 +22,7 @@ pub type Operation = fn(&mut PostgresStore, &World, usize, &Gate) -> Result<()>;
 pub const OPERATIONS: &[(&str, Operation)] = &[
     ("settle and claim", settle),
     ("settle the other parent", join),
+    ("fail", fail),
     ("claim", claim),
     ("cancel", cancel),
     ("resolve", resolve),
@@ -99,6 +101,17 @@ fn join(store: &mut PostgresStore, world: &World, _who: usize, gate: &Gate) -> R
     change(store, gate, &world.claimed[..1], Hold::Remembered, &commit, |graph| {
         if runs(graph, 1) {
             settled(graph, 1, Ok("2"), seconds(3));
+        }
+        Ok(())
+    })
+}
+
+/// Ends the second steps of both tasks with an error after which they are tried again.
+fn fail(store: &mut PostgresStore, world: &World, _who: usize, gate: &Gate) -> Result<()> {
+    let commit = Commit { due: true, ..Commit::default() };
+    change(store, gate, &world.claimed, Hold::Remembered, &commit, |graph| {
+        if runs(graph, 1) {
+            settled(graph, 1, Err(failure("later", true)), seconds(3));
         }
         Ok(())
     })
