@@ -215,9 +215,10 @@ impl Store for PostgresStore {
         if self.notices.are_due() {
             let mut script = Script::default();
             self.notices.write(&mut script);
-            let sent = self.writer.connect().and_then(|()| {
-                self.writer.run(async |connection| connection.execute(script.text()).await.map(drop))
-            });
+            let sent = self
+                .writer
+                .connect()
+                .and_then(|()| self.writer.run(async |connection| connection.execute(script.text()).await.map(drop)));
             match sent {
                 Ok(()) => self.notices.were_sent(),
                 Err(error) => {

@@ -35,7 +35,8 @@ fn a_clock_that_is_an_hour_off_neither_loses_nor_steals_a_lease() {
         wrong.jump(2 * HOUR);
         wrong.advance(Duration::from_secs(11));
         no_event(&looks);
-        let leases = "SELECT count(*) FROM tasker.workers WHERE lease_until BETWEEN clock_timestamp() + interval '15 s' \
+        let leases =
+            "SELECT count(*) FROM tasker.workers WHERE lease_until BETWEEN clock_timestamp() + interval '15 s' \
             AND clock_timestamp() + interval '31 s'";
         assert_eq!(database.sql(leases), "2", "{mine} {other}: both are renewed by the server's clock");
         // Only the server's clock ends it.

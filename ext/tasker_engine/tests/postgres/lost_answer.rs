@@ -59,7 +59,10 @@ fn pass(client: TcpStream, server: TcpStream, cuts: Cuts) {
     std::thread::spawn(move || {
         let (mut client, mut server, mut bytes) = (client, server, [0; 65_536]);
         while let Ok(count @ 1..) = client.read(&mut bytes) {
-            let commit = bytes[..count].windows(6).any(|window| window == b"COMMIT");
+            // Not the level of isolation that is named so.
+            let commit = bytes[..count]
+                .windows(7)
+                .any(|window| [b"COMMIT;", b"COMMIT\0"].contains(&window.first_chunk().unwrap()));
             if commit && cuts.before.swap(false, Ordering::SeqCst) {
                 break;
             }

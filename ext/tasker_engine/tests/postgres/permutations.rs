@@ -20,7 +20,11 @@ use world::World;
 
 /// PERMUTATIONS=1 for every order of every pair; otherwise every so many orders.
 fn every(some: usize) -> usize {
-    if std::env::var_os("PERMUTATIONS").is_some() { 1 } else { some }
+    if std::env::var_os("PERMUTATIONS").is_some() {
+        1
+    } else {
+        some
+    }
 }
 
 /// Plays pairs of operations, each in the orders that are its turn.
@@ -28,7 +32,8 @@ fn play(isolation: &str, queries: [&str; 2], every: usize) {
     let Some(database) = Database::new() else { return };
     let name = database.name();
     database.server(&format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'"));
-    let open = |query: &str| PostgresStore::open(&config(&format!("{}{query}", database.url())), Default::default()).unwrap();
+    let open =
+        |query: &str| PostgresStore::open(&config(&format!("{}{query}", database.url())), Default::default()).unwrap();
     let (mut a, mut b) = (open(queries[0]), open(queries[1]));
     let mut outside = Outside::new(&database.url());
     let mut turn = 0;

@@ -13,9 +13,11 @@ const SLICE: usize = 500;
 /// What is small, always: read as it comes.
 const SMALL: &[&str] = &["workers", "templates"];
 /// Entries read of each index, and rows of each table read from one end to the other.
-const READ: &str = "SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname IN ('tasker', 'pgmq') \
+const READ: &str =
+    "SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname IN ('tasker', 'pgmq') \
     AND relname NOT IN ('workers', 'templates')";
-const SCANNED: &str = "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE schemaname IN ('tasker', 'pgmq') \
+const SCANNED: &str =
+    "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE schemaname IN ('tasker', 'pgmq') \
     AND relname NOT IN ('workers', 'templates', 'meta', 'schema_migrations')";
 
 /// The plan of a statement that is executed again and again, with whatever values.
@@ -32,7 +34,8 @@ fn unbound(plan: &str) -> Vec<String> {
     let lines: Vec<&str> = plan.lines().collect();
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        let whole = line.contains("Seq Scan on") && !SMALL.iter().any(|table| line.contains(&format!("Seq Scan on {table} ")));
+        let whole =
+            line.contains("Seq Scan on") && !SMALL.iter().any(|table| line.contains(&format!("Seq Scan on {table} ")));
         let index = line.contains("Index Scan") || line.contains("Index Only Scan");
         let depth = |line: &str| line.len() - line.trim_start().len();
         let bound = lines[at + 1..]
@@ -112,7 +115,9 @@ fn a_missing_index_is_noticed() {
     drop(Engine::open(&config(&database.url())).unwrap());
     let session = STATEMENTS[0].1;
     let sql = |wanted: &str| STATEMENTS.iter().find(|(name, _)| *name == wanted).unwrap().1;
-    for (name, index) in [("find claimable", "steps_queued"), ("find due steps", "steps_due"), ("read a task", "tasks_uuid")] {
+    for (name, index) in
+        [("find claimable", "steps_queued"), ("find due steps", "steps_due"), ("read a task", "tasks_uuid")]
+    {
         assert_eq!(unbound(&plan(&database, session, sql(name))), Vec::<String>::new(), "{name}");
         database.sql(&format!("DROP INDEX tasker.{index}"));
         assert_ne!(unbound(&plan(&database, session, sql(name))), Vec::<String>::new(), "{name} without {index}");

@@ -127,4 +127,3 @@ pub fn a_namespace_keeps_others_away(place: &Place) {
     assert_eq!(enqueued(store, &["mine"], 10), [(0, mine, 0), (0, mine, 1)]);
     assert_eq!(enqueued(store, &["nobody"], 10), []);
 }
-

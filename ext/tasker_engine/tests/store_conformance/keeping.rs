@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tasker_engine::graph::Graph;
-use tasker_engine::store::{Commit, Existing, IdempotencyKey};
-use tasker_engine::template::Template;
 use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan;
+use tasker_engine::store::{Commit, Existing, IdempotencyKey};
+use tasker_engine::template::Template;
 
 use crate::harness::failure;
 use crate::place::*;

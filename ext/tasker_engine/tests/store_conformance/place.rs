@@ -103,7 +103,10 @@ pub fn postgres(database: &Database) -> Place {
     // Leases go by the server's clock, which nobody can move: they are moved instead.
     let pass = move |duration: Duration| {
         let micros = duration.as_micros();
-        psql(&clock, &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'"));
+        psql(
+            &clock,
+            &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'"),
+        );
     };
     Place {
         open: Box::new(open),

@@ -49,7 +49,8 @@ impl Folder {
     pub fn pass(&self, clock: &Clock, duration: Duration) {
         if let Some(database) = &self.1 {
             let micros = duration.as_micros();
-            let lapse = format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'");
+            let lapse =
+                format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'");
             database.sql(&lapse);
         }
         clock.advance(duration);

@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded, Transaction,
-    WorkerProcess,
+    Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded,
+    Transaction, WorkerProcess,
 };
 use crate::template::Template;
 
@@ -111,11 +111,7 @@ impl PostgresTransaction<'_> {
         self.writer.run(async |connection| connection.execute(text.as_str()).await.map(drop))
     }
 
-    async fn commit_statements(
-        connection: &mut PgConnection,
-        commit: &Commit,
-        notices: &str,
-    ) -> sqlx::Result<()> {
+    async fn commit_statements(connection: &mut PgConnection, commit: &Commit, notices: &str) -> sqlx::Result<()> {
         if let Some((worker_id, lease, holdings)) = &commit.holdings {
             leases::hold(connection, worker_id, *lease, holdings).await?;
         }
@@ -130,7 +126,9 @@ impl PostgresTransaction<'_> {
         match self.writer.was_written(probe) {
             Some(true) => Ok(()),
             Some(false) => Err(error),
-            None => Err(Error::Unknown(format!("{error}; whether the transaction was committed could not be found out"))),
+            None => {
+                Err(Error::Unknown(format!("{error}; whether the transaction was committed could not be found out")))
+            }
         }
     }
 }
@@ -173,14 +171,17 @@ impl Transaction for PostgresTransaction<'_> {
                     .run(async |connection| load::graphs(connection, catalogue, &unknown, free, Some(&begin)).await)?;
             } else {
                 let script = prepared.then_some("");
-                loaded = self
-                    .run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
+                loaded =
+                    self.run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
             }
             if free {
                 // Others are at work on the first ones: farther the next time.
                 let contended = loaded.graphs.len() + loaded.unreadable.len() < unknown.len();
-                *self.look_ahead =
-                    if contended { (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST) } else { (*self.look_ahead / 2).max(1) };
+                *self.look_ahead = if contended {
+                    (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST)
+                } else {
+                    (*self.look_ahead / 2).max(1)
+                };
             }
         }
         self.unlocked.extend(remembered.iter().map(|graph: &Graph| graph.task.id));

@@ -27,7 +27,8 @@ const SCRIPT_BYTES: usize = 256 * 1024;
 
 /// What a session prepares for scripts.
 pub(super) fn prepare() -> String {
-    let prepare = sql::PREPARED.iter().map(|(name, types, statement)| format!("PREPARE {name} ({types}) AS {statement}"));
+    let prepare =
+        sql::PREPARED.iter().map(|(name, types, statement)| format!("PREPARE {name} ({types}) AS {statement}"));
     prepare.collect::<Vec<_>>().join(";")
 }
 

@@ -121,7 +121,8 @@ fn claim(store: &mut PostgresStore, world: &World, who: usize, gate: &Gate) -> R
     let mut transaction = store.begin()?;
     let found = transaction.claimable(&["default".into()], 1000, &[])?;
     gate.pass();
-    let mut wanted: Vec<i64> = found.steps.iter().map(|step| step.task_id).filter(|id| world.all.contains(id)).collect();
+    let mut wanted: Vec<i64> =
+        found.steps.iter().map(|step| step.task_id).filter(|id| world.all.contains(id)).collect();
     wanted.dedup();
     let mut graphs = transaction.load(&wanted, Hold::IfFree)?.graphs;
     claim_first(world, who, &mut graphs)?;
@@ -133,20 +134,32 @@ fn claim(store: &mut PostgresStore, world: &World, who: usize, gate: &Gate) -> R
 /// Everything at once, in one transaction.
 fn cancel(store: &mut PostgresStore, world: &World, _who: usize, gate: &Gate) -> Result<()> {
     change(store, gate, &world.all, Hold::Locked, &Commit { flushed: true, ..Commit::default() }, |graph| {
-        if graph.task.state.is_final() { Ok(()) } else { plan::cancel(graph, seconds(4)) }
+        if graph.task.state.is_final() {
+            Ok(())
+        } else {
+            plan::cancel(graph, seconds(4))
+        }
     })
 }
 
 fn resolve(store: &mut PostgresStore, world: &World, _who: usize, gate: &Gate) -> Result<()> {
     change(store, gate, &world.claimed, Hold::Locked, &Commit::default(), |graph| {
-        if runs(graph, 0) { plan::resolve_step(graph, 0, Arc::from("0"), seconds(4)) } else { Ok(()) }
+        if runs(graph, 0) {
+            plan::resolve_step(graph, 0, Arc::from("0"), seconds(4))
+        } else {
+            Ok(())
+        }
     })
 }
 
 fn rerun(store: &mut PostgresStore, world: &World, _who: usize, gate: &Gate) -> Result<()> {
     change(store, gate, &[world.failed], Hold::Locked, &Commit::default(), |graph| {
         let may = graph.steps[0].state == StepState::Error && !graph.task.state.is_final();
-        if may { plan::rerun_step(graph, 0, seconds(4)) } else { Ok(()) }
+        if may {
+            plan::rerun_step(graph, 0, seconds(4))
+        } else {
+            Ok(())
+        }
     })
 }
 
@@ -243,7 +256,8 @@ fn keep_templates(store: &mut PostgresStore, world: &World, who: usize, gate: &G
     let mut graphs = transaction.load(&world.claimed[..1], Hold::Remembered)?.graphs;
     let template = |letter: char| {
         let name = format!("n{letter}{}", &world.key[24..]);
-        Template::from_yaml("test", &format!("{{name: t, namespace: {name}, steps: [{{name: s, handler: H}}]}}")).unwrap()
+        Template::from_yaml("test", &format!("{{name: t, namespace: {name}, steps: [{{name: s, handler: H}}]}}"))
+            .unwrap()
     };
     let [first, second] = if who == 0 { ['a', 'b'] } else { ['b', 'a'] };
     transaction.keep_template(&template(first), NOW)?;

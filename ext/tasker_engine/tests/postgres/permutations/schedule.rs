@@ -99,7 +99,8 @@ impl Outside {
     /// Whether some session waits for another one.
     fn waiting(&mut self) -> bool {
         let find = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
-        let look = async { tokio::time::timeout(PATIENCE, sqlx::query_scalar(find).fetch_one(&mut self.session)).await };
+        let look =
+            async { tokio::time::timeout(PATIENCE, sqlx::query_scalar(find).fetch_one(&mut self.session)).await };
         self.runtime.block_on(look).unwrap().unwrap()
     }
 

@@ -77,8 +77,7 @@ pub fn fresh(template: &plan::NewTask) -> Graph {
 }
 
 fn register(store: &mut PostgresStore, worker: &Arc<str>) {
-    let process =
-        WorkerProcess { worker_id: worker.clone(), host: "here".into(), pid: 1, process_started: "1".into() };
+    let process = WorkerProcess { worker_id: worker.clone(), host: "here".into(), pid: 1, process_started: "1".into() };
     let mut transaction = store.begin().unwrap();
     transaction.register_worker(&process, LEASE, NOW).unwrap();
     transaction.commit(&Commit::default()).unwrap();
