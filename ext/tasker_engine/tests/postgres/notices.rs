@@ -16,7 +16,7 @@ use crate::place::new_task;
 struct Told {
     database: Database,
     runtime: tokio::runtime::Runtime,
-    listener: PgListener,
+    listener: Option<PgListener>,
     store: PostgresStore,
     new: tasker_engine::plan::NewTask,
 }
@@ -30,7 +30,7 @@ impl Told {
         let listener = runtime.block_on(async {
             let mut listener = PgListener::connect(&database.url()).await.unwrap();
             listener.listen("tasker").await.unwrap();
-            listener
+            Some(listener)
         });
         Some(Told { database, runtime, listener, store, new })
     }
@@ -54,12 +54,21 @@ impl Told {
         self.database.sql("SELECT pg_notify('tasker', 'end')");
         let count = async {
             let mut count = 0;
-            while self.listener.recv().await.unwrap().payload() != "end" {
+            let listener = self.listener.as_mut().unwrap();
+            while listener.recv().await.unwrap().payload() != "end" {
                 count += 1;
             }
             count
         };
         self.runtime.block_on(count)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Its connection goes back to where it is driven.
+        let _inside = self.runtime.enter();
+        drop(self.listener.take());
     }
 }
 

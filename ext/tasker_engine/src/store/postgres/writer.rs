@@ -159,12 +159,13 @@ impl Writer {
     /// Whether a transaction was committed that should have left that row. `None`: nobody could be asked.
     pub(super) fn was_written(&mut self, probe: &Probe) -> Option<bool> {
         let (began, behind) = (Instant::now(), self.backend.load(Ordering::Relaxed));
+        let pooler = self.settings.pooler;
         while began.elapsed() < ASK_END {
-            if self.settings.pooler || matches!(self.is_over(behind), Ok(true)) {
+            if pooler || matches!(self.is_over(behind), Ok(true)) {
                 let find = sqlx::query_scalar(WAS_WRITTEN).bind(probe.task_id).bind(probe.seq).bind(&probe.moves);
                 let wait = sqlx::query(WAIT_FOR_END).bind(probe.task_id).bind(probe.seq);
                 let written = self.look(async |connection| {
-                    if wait.execute(&mut *connection).await?.rows_affected() == 1 {
+                    if pooler && wait.execute(&mut *connection).await?.rows_affected() == 1 {
                         return Ok(false);
                     }
                     find.fetch_one(connection).await

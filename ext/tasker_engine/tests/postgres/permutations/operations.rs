@@ -8,7 +8,7 @@ use tasker_engine::ids::Dice;
 use tasker_engine::plan;
 use tasker_engine::state::StepState;
 use tasker_engine::store::postgres::PostgresStore;
-use tasker_engine::store::{Claim, Commit, Hold, Holdings, IdempotencyKey, Store, Transaction};
+use tasker_engine::store::{Claim, Commit, Hold, Holdings, IdempotencyKey, Store};
 use tasker_engine::template::Template;
 
 use super::schedule::Gate;
