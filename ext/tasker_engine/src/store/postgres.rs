@@ -19,6 +19,7 @@ mod transaction;
 mod write;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("find due steps", claim::DUE_STEPS),
     ("find next due", claim::NEXT_DUE),
     ("count backlog", claim::BACKLOG),
+    ("lock remembered tasks", write::LOCK_NOW),
     ("insert tasks", write::INSERT_TASKS),
     ("insert steps", write::INSERT_STEPS),
     ("insert journal", write::INSERT_JOURNAL),
@@ -185,6 +187,7 @@ impl Store for PostgresStore {
             begun: false,
             script: Script::default(),
             written: Vec::new(),
+            unlocked: HashSet::new(),
             probe: None,
         }))
     }
@@ -212,12 +215,16 @@ impl Store for PostgresStore {
         if self.notices.are_due() {
             let mut script = Script::default();
             self.notices.write(&mut script);
-            let sent = self.writer.connect().and_then(|()| {
-                self.writer.run(async |connection| connection.execute(script.text()).await.map(drop))
-            });
+            let sent = self
+                .writer
+                .connect()
+                .and_then(|()| self.writer.run(async |connection| connection.execute(script.text()).await.map(drop)));
             match sent {
                 Ok(()) => self.notices.were_sent(),
-                Err(error) => tracing::debug!(%error, "Other processes were not told of commits; they look"),
+                Err(error) => {
+                    self.notices.were_lost();
+                    tracing::debug!(%error, "Other processes were not told of commits; they look");
+                }
             }
         }
         self.notices.wait()

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tasker_engine::graph::Graph;
-use tasker_engine::store::{Existing, IdempotencyKey};
-use tasker_engine::template::Template;
 use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan;
+use tasker_engine::store::{Commit, Existing, IdempotencyKey};
+use tasker_engine::template::Template;
 
 use crate::harness::failure;
 use crate::place::*;
@@ -93,7 +93,9 @@ pub fn an_idempotency_key_finds_its_task_and_only_that(place: &Place) {
     assert_eq!(none, [None]);
     let twin = tasker_engine::plan::NewTask { task_uuid: ids::uuid_v7(NOW), ..again };
     let mut transaction = store.begin().unwrap();
-    assert!(transaction.write(&mut [plan::submit(&twin, NOW, &mut Dice::new())]).is_err(), "the store itself keeps the key unique");
+    let ended = transaction.write(&mut [plan::submit(&twin, NOW, &mut Dice::new())]);
+    let ended = ended.and_then(|()| transaction.commit(&Commit::default()));
+    assert!(ended.is_err(), "the store itself keeps the key unique");
 }
 
 pub fn the_same_document_keeps_its_number_and_a_changed_one_gets_its_own(place: &Place) {

@@ -10,11 +10,13 @@ use tasker_engine::graph::Graph;
 use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan::{self, NewTask, Settlement};
 use tasker_engine::store::catalogue::Catalogue;
+use tasker_engine::store::postgres::PostgresStore;
 use tasker_engine::store::sqlite::SqliteStore;
 use tasker_engine::store::{Commit, Hold, Loaded, Store, Transaction};
 use tasker_engine::task::TaskTrace;
 use tasker_engine::template::Template;
 
+use crate::harness::postgres::{psql, Database};
 use crate::harness::{config, Folder};
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
@@ -93,6 +95,27 @@ pub fn sqlite_memory() -> Place {
     let open = move || Box::new(sqlite(&memory, &time)) as _;
     let pass = Box::new(move |duration| clock.advance(duration));
     Place { open: Box::new(open), shared: false, certain: true, pass, refusal: Box::new(String::new), sql: None }
+}
+
+pub fn postgres(database: &Database) -> Place {
+    let (url, refused, outside, clock) = (database.url(), database.url(), database.url(), database.url());
+    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
+    // Leases go by the server's clock, which nobody can move: they are moved instead.
+    let pass = move |duration: Duration| {
+        let micros = duration.as_micros();
+        psql(
+            &clock,
+            &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'"),
+        );
+    };
+    Place {
+        open: Box::new(open),
+        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
+        shared: true,
+        certain: false,
+        pass: Box::new(pass),
+        sql: Some(Box::new(move |sql| psql(&outside, sql))),
+    }
 }
 
 fn sqlite(config: &Config, clock: &Clock) -> SqliteStore {
@@ -202,12 +225,12 @@ pub fn insert(store: &mut dyn Store, new: NewTask, now: Micros) -> Graph {
     if graph.task.run_at.is_none() {
         plan::initialize(&mut graph, now).unwrap();
     }
-    write(store, |transaction| {
-        let mut graphs = [graph];
-        transaction.write(&mut graphs).unwrap();
-        let [graph] = graphs;
-        graph
-    })
+    let mut transaction = store.begin().unwrap();
+    let mut graphs = [graph];
+    transaction.write(&mut graphs).unwrap();
+    transaction.commit(&Commit { steps_enqueued: true, ..Commit::default() }).unwrap();
+    let [graph] = graphs;
+    graph
 }
 
 pub fn started(store: &mut dyn Store) -> Graph {

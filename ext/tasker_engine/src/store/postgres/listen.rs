@@ -17,6 +17,9 @@ use crate::store::{self, Change, Ended, OnEnd};
 /// How long to wait before the next try to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// When to look for ends of tasks that workers told nobody of, because they had not heard yet that somebody waits.
+const UNHEARD: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
+
 /// What has been heard, and whom to tell.
 pub(super) struct Listener {
     heard_steps: AtomicBool,
@@ -71,15 +74,23 @@ impl Listener {
         let again = u64::try_from(store::WAITING.as_millis() / 2).unwrap_or(0);
         if said == 0 || now.saturating_sub(said) > again {
             self.waiting_said.store(now, Ordering::Relaxed);
-            let pool = pool.clone();
-            runtime.spawn(async move {
-                let say = sqlx::query("SELECT pg_notify($1, '')").bind(WAITING);
-                if let Err(error) = say.execute(&pool).await {
-                    tracing::debug!(%error, "Workers were not told that this process waits; looking instead");
-                }
-            });
+            runtime.spawn(Arc::clone(self).say_waiting(pool.clone()));
         }
         true
+    }
+
+    /// Tells the workers that this process waits. What ends before they have heard of it is looked for: with one look for
+    /// all who wait here, a few times.
+    async fn say_waiting(self: Arc<Self>, pool: PgPool) {
+        let own = self.own.load(Ordering::Relaxed).to_string();
+        let say = sqlx::query("SELECT pg_notify($1, $2)").bind(WAITING).bind(own);
+        if let Err(error) = say.execute(&pool).await {
+            tracing::debug!(%error, "Workers were not told that this process waits; looking instead");
+        }
+        for pause in UNHEARD {
+            tokio::time::sleep(pause).await;
+            self.ended_any().await;
+        }
     }
 
     /// Whether some other process waits for the end of a task.
@@ -123,10 +134,11 @@ impl Listener {
         self.listening.store(true, Ordering::Relaxed);
         // Something may have been missed until now.
         self.work(true);
-        self.ended(Ended::Any);
+        self.ended_any().await;
         while let Some(notification) = listener.try_recv().await? {
             let own = notification.process_id().cast_signed() == self.own.load(Ordering::Relaxed);
             match notification.channel() {
+                WAITING if notification.payload() == self.own.load(Ordering::Relaxed).to_string() => {}
                 WAITING => {
                     let until = self.millis() + 2 * u64::try_from(store::WAITING.as_millis()).unwrap_or(0);
                     self.awaited_until.store(until, Ordering::Relaxed);
@@ -147,6 +159,17 @@ impl Listener {
         if any { &self.heard_any } else { &self.heard_steps }.store(true, Ordering::Relaxed);
         if let Some(bell) = lock(&self.bell).as_ref() {
             bell.ring();
+        }
+    }
+
+    /// Has ends looked for: that reads, and must not keep the thread that drives the connections.
+    async fn ended_any(&self) {
+        let on_end = lock(&self.on_end).clone();
+        if let Some(on_end) = on_end {
+            let look = tokio::task::spawn_blocking(move || on_end(Ended::Any));
+            if let Err(error) = look.await {
+                tracing::debug!(%error, "Ends of tasks could not be looked for");
+            }
         }
     }
 

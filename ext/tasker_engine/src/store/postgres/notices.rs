@@ -28,6 +28,8 @@ pub(super) struct Notices {
     due: bool,
     ended: Vec<Uuid>,
     last: Option<Instant>,
+    /// Whether all of it went into the last script.
+    written: bool,
     /// Whether somebody elsewhere waits for the end of a task.
     pub(super) awaited: bool,
 }
@@ -60,8 +62,9 @@ impl Notices {
     }
 
     /// Adds what is due.
-    pub(super) fn write(&self, script: &mut Script) {
-        if !self.are_due() {
+    pub(super) fn write(&mut self, script: &mut Script) {
+        self.written = self.are_due();
+        if !self.written {
             return;
         }
         if self.steps || self.due {
@@ -74,10 +77,15 @@ impl Notices {
         }
     }
 
-    /// What was due is told.
+    /// What went into the script is told. What had to wait for its time when the script was made waits on.
     pub(super) fn were_sent(&mut self) {
-        if self.are_due() {
-            *self = Notices { last: Some(Instant::now()), awaited: self.awaited, ..Notices::default() };
+        if self.written {
+            self.were_lost();
         }
+    }
+
+    /// Nobody will be told of what is there.
+    pub(super) fn were_lost(&mut self) {
+        *self = Notices { last: Some(Instant::now()), awaited: self.awaited, ..Notices::default() };
     }
 }

@@ -45,16 +45,20 @@ impl Remembered {
             step.settled = false;
             step.changed = false;
             step.error = None;
+            // Nothing here waits: a message that there was went with the claim.
+            step.message_id = None;
             step.result = step.result.take().filter(|result| result.len() <= BYTES);
         }
         Some(memory)
     }
 
-    /// Remembers what was committed.
+    /// Remembers what was committed. Where it grows too long it begins anew: some of it is of tasks that others have ended,
+    /// and nobody asks for them again.
     pub(super) fn keep(&mut self, memories: Vec<Graph>) {
-        if self.graphs.len() + memories.len() <= MOST {
-            self.graphs.extend(memories.into_iter().map(|graph| (graph.task.id, graph)));
+        if self.graphs.len() + memories.len() > MOST {
+            self.graphs.clear();
         }
+        self.graphs.extend(memories.into_iter().take(MOST).map(|graph| (graph.task.id, graph)));
     }
 
     fn is_mine(&self, graph: &Graph) -> bool {

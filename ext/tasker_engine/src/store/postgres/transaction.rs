@@ -1,6 +1,6 @@
 //! Owns: one write transaction on the connection that writes. Refuses: a round trip that another one can carry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,13 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded, Transaction,
-    WorkerProcess,
+    Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded,
+    Transaction, WorkerProcess,
 };
 use crate::template::Template;
+
+/// Names the lock of who makes templates and queues: "template" in ASCII.
+const TEMPLATES: i64 = 0x7465_6d70_6c61_7465;
 
 /// What a transaction works with.
 pub(super) struct PostgresTransaction<'a> {
@@ -37,26 +40,29 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) script: Script,
     /// Graphs worth remembering, once it is committed.
     pub(super) written: Vec<Graph>,
+    /// Tasks that were given as they are remembered, and are not locked.
+    pub(super) unlocked: HashSet<i64>,
     /// A row of its own, by which it is known again when its answer is lost.
     pub(super) probe: Option<Probe>,
 }
 
 impl PostgresTransaction<'_> {
+    /// Does something in the transaction, which sees what was kept for the COMMIT.
     fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T> {
         if !self.begun {
             self.writer.begin()?;
             self.begun = true;
         }
+        let script = std::mem::take(&mut self.script);
+        if !script.is_empty() {
+            self.writer.run(async |connection| connection.execute(script.text()).await.map(drop))?;
+        }
         self.writer.run(work)
     }
 
-    /// Sends what was kept for the COMMIT, for a statement that must see it.
-    fn flush(&mut self) -> Result<()> {
-        let script = std::mem::take(&mut self.script);
-        if script.is_empty() {
-            return Ok(());
-        }
-        self.run(async |connection| connection.execute(script.text()).await.map(drop))
+    /// Whether nothing was sent yet: BEGIN may go along with what comes first.
+    fn is_fresh(&self) -> bool {
+        self.writer.is_prepared() && !self.begun && self.script.is_empty()
     }
 
     /// Gives new tasks their numbers.
@@ -105,11 +111,7 @@ impl PostgresTransaction<'_> {
         self.writer.run(async |connection| connection.execute(text.as_str()).await.map(drop))
     }
 
-    async fn commit_statements(
-        connection: &mut PgConnection,
-        commit: &Commit,
-        notices: &str,
-    ) -> sqlx::Result<()> {
+    async fn commit_statements(connection: &mut PgConnection, commit: &Commit, notices: &str) -> sqlx::Result<()> {
         if let Some((worker_id, lease, holdings)) = &commit.holdings {
             leases::hold(connection, worker_id, *lease, holdings).await?;
         }
@@ -124,7 +126,9 @@ impl PostgresTransaction<'_> {
         match self.writer.was_written(probe) {
             Some(true) => Ok(()),
             Some(false) => Err(error),
-            None => Err(Error::Unknown(format!("{error}; whether the transaction was committed could not be found out"))),
+            None => {
+                Err(Error::Unknown(format!("{error}; whether the transaction was committed could not be found out")))
+            }
         }
     }
 }
@@ -159,7 +163,7 @@ impl Transaction for PostgresTransaction<'_> {
         let mut loaded = Loaded::default();
         if !unknown.is_empty() {
             let (catalogue, prepared) = (self.catalogue, self.writer.is_prepared());
-            if prepared && !self.begun {
+            if self.is_fresh() {
                 let begin = format!("{};", self.writer.begin_statement());
                 self.begun = true;
                 loaded = self
@@ -167,16 +171,20 @@ impl Transaction for PostgresTransaction<'_> {
                     .run(async |connection| load::graphs(connection, catalogue, &unknown, free, Some(&begin)).await)?;
             } else {
                 let script = prepared.then_some("");
-                loaded = self
-                    .run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
+                loaded =
+                    self.run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
             }
             if free {
                 // Others are at work on the first ones: farther the next time.
                 let contended = loaded.graphs.len() + loaded.unreadable.len() < unknown.len();
-                *self.look_ahead =
-                    if contended { (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST) } else { (*self.look_ahead / 2).max(1) };
+                *self.look_ahead = if contended {
+                    (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST)
+                } else {
+                    (*self.look_ahead / 2).max(1)
+                };
             }
         }
+        self.unlocked.extend(remembered.iter().map(|graph: &Graph| graph.task.id));
         loaded.graphs.append(&mut remembered);
         loaded.graphs.sort_by_key(|graph| graph.task.id);
         Ok(loaded)
@@ -188,6 +196,8 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn keep_template(&mut self, template: &Template, now: Micros) -> Result<i64> {
         self.run(async |connection| {
+            // Two that make the same templates in another order wait here, and not for each other.
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TEMPLATES).execute(&mut *connection).await?;
             let document = template.to_json();
             let insert = "INSERT INTO tasker.templates (namespace, name, version, created_at, document) \
                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
@@ -206,18 +216,16 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>> {
-        self.flush()?;
         self.run(async |connection| claim::next_due(connection, except).await)
     }
 
     fn backlog(&mut self, limit: usize) -> Result<Backlog> {
-        self.flush()?;
         self.run(async |connection| claim::backlog(connection, limit).await)
     }
 
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {
         let looked = limit.saturating_mul(*self.look_ahead);
-        let steps = if self.writer.is_prepared() && !self.begun {
+        let steps = if self.is_fresh() {
             let mut script = Script::default();
             script.statement(&self.writer.begin_statement());
             script.execute("tasker_claimable", |values| {
@@ -281,11 +289,12 @@ impl Transaction for PostgresTransaction<'_> {
         if changes.is_empty() {
             return Ok(());
         }
+        let unlocked = write::unlocked(&changes, &self.unlocked);
         if self.writer.is_prepared() && write::are_few(&changes) {
-            write::write_script(&mut self.script, &changes)?;
+            write::write_script(&mut self.script, &changes, &unlocked)?;
         } else {
             let mut failed = None;
-            self.run(async |connection| match write::write_arrays(connection, &changes).await {
+            self.run(async |connection| match write::write_arrays(connection, &changes, unlocked).await {
                 Ok(()) => Ok(()),
                 Err(write::Failed::There(error)) => Err(error),
                 Err(write::Failed::Here(error)) => {
@@ -311,7 +320,6 @@ impl Transaction for PostgresTransaction<'_> {
         let committed = if self.writer.is_prepared() {
             self.commit_script(commit)
         } else {
-            self.flush()?;
             let mut notices = Script::default();
             self.notices.write(&mut notices);
             let committed = self.run(async |connection| {
@@ -319,6 +327,12 @@ impl Transaction for PostgresTransaction<'_> {
             });
             self.begun = committed.is_err();
             committed
+        };
+        let committed = match (committed, &commit.holdings) {
+            (Err(Error::LeaseLost(_)), Some((worker_id, ..))) => {
+                Err(Error::LeaseLost(format!("{worker_id} is not among the workers of this database any more")))
+            }
+            (committed, _) => committed,
         };
         let committed = match committed {
             Err(error) if !self.writer.is_connected() => self.after_lost_answer(error),

@@ -7,6 +7,8 @@ mod literal;
 mod script;
 mod sql;
 
+use std::collections::HashSet;
+
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -17,7 +19,7 @@ use crate::store::journal;
 pub(super) use arrays::write as write_arrays;
 pub(super) use literal::Script;
 pub(super) use script::write as write_script;
-pub(super) use sql::{INSERT_JOURNAL, INSERT_STEPS, INSERT_TASKS, SETTLE_STEPS, UPDATE_STEPS, UPDATE_TASKS};
+pub(super) use sql::{INSERT_JOURNAL, INSERT_STEPS, INSERT_TASKS, LOCK_NOW, SETTLE_STEPS, UPDATE_STEPS, UPDATE_TASKS};
 
 /// The most changed graphs that are written as a script, and the most bytes of results and contexts in it.
 const SCRIPT_GRAPHS: usize = 8;
@@ -25,7 +27,8 @@ const SCRIPT_BYTES: usize = 256 * 1024;
 
 /// What a session prepares for scripts.
 pub(super) fn prepare() -> String {
-    let prepare = sql::PREPARED.iter().map(|(name, types, statement)| format!("PREPARE {name} ({types}) AS {statement}"));
+    let prepare =
+        sql::PREPARED.iter().map(|(name, types, statement)| format!("PREPARE {name} ({types}) AS {statement}"));
     prepare.collect::<Vec<_>>().join(";")
 }
 
@@ -49,6 +52,12 @@ pub(super) fn changes(graphs: &[Graph]) -> Result<Vec<Change<'_>>> {
 fn task_changed(graph: &Graph) -> bool {
     let before = graph.task_transitions.first().map(|transition| transition.from);
     before.is_some_and(|before| before != graph.task.state) || graph.root_ended
+}
+
+/// Those of the tasks without a lock whose row is written. Whoever holds others by now must not wait for them.
+pub(super) fn unlocked(changes: &[Change<'_>], remembered: &HashSet<i64>) -> Vec<i64> {
+    let written = changes.iter().filter(|change| change.task).map(|change| change.graph.task.id);
+    written.filter(|task_id| remembered.contains(task_id)).collect()
 }
 
 /// Whether few enough rows are written to go as one message.

@@ -26,10 +26,18 @@ const ASK_END_EVERY: Duration = Duration::from_millis(100);
 const WHO: &str = "SELECT pg_backend_pid()::text";
 
 /// Ends the session that was left behind, if it is still there: then its transaction is over, one way or the other.
-const END_SESSION: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user \
+const END_SESSION: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user \
     AND backend_start < now() AND pid <> pg_backend_pid() AND application_name = current_setting('application_name')";
 
-const WAS_WRITTEN: &str = "SELECT coalesce((SELECT moves::text = $3 FROM tasker.journal WHERE task_id = $1 AND seq = $2), false)";
+const WAS_WRITTEN: &str =
+    "SELECT coalesce((SELECT moves::text = $3 FROM tasker.journal WHERE task_id = $1 AND seq = $2), false)";
+
+/// Behind a pooler nobody knows which session it was. But the row was there before the COMMIT was sent: whoever tries to
+/// write it as well waits for the end of that transaction. It is rolled back in any case.
+const WAIT_FOR_END: &str =
+    "INSERT INTO tasker.journal (task_id, seq, at, since, moves) VALUES ($1, $2, now(), now(), '[]') \
+    ON CONFLICT DO NOTHING";
 
 /// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
 pub(super) struct Writer {
@@ -46,13 +54,7 @@ impl Writer {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
-        Ok(Writer {
-            settings,
-            runtime,
-            connection: None,
-            backend: Arc::default(),
-            prepare: None,
-        })
+        Ok(Writer { settings, runtime, connection: None, backend: Arc::default(), prepare: None })
     }
 
     /// Begins a transaction, on a new connection if need be.
@@ -157,10 +159,18 @@ impl Writer {
     /// Whether a transaction was committed that should have left that row. `None`: nobody could be asked.
     pub(super) fn was_written(&mut self, probe: &Probe) -> Option<bool> {
         let (began, behind) = (Instant::now(), self.backend.load(Ordering::Relaxed));
+        let pooler = self.settings.pooler;
         while began.elapsed() < ASK_END {
-            if let Ok(true) = self.is_over(behind) {
+            if pooler || matches!(self.is_over(behind), Ok(true)) {
                 let find = sqlx::query_scalar(WAS_WRITTEN).bind(probe.task_id).bind(probe.seq).bind(&probe.moves);
-                if let Ok(written) = self.look(async |connection| find.fetch_one(connection).await) {
+                let wait = sqlx::query(WAIT_FOR_END).bind(probe.task_id).bind(probe.seq);
+                let written = self.look(async |connection| {
+                    if pooler && wait.execute(&mut *connection).await?.rows_affected() == 1 {
+                        return Ok(false);
+                    }
+                    find.fetch_one(connection).await
+                });
+                if let Ok(written) = written {
                     return Some(written);
                 }
             }

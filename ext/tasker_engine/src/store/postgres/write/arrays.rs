@@ -12,6 +12,7 @@ use crate::store::postgres::rows::{int, time};
 
 #[derive(Default)]
 struct Rows {
+    unlocked: Vec<i64>,
     new_tasks: NewTasks,
     new_steps: NewSteps,
     tasks: Tasks,
@@ -35,8 +36,9 @@ enum Sender {
 pub(in super::super) async fn write(
     connection: &mut PgConnection,
     changes: &[Change<'_>],
+    unlocked: Vec<i64>,
 ) -> std::result::Result<(), Failed> {
-    let mut rows = Rows::default();
+    let mut rows = Rows { unlocked, ..Rows::default() };
     for change in changes {
         rows.push(change).map_err(Failed::Here)?;
     }
@@ -156,6 +158,7 @@ impl Rows {
         // In this order: whoever has some of the same tasks in hand waits at the first two parts, and not half way
         // through.
         let mut statement = Combined::default();
+        statement.part(self.unlocked.is_empty(), sql::LOCK_NOW, 1);
         statement.part(self.tasks.id.is_empty(), sql::UPDATE_TASKS, 5);
         statement.part(self.journal.task_id.is_empty(), sql::INSERT_JOURNAL, 5);
         statement.part(self.new_tasks.id.is_empty(), sql::INSERT_TASKS, 21);
@@ -165,6 +168,9 @@ impl Rows {
         statement.part(self.deleted.is_empty(), DELETE, 2);
         let text = statement.text();
         let mut query = sqlx::query(&text);
+        if !self.unlocked.is_empty() {
+            query = query.bind(self.unlocked);
+        }
         macro_rules! bind {
             ($($rows:ident),+) => { $(query = self.$rows.bind(query);)+ };
         }

@@ -7,8 +7,13 @@ use crate::step::Step;
 use crate::store::journal::json_text;
 use crate::store::postgres::queue;
 
-/// Adds what writes the changes.
-pub(in super::super) fn write(script: &mut Script, changes: &[Change<'_>]) -> Result<()> {
+/// Adds what writes the changes; `unlocked` are tasks that must be locked for it.
+pub(in super::super) fn write(script: &mut Script, changes: &[Change<'_>], unlocked: &[i64]) -> Result<()> {
+    if !unlocked.is_empty() {
+        script.execute("tasker_lock_now", |values| {
+            values.ints(unlocked);
+        });
+    }
     // In this order: whoever has some of the same tasks in hand waits here, and not half way through.
     for change in changes.iter().filter(|change| change.task && !change.graph.is_new) {
         task(script, change);

@@ -1,6 +1,10 @@
 //! Owns: the statements that write graphs. Each is there twice: for one row, prepared by name in each session and executed
 //! with many others in one message; and for many rows, with an array for each column.
 
+/// A task that is only remembered, and now to be written: who has it in hand may be waiting for what is held here.
+pub(in super::super) const LOCK_NOW: &str =
+    "SELECT id FROM tasker.tasks WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE NOWAIT";
+
 pub(in super::super) const INSERT_TASKS: &str = "INSERT INTO tasker.tasks (id, task_uuid, template_id, namespace, name, version, state, \
     priority, correlation_id, parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, \
     root_recorded, created_at, run_at, waits_until, completed_at, context) \
@@ -92,5 +96,6 @@ pub(super) const PREPARED: &[(&str, &str, &str)] = &[
         "bigint, int, text, jsonb, jsonb, timestamptz",
         "UPDATE tasker.steps SET message_id = (SELECT pgmq.send($3, $4, $5, $6)) WHERE task_id = $1 AND position = $2",
     ),
+    ("tasker_lock_now", "bigint[]", LOCK_NOW),
     ("tasker_hold", "text, interval, bigint[], bigint[]", super::super::leases::HOLD),
 ];
