@@ -71,6 +71,8 @@ pub(crate) struct EngineThread {
     units: usize,
     /// Transactions that succeeded.
     successes: u64,
+    /// The session at the store's server in which the worker's claims are known.
+    session: u64,
     look_due: bool,
     backlog: bool,
     /// Until when steps that others are at work on are left alone, and for how long the next time.
@@ -120,6 +122,7 @@ impl EngineThread {
             kept: Batch::default(),
             units: intake::UNITS,
             successes: 0,
+            session: 0,
             look_due: false,
             backlog: false,
             contended_until: None,
@@ -150,8 +153,10 @@ impl EngineThread {
         if let Some(pause) = self.outage(tick) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
-        self.renew(tick);
-        self.prune(tick);
+        if self.after_new_session(tick) {
+            self.renew(tick);
+            self.prune(tick);
+        }
         let batch = self.intake();
         if batch.is_empty() {
             if self.inbox.is_closed() {
@@ -193,6 +198,7 @@ impl EngineThread {
     }
 
     fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcome, Failure> {
+        self.check_session().map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
         let means = Means {
             catalogue: &self.catalogue,
             clock: &self.clock,

@@ -36,6 +36,8 @@ pub(super) struct Writer {
     settings: Arc<Settings>,
     runtime: Runtime,
     connection: Option<PgConnection>,
+    /// How many sessions there have been.
+    sessions: u64,
     /// The server's process for the connection: what it notifies of is no news here.
     backend: Arc<AtomicI32>,
     /// What each new session prepares; nothing until the schema is there, and nothing behind a pooler.
@@ -50,6 +52,7 @@ impl Writer {
             settings,
             runtime,
             connection: None,
+            sessions: 0,
             backend: Arc::default(),
             prepare: None,
         })
@@ -83,7 +86,13 @@ impl Writer {
         let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
         self.backend.store(backend, Ordering::Relaxed);
         self.connection = Some(connection);
+        self.sessions += 1;
         Ok(())
+    }
+
+    /// Which session this is, or was: counted from 1.
+    pub(super) fn session(&self) -> u64 {
+        self.sessions
     }
 
     /// Prepares statements in this session and in each one to come.
