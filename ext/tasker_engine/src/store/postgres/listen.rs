@@ -121,9 +121,12 @@ impl Listener {
         let mut listener = PgListener::connect_with(pool).await?;
         listener.listen_all([WORK, ENDED, WAITING]).await?;
         self.listening.store(true, Ordering::Relaxed);
-        // Something may have been missed until now.
+        // Something may have been missed until now. Whoever waits reads, which must not be done on this thread.
         self.work(true);
-        self.ended(Ended::Any);
+        let on_end = lock(&self.on_end).clone();
+        if let Some(on_end) = on_end {
+            drop(tokio::task::spawn_blocking(move || on_end(Ended::Any)));
+        }
         while let Some(notification) = listener.try_recv().await? {
             let own = notification.process_id().cast_signed() == self.own.load(Ordering::Relaxed);
             match notification.channel() {

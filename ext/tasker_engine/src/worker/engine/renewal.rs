@@ -100,12 +100,14 @@ impl EngineThread {
         self.publish();
     }
 
-    /// After a commit of which nobody knows how it ended, this worker may have claims that no handler was told of. They
-    /// are in its row: they are given back and cost no attempt. False: the store fails.
+    /// After a commit of which nobody knows how it ended, or that the server may have forgotten, this worker may have claims
+    /// that no handler was told of. They are in its row: they are given back and cost no attempt. False: the store fails.
     fn find_unknown_claims(&mut self, tick: Tick) -> bool {
         let again = match self.release_unknown_claims() {
             Ok((released, left)) => {
-                tracing::info!(released, left, "Claims of a transaction whose end was not known were given back");
+                if released + left > 0 {
+                    tracing::info!(released, left, "Claims of a transaction whose end was not known were given back");
+                }
                 self.backlog |= released > 0;
                 (left > 0).then(|| tick.after(LEFT_ALONE))
             }
