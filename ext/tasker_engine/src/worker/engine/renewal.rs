@@ -76,7 +76,9 @@ impl EngineThread {
     pub(super) fn check_session(&mut self) -> Result<()> {
         let registered = self.worker.as_ref().is_some_and(|worker| !worker.unregistered);
         if registered && self.store.session()? != self.session {
-            return Err(Error::Store("the connection was made anew; what the database has of this worker comes first".into()));
+            return Err(Error::Store(
+                "the connection was made anew; what the database has of this worker comes first".into(),
+            ));
         }
         Ok(())
     }
