@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::in_flight::{InFlights, Pending};
+use super::in_flight::{InFlights, Pending, Suspect};
 use super::inbox::{Inbox, Request};
 use super::machine::Machine;
 use super::measure::Metrics;
@@ -69,8 +69,6 @@ pub(crate) struct EngineThread {
     kept: Batch,
     /// How many requests, settlements and, after one failed, claims a transaction carries at most.
     units: usize,
-    /// Transactions that succeeded.
-    successes: u64,
     /// The session at the store's server in which the worker's claims are known.
     session: u64,
     look_due: bool,
@@ -82,6 +80,10 @@ pub(crate) struct EngineThread {
     notices_at: Option<Tick>,
     retry_at: Option<Tick>,
     failures: u32,
+    /// Commits so far.
+    commits: u64,
+    /// What a transaction without requests and settlements works on.
+    suspect: Suspect,
     last_error: String,
     breaker: Breaker,
     metrics: Metrics,
@@ -121,7 +123,6 @@ impl EngineThread {
             unsettled: VecDeque::new(),
             kept: Batch::default(),
             units: intake::UNITS,
-            successes: 0,
             session: 0,
             look_due: false,
             backlog: false,
@@ -131,6 +132,8 @@ impl EngineThread {
             notices_at: None,
             retry_at: None,
             failures: 0,
+            commits: 0,
+            suspect: Suspect::default(),
         }
     }
 
@@ -153,10 +156,13 @@ impl EngineThread {
         if let Some(pause) = self.outage(tick) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
-        if self.after_new_session(tick) {
+        if self.pause(tick).is_some() || self.after_new_session(tick) {
             self.renew(tick);
-            self.prune(tick);
         }
+        if let Some(pause) = self.pause(self.clock.tick()) {
+            return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
+        }
+        self.prune(tick);
         let batch = self.intake();
         if batch.is_empty() {
             if self.inbox.is_closed() {

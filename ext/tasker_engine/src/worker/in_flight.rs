@@ -33,10 +33,17 @@ pub(super) struct Pending {
     pub(super) settlement: Settlement,
     /// What the completion says of the run; `None` for a timeout, which the engine settles itself.
     pub(super) completion: Option<CompletionTrace>,
-    /// How often a transaction with nothing else in it has failed, while others succeeded.
-    pub(super) failed_alone: u32,
-    /// How many had succeeded when it last failed.
-    pub(super) judged: u64,
+    /// Whether it keeps its transactions from succeeding.
+    pub(super) suspect: Suspect,
+}
+
+/// What may be at fault when a transaction fails for reasons that may be the store's.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Suspect {
+    /// How often a transaction with nothing else in it has failed, with commits in between.
+    pub(super) failures: u32,
+    /// Commits of this engine when it last failed.
+    pub(super) commits: u64,
 }
 
 impl Pending {
@@ -50,7 +57,7 @@ impl Pending {
 
     /// Makes it a failure: the result cannot be stored.
     pub(super) fn refuse(&mut self, why: &str) {
-        self.failed_alone = 0;
+        self.suspect = Suspect::default();
         self.settlement.outcome = Err(StepError {
             class_name: "TaskerCore::UnserializableResultError".into(),
             message: format!("the database does not take what the handler returned: {why}"),
@@ -159,6 +166,6 @@ impl InFlight {
     ) -> Pending {
         let Claim { task_id, position, token } = self.claim;
         let settlement = Settlement { position, token, outcome, reason };
-        Pending { event_id, task_id, settlement, completion, failed_alone: 0, judged: 0 }
+        Pending { event_id, task_id, settlement, completion, suspect: Suspect::default() }
     }
 }

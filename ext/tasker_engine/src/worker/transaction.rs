@@ -168,6 +168,9 @@ impl<'t> Working<'t> {
         let mut lapsed = Vec::new();
         if batch.look_lapsed || !batch.dead.is_empty() {
             lapsed = self.transaction.lapsed_workers(&batch.dead)?;
+            // Whoever can ask is not dead: nobody has taken over this worker's steps, and it renews its lease next.
+            let me = batch.worker.as_ref().map(|worker| &worker.worker_id);
+            lapsed.retain(|worker| Some(&worker.worker_id) != me);
             task_ids.extend(lapsed.iter().flat_map(|worker| &worker.holdings.tasks));
         }
         let new = || batch.requests.iter().flat_map(|request| request.work.new_tasks());
@@ -281,14 +284,15 @@ impl<'t> Working<'t> {
 
     fn commit_with(&self, batch: &Batch, outcome: &Outcome) -> Commit {
         let mut commit = Commit { flushed: batch.flush || !batch.requests.is_empty(), ..Commit::default() };
+        // A new task that only waits for its time has no move to tell of it.
+        commit.due = outcome.created.iter().any(|&at| self.graphs[at].task.state == TaskState::Pending);
         for graph in self.graphs().filter(|graph| graph.is_changed()) {
             let task = &graph.task;
             let left = |transition: &StepTransition| {
                 transition.to == StepState::Enqueued && graph.steps[transition.position].state == StepState::Enqueued
             };
             commit.steps_enqueued |= graph.step_transitions.iter().any(left);
-            commit.due |= task.state == TaskState::Pending
-                || graph.step_transitions.iter().any(|transition| transition.to == StepState::WaitingForRetry);
+            commit.due |= graph.step_transitions.iter().any(|transition| transition.to == StepState::WaitingForRetry);
             if task.state.is_final() && !graph.task_transitions.is_empty() {
                 commit.ended.push(task.task_uuid);
                 commit.flushed = true;

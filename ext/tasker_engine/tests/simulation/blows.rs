@@ -84,12 +84,15 @@ impl World {
         self.note(|| format!("#{number}: the clock is set by {:.3} s", micros as f64 / 1e6));
         self.slots[number].clock.jump(micros);
         self.jumped_at = self.now;
+        self.ahead = self.ahead.max(self.slots[number].clock.now().0 - self.now);
     }
 
     fn take_server_away(&mut self) {
         let pause = self.dice.random_range(10_000..8_000_000);
-        self.note(|| format!("the server is away for {:.3} s", pause as f64 / 1e6));
-        self.data.away_until = self.now + pause;
+        let full = self.dice.random_bool(0.4);
+        let what = if full { "the disk is full" } else { "the server is away" };
+        self.note(|| format!("{what} for {:.3} s", pause as f64 / 1e6));
+        *(if full { &mut self.data.full_until } else { &mut self.data.away_until }) = self.now + pause;
         self.trouble(pause);
     }
 

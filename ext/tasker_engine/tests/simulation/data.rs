@@ -38,6 +38,8 @@ pub struct Data {
     pub open: BTreeSet<u64>,
     /// Until when the server is away.
     pub away_until: i64,
+    /// Until when it takes nothing new.
+    pub full_until: i64,
     /// Tasks that cannot be read until a moment, or written.
     pub unreadable: BTreeMap<i64, i64>,
     pub unwritable_until: i64,

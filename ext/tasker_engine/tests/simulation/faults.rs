@@ -37,6 +37,8 @@ impl World {
             "the process is gone"
         } else if self.now < self.data.away_until {
             "the server is away"
+        } else if self.now < self.data.full_until && matches!(call, Call::Write | Call::Commit) {
+            "the disk is full"
         } else if self.dice.random_bool(self.fault_rate()) {
             "it fails"
         } else {

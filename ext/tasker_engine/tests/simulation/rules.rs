@@ -129,6 +129,10 @@ impl World {
                 self.holds(free, || format!("{name}: an attempt that no handler had begun is counted"));
             }
             (_, None) if moved.to != StepState::Cancelled => {
+                let error = moved.ended.as_ref().and_then(|ended| ended.error.as_ref());
+                let thrown_away = error.is_some_and(|error| error.class_name.ends_with("ResultError"))
+                    && result.as_ref().is_some_and(|result| !result.contains("poison"));
+                self.holds(!thrown_away, || format!("{name} fails though its result {result:?} could be stored"));
                 self.holds(begun_at.is_some() && own, || format!("{name} fails, and no handler of #{process} had it"));
             }
             _ => {}
@@ -148,7 +152,8 @@ impl World {
                 };
                 let token = step.span_id.unwrap_or_default();
                 let begun = self.attempts.get(&token).is_some_and(|attempt| attempt.begun_at.is_some());
-                if !begun && !row.holdings.unbegun.contains(&token) {
+                let current = self.slots[row.process].door.status().worker_id;
+                if !begun && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
                     *unlisted.entry(row.process).or_default() += 1;
                 }
             }

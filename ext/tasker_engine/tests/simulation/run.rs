@@ -63,13 +63,14 @@ fn until(sim: &Sim, end: i64, is_so: impl Fn(&World) -> bool) -> bool {
 fn calm_down(sim: &Sim) {
     let mut world = lock(sim);
     world.note(|| "nothing goes wrong any more".into());
-    let now = world.now;
+    let (now, ahead) = (world.now, world.ahead);
     (world.is_calm, world.jumped_at) = (true, now);
-    (world.data.away_until, world.data.unwritable_until, world.deaf_until) = (0, 0, 0);
+    (world.data.away_until, world.data.full_until) = (0, 0);
+    (world.data.unwritable_until, world.deaf_until) = (0, 0);
     world.data.unreadable.clear();
     for slot in &mut world.slots {
-        // What waits for a time waits for that of the clocks, which may be an hour behind.
-        slot.clock.jump(now - slot.clock.now().0);
+        // What waits for a time waits for that of clocks, one of which was perhaps an hour ahead.
+        slot.clock.jump(now + ahead - slot.clock.now().0);
         (slot.frozen_until, slot.hog_until) = (slot.frozen_until.min(now), slot.hog_until.min(now));
     }
     let served = world.slots.iter().any(|slot| slot.alive && slot.config.namespaces.is_empty());

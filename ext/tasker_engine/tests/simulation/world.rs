@@ -67,8 +67,10 @@ pub struct Slot {
     pub asked_at: i64,
     /// Since when it could have taken on a step.
     pub able_since: i64,
-    /// Turns since anything moved.
-    pub idle_turns: usize,
+    /// When its worker was last seen to have a row.
+    pub row_at: i64,
+    /// Turns since it was last looked at.
+    pub turns: usize,
 }
 
 pub struct World {
@@ -88,6 +90,8 @@ pub struct World {
     pub blow_at: i64,
     pub look_at: i64,
     pub jumped_at: i64,
+    /// How far a wall clock has ever been ahead.
+    pub ahead: i64,
     /// Until when notifications get lost.
     pub deaf_until: i64,
     /// Until when no engine need be in step.
@@ -129,6 +133,7 @@ impl World {
             blow_at: START + 500_000,
             look_at: START,
             jumped_at: 0,
+            ahead: 2_000_000,
             deaf_until: 0,
             trouble_until: 0,
             depth: 0,
@@ -255,6 +260,7 @@ fn turn(sim: &Sim, number: usize) {
     };
     let turned = engine.turn();
     let mut world = lock(sim);
+    world.note(|| format!("#{number} {turned:?}"));
     let cost = world.dice.random_range(10..60);
     world.advance(cost);
     let latency = if world.dice.random_bool(0.9) { world.dice.random_range(0..300) } else { 20_000 };
@@ -267,7 +273,7 @@ fn turn(sim: &Sim, number: usize) {
         Turn::Sleep(pause) => now.saturating_add(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX)),
         Turn::End => i64::MAX,
     };
-    slot.idle_turns += 1;
+    slot.turns += 1;
     let gone = slot.doomed || turned == Turn::End;
     if gone {
         world.bury(number);
@@ -328,7 +334,9 @@ pub fn spawn(sim: &Sim) {
     let mut world = lock(sim);
     let number = world.slots.len();
     let clock = Clock::manual(Micros(world.now));
-    if world.profile.jumps {
+    if world.is_calm {
+        clock.jump(world.ahead);
+    } else if world.profile.jumps {
         clock.jump(world.dice.random_range(-2_000_000..2_000_000));
     }
     let catalogue = Arc::new(Catalogue::default());
@@ -372,7 +380,8 @@ pub fn spawn(sim: &Sim) {
         send_at: 0,
         asked_at: now,
         able_since: i64::MAX,
-        idle_turns: 0,
+        row_at: now,
+        turns: 0,
     });
     world.note(|| format!("#{number} begins on machine {machine}"));
     world.start_worker(number);

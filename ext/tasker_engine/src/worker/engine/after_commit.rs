@@ -31,6 +31,9 @@ impl EngineThread {
         for (task_id, why) in std::mem::take(&mut outcome.unreadable) {
             self.quarantine(task_id, &why, tick);
         }
+        // What it could not give back it still has.
+        let left = batch.release.drain(..).filter(|(claim, _)| self.quarantine.contains(claim.task_id));
+        self.kept.release.extend(left);
         let mut attempts = Attempts::of(&mut batch.pending);
         self.count_settlements(batch.pending, &outcome);
         self.metrics.committed(&outcome, &attempts, now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Micros, Tick};
 use crate::config::Durability;
-use crate::store::{Change, Store, WorkerProcess};
+use crate::store::{Change, Claim, Store, WorkerProcess};
 use crate::worker::claims::Permits;
 use crate::worker::inbox::Work;
 use crate::worker::machine::Machine;
@@ -51,6 +51,8 @@ impl EngineThread {
         if self.is_stopping(&batch) {
             self.abandon(&mut batch);
         }
+        let alone = |(claim, _): &(Claim, bool)| self.quarantine.contains(claim.task_id);
+        (self.kept.release, batch.release) = std::mem::take(&mut batch.release).into_iter().partition(alone);
         batch.due_limit = DUE_LIMIT.min(room);
         batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
         self.permit(tick, room, &mut batch);
@@ -140,7 +142,8 @@ impl EngineThread {
     /// What the worker's own affairs bring: what nobody took up, the dead, other processes.
     fn work_of_the_worker(&mut self, now: Micros, tick: Tick, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
-        if worker.unregistered && batch.register.is_none() {
+        // A row that may be there already must not be made anew: it tells of claims.
+        if worker.unregistered && worker.unsure_at.is_none() && batch.register.is_none() {
             batch.register = Some((worker.process.clone(), worker.lease));
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
@@ -196,7 +199,8 @@ impl EngineThread {
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
         unbegun.sort_unstable();
         let held = in_flights().map(|(_, flight)| flight.claim.task_id).chain(self.quarantine.parked_tasks());
-        let held = held.chain(worker.unsure_of.iter().copied());
+        let given_back = self.kept.release.iter().chain(&batch.release).map(|(claim, _)| claim.task_id);
+        let held = held.chain(worker.unsure_of.iter().copied()).chain(given_back);
         batch.worker = Some(WorkerPart {
             worker_id: Arc::clone(worker.worker_id()),
             lease: worker.lease,
