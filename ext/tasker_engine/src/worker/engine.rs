@@ -69,6 +69,8 @@ pub(crate) struct EngineThread {
     kept: Batch,
     /// How many requests, settlements and, after one failed, claims a transaction carries at most.
     units: usize,
+    /// The session at the store's server in which the worker's claims are known.
+    session: u64,
     look_due: bool,
     backlog: bool,
     /// Until when steps that others are at work on are left alone, and for how long the next time.
@@ -121,6 +123,7 @@ impl EngineThread {
             unsettled: VecDeque::new(),
             kept: Batch::default(),
             units: intake::UNITS,
+            session: 0,
             look_due: false,
             backlog: false,
             contended_until: None,
@@ -153,7 +156,9 @@ impl EngineThread {
         if let Some(pause) = self.outage(tick) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
-        self.renew(tick);
+        if self.pause(tick).is_some() || self.after_new_session(tick) {
+            self.renew(tick);
+        }
         if let Some(pause) = self.pause(self.clock.tick()) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
@@ -199,6 +204,7 @@ impl EngineThread {
     }
 
     fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcome, Failure> {
+        self.check_session().map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
         let means = Means {
             catalogue: &self.catalogue,
             clock: &self.clock,

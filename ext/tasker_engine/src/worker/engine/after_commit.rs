@@ -77,6 +77,7 @@ impl EngineThread {
         if batch.register.is_some() {
             worker.unregistered = false;
             worker.renewed(tick);
+            self.session = self.store.session().unwrap_or(self.session);
         }
         if let Some(holdings) = outcome.holdings.take() {
             worker.recorded = holdings;

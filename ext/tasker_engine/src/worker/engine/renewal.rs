@@ -53,6 +53,38 @@ impl EngineThread {
         }
     }
 
+    /// In a new session the server may have forgotten what was committed last, and with it which claims are this worker's:
+    /// before anything else is done, what its row says now is looked through. False: the store fails.
+    pub(super) fn after_new_session(&mut self, tick: Tick) -> bool {
+        let Some(worker) = self.worker.as_mut().filter(|worker| !worker.unregistered) else { return true };
+        let looked = self.store.session().and_then(|session| {
+            if session != self.session {
+                let holdings = self.store.begin()?.holdings(worker.worker_id())?.unwrap_or_default();
+                worker.unsure(&holdings.tasks, tick);
+                worker.recorded.unbegun = holdings.unbegun;
+                worker.renew_at = tick;
+                self.session = session;
+            }
+            Ok(())
+        });
+        if let Err(error) = looked {
+            self.after_failure(Batch::default(), Failure { error, reached: false, tasks: Vec::new() });
+            return false;
+        }
+        true
+    }
+
+    /// Whether what is known of the worker's claims is true of the session that the next transaction is in.
+    pub(super) fn check_session(&mut self) -> Result<()> {
+        let registered = self.worker.as_ref().is_some_and(|worker| !worker.unregistered);
+        if registered && self.store.session()? != self.session {
+            return Err(Error::Store(
+                "the connection was made anew; what the database has of this worker comes first".into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Others have taken this worker for dead: its claims are theirs. It goes on as another one.
     pub(super) fn lease_lost(&mut self, why: &str) {
         let Some(worker) = &mut self.worker else { return };
@@ -72,16 +104,19 @@ impl EngineThread {
         self.publish();
     }
 
-    /// After a commit of which nobody knows how it ended, this worker may have claims that no handler was told of. They
-    /// are in its row: they are given back and cost no attempt. False: the store fails.
+    /// After a commit of which nobody knows how it ended, or that the server may have forgotten, this worker may have claims
+    /// that no handler was told of. They are in its row: they are given back and cost no attempt. False: the store fails.
     fn find_unknown_claims(&mut self, tick: Tick) -> bool {
         let again = match self.release_unknown_claims() {
             Ok(None) => None,
             Ok(Some((released, left))) => {
                 if let Some(worker) = &mut self.worker {
                     worker.unregistered = false;
+                    self.session = self.store.session().unwrap_or(self.session);
                 }
-                tracing::info!(released, left, "Claims of a transaction whose end was not known were given back");
+                if released + left > 0 {
+                    tracing::info!(released, left, "Claims of a transaction whose end was not known were given back");
+                }
                 self.backlog |= released > 0;
                 (left > 0).then(|| tick.after(LEFT_ALONE))
             }
