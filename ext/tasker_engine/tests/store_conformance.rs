@@ -28,6 +28,12 @@ macro_rules! every_store {
                 crate::$chapter::$promise(&crate::place::sqlite_file(&folder));
             })+)+
         }
+        mod postgres_server {
+            $($(#[test] fn $promise() {
+                let Some(database) = crate::harness::postgres::Database::new() else { return };
+                crate::$chapter::$promise(&crate::place::postgres(&database));
+            })+)+
+        }
         mod sqlite_memory {
             $($(#[test] fn $promise() {
                 crate::$chapter::$promise(&crate::place::sqlite_memory());

@@ -10,11 +10,13 @@ use tasker_engine::graph::Graph;
 use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan::{self, NewTask, Settlement};
 use tasker_engine::store::catalogue::Catalogue;
+use tasker_engine::store::postgres::PostgresStore;
 use tasker_engine::store::sqlite::SqliteStore;
 use tasker_engine::store::{Commit, Hold, Loaded, Store, Transaction};
 use tasker_engine::task::TaskTrace;
 use tasker_engine::template::Template;
 
+use crate::harness::postgres::{psql, Database};
 use crate::harness::{config, Folder};
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
@@ -83,6 +85,24 @@ pub fn sqlite_file(folder: &Folder) -> Place {
         certain: true,
         pass: Box::new(move |duration| clock.advance(duration)),
         sql: Some(Box::new(move |sql| sqlite_sql(&file, &sql.replace("tasker.", "")))),
+    }
+}
+
+/// Leases are by the server's clock, which nobody here moves: they grow old instead.
+pub fn postgres(database: &Database) -> Place {
+    let (url, refused) = (database.url(), database.url());
+    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
+    let [age, sql] = [(); 2].map(|()| database.url());
+    Place {
+        open: Box::new(open),
+        shared: true,
+        certain: false,
+        pass: Box::new(move |time| {
+            let seconds = time.as_secs_f64();
+            psql(&age, &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{seconds} seconds'"));
+        }),
+        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
+        sql: Some(Box::new(move |text| psql(&sql, text))),
     }
 }
 
