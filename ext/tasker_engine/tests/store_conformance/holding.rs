@@ -86,7 +86,7 @@ pub fn a_worker_that_was_forgotten_can_commit_no_claim(place: &Place) {
         let held = Holdings { tasks: vec![id], unbegun: vec![token] };
         let holdings = Some((Arc::from(worker_id), LEASE, held));
         let ended = transaction.commit(&Commit { holdings, ..Commit::default() });
-        let lost = matches!(&ended, Err(Error::LeaseLost(why)) if why.contains("dead"));
+        let lost = matches!(&ended, Err(Error::LeaseLost(_)));
         assert_eq!((ended.is_ok(), lost), (kept, !kept), "{ended:?}");
         assert_eq!(load(store, id).steps[0].worker_id.as_deref(), kept.then_some("alive"), "nothing of it happened");
     }
