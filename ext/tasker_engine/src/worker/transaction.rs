@@ -168,6 +168,9 @@ impl<'t> Working<'t> {
         let mut lapsed = Vec::new();
         if batch.look_lapsed || !batch.dead.is_empty() {
             lapsed = self.transaction.lapsed_workers(&batch.dead)?;
+            // Whoever can ask is not dead: nobody has taken over this worker's steps, and it renews its lease next.
+            let me = batch.worker.as_ref().map(|worker| &worker.worker_id);
+            lapsed.retain(|worker| Some(&worker.worker_id) != me);
             task_ids.extend(lapsed.iter().flat_map(|worker| &worker.holdings.tasks));
         }
         let new = || batch.requests.iter().flat_map(|request| request.work.new_tasks());
