@@ -18,10 +18,10 @@ fn a_stalled_worker_loses_its_step_and_its_late_result_is_refused() {
     let clock = manual();
     let other = working(&folder.database(), clock.clone(), 1, TWO_ATTEMPTS);
     no_event(&other);
-    clock.advance(Duration::from_secs(29));
+    folder.age(&stalled, 29, &clock);
     no_event(&other);
     // It looks for workers whose lease has run out every five seconds.
-    clock.advance(Duration::from_secs(5));
+    folder.age(&stalled, 5, &clock);
     let new = next_event(&other);
     assert_eq!((old.attempt, new.attempt), (1, 2));
 
@@ -42,7 +42,7 @@ fn a_stalled_worker_that_wakes_up_learns_that_its_claim_is_lost() {
     submit(&stalled, "single");
     let old = next_event(&stalled);
     let other = working(&folder.database(), fast.clone(), 1, TWO_ATTEMPTS);
-    fast.advance(Duration::from_secs(31));
+    folder.age(&stalled, 31, &fast);
     next_event(&other);
     assert!(!stalled.channel().cancelled(old.event_id));
     slow.advance(Duration::from_secs(31));
@@ -85,12 +85,12 @@ fn an_engine_that_was_dropped_with_claims_leaves_them_to_their_lease() {
     let engine = working(&folder.database(), manual(), 1, TWO_ATTEMPTS);
     let task = submit(&engine, "single").task_uuid;
     next_event(&engine);
+    folder.age(&engine, 31, &manual());
     drop(engine);
     let clock = manual();
     let engine = Engine::open_with(&config(&folder.database()), clock.clone()).unwrap();
-    engine.start_worker(worker(1)).unwrap();
-    no_event(&engine);
     clock.advance(Duration::from_secs(31));
+    engine.start_worker(worker(1)).unwrap();
     run(&engine, "only", "1");
     assert_eq!(finished(&engine, task).steps[0].attempts, 2);
 }

@@ -44,6 +44,17 @@ impl Folder {
         }
     }
 
+    /// Lets a worker's lease grow older: on SQLite by the clock of whoever looks, on PostgreSQL in the worker's row, for
+    /// there it is by the server's clock.
+    pub fn age(&self, worker: &Engine, seconds: u64, clock: &Clock) {
+        if let Some(database) = &self.1 {
+            let worker_id = worker.status()["worker"]["worker_id"].as_str().unwrap().to_owned();
+            let older = format!("lease_until = lease_until - interval '{seconds} s'");
+            database.sql(&format!("UPDATE tasker.workers SET {older} WHERE worker_id = '{worker_id}'"));
+        }
+        clock.advance(Duration::from_secs(seconds));
+    }
+
     pub fn sqlite(&self) -> String {
         self.0.join("tasker.sqlite3").display().to_string()
     }
