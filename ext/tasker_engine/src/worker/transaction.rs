@@ -284,14 +284,15 @@ impl<'t> Working<'t> {
 
     fn commit_with(&self, batch: &Batch, outcome: &Outcome) -> Commit {
         let mut commit = Commit { flushed: batch.flush || !batch.requests.is_empty(), ..Commit::default() };
+        // A new task that only waits for its time has no move to tell of it.
+        commit.due = outcome.created.iter().any(|&at| self.graphs[at].task.state == TaskState::Pending);
         for graph in self.graphs().filter(|graph| graph.is_changed()) {
             let task = &graph.task;
             let left = |transition: &StepTransition| {
                 transition.to == StepState::Enqueued && graph.steps[transition.position].state == StepState::Enqueued
             };
             commit.steps_enqueued |= graph.step_transitions.iter().any(left);
-            commit.due |= task.state == TaskState::Pending
-                || graph.step_transitions.iter().any(|transition| transition.to == StepState::WaitingForRetry);
+            commit.due |= graph.step_transitions.iter().any(|transition| transition.to == StepState::WaitingForRetry);
             if task.state.is_final() && !graph.task_transitions.is_empty() {
                 commit.ended.push(task.task_uuid);
                 commit.flushed = true;

@@ -19,17 +19,33 @@ impl World {
             let able = self.is_able(number);
             let slot = &mut self.slots[number];
             slot.able_since = if able { slot.able_since.min(now) } else { i64::MAX };
-            let turns = std::mem::take(&mut slot.idle_turns);
+            let turns = std::mem::take(&mut slot.turns);
             if slot.door.status().breaker_open || now < slot.frozen_until || slot.standing > 0 {
                 slot.impaired_at = now;
                 self.trouble_until = self.trouble_until.max(now);
             }
             self.holds(turns < TURNS, || format!("#{number} goes round in circles: {turns} turns"));
         }
+        self.look_for_rows();
         self.look_for_steps();
         self.look_for_due();
         let unanswered = self.unanswered(300_000_000);
         self.holds(unanswered.is_none(), || unanswered.unwrap_or_default());
+    }
+
+    /// A worker that others took for dead notices when it next renews its lease.
+    fn look_for_rows(&mut self) {
+        let (now, lease) = (self.now, (self.profile.lease * 1e6) as i64);
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            let worker = slot.door.status().worker_id;
+            if !slot.alive || worker.is_none_or(|worker| self.data.workers.contains_key(&worker)) {
+                slot.row_at = now;
+            }
+            let whole = now - slot.row_at.max(slot.impaired_at).max(self.trouble_until);
+            if whole > lease / 2 + SOON && self.violation.is_none() {
+                self.violation = Some(format!("#{number} works on, and others took it for dead"));
+            }
+        }
     }
 
     /// Whether a process could take on a step at once.

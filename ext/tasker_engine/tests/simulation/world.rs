@@ -67,8 +67,10 @@ pub struct Slot {
     pub asked_at: i64,
     /// Since when it could have taken on a step.
     pub able_since: i64,
-    /// Turns since anything moved.
-    pub idle_turns: usize,
+    /// When its worker was last seen to have a row.
+    pub row_at: i64,
+    /// Turns since it was last looked at.
+    pub turns: usize,
 }
 
 pub struct World {
@@ -271,7 +273,7 @@ fn turn(sim: &Sim, number: usize) {
         Turn::Sleep(pause) => now.saturating_add(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX)),
         Turn::End => i64::MAX,
     };
-    slot.idle_turns += 1;
+    slot.turns += 1;
     let gone = slot.doomed || turned == Turn::End;
     if gone {
         world.bury(number);
@@ -378,7 +380,8 @@ pub fn spawn(sim: &Sim) {
         send_at: 0,
         asked_at: now,
         able_since: i64::MAX,
-        idle_turns: 0,
+        row_at: now,
+        turns: 0,
     });
     world.note(|| format!("#{number} begins on machine {machine}"));
     world.start_worker(number);

@@ -142,7 +142,8 @@ impl EngineThread {
     /// What the worker's own affairs bring: what nobody took up, the dead, other processes.
     fn work_of_the_worker(&mut self, now: Micros, tick: Tick, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
-        if worker.unregistered && batch.register.is_none() {
+        // A row that may be there already must not be made anew: it tells of claims.
+        if worker.unregistered && worker.unsure_at.is_none() && batch.register.is_none() {
             batch.register = Some((worker.process.clone(), worker.lease));
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };

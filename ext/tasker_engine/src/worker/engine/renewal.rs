@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::plan;
 use crate::state::StepState;
 use crate::store::{Claim, Commit, Hold, Holdings};
+use crate::worker::running::Running;
 use crate::worker::transaction::{Batch, Failure};
 
 /// How long a look for claims that nobody knows of waits for whoever is at work on their tasks.
@@ -20,11 +21,12 @@ const LEFT_ALONE: Duration = Duration::from_secs(5);
 impl EngineThread {
     /// Renews the lease when a third of it has passed.
     pub(super) fn renew(&mut self, tick: Tick) {
-        let Some(worker) = self.worker.as_ref().filter(|worker| !worker.unregistered) else { return };
+        let Some(worker) = &self.worker else { return };
         if worker.unsure_at.is_some_and(|at| at <= tick) && !self.find_unknown_claims(tick) {
             return;
         }
-        let Some(worker) = self.worker.as_ref().filter(|worker| worker.renew_at <= tick) else { return };
+        let due = |worker: &&Running| !worker.unregistered && worker.renew_at <= tick;
+        let Some(worker) = self.worker.as_ref().filter(due) else { return };
         let (worker_id, lease) = (worker.worker_id().clone(), worker.lease);
         let claims: Vec<Claim> = self.in_flights.claims().map(|(_, in_flight)| in_flight.claim).collect();
         let renewed: Result<Option<Vec<Claim>>> = self.store.begin().and_then(|mut transaction| {
@@ -74,7 +76,11 @@ impl EngineThread {
     /// are in its row: they are given back and cost no attempt. False: the store fails.
     fn find_unknown_claims(&mut self, tick: Tick) -> bool {
         let again = match self.release_unknown_claims() {
-            Ok((released, left)) => {
+            Ok(None) => None,
+            Ok(Some((released, left))) => {
+                if let Some(worker) = &mut self.worker {
+                    worker.unregistered = false;
+                }
                 tracing::info!(released, left, "Claims of a transaction whose end was not known were given back");
                 self.backlog |= released > 0;
                 (left > 0).then(|| tick.after(LEFT_ALONE))
@@ -94,12 +100,12 @@ impl EngineThread {
         true
     }
 
-    /// How many were given back, and how many tasks were left alone.
-    fn release_unknown_claims(&mut self) -> Result<(usize, usize)> {
-        let Some(worker) = &self.worker else { return Ok((0, 0)) };
+    /// How many were given back, and how many tasks were left alone. `None`: the worker has no row.
+    fn release_unknown_claims(&mut self) -> Result<Option<(usize, usize)>> {
+        let Some(worker) = &self.worker else { return Ok(None) };
         let worker_id = worker.worker_id();
         let mut transaction = self.store.begin()?;
-        let Some(Holdings { mut tasks, .. }) = transaction.holdings(worker_id)? else { return Ok((0, 0)) };
+        let Some(Holdings { mut tasks, .. }) = transaction.holdings(worker_id)? else { return Ok(None) };
         let all = tasks.len();
         tasks.retain(|task_id| !self.quarantine.contains(*task_id));
         let left = all - tasks.len();
@@ -121,6 +127,6 @@ impl EngineThread {
         }
         transaction.write(&mut graphs)?;
         transaction.commit(&Commit { steps_enqueued: released > 0, flushed: true, ..Commit::default() })?;
-        Ok((released, left))
+        Ok(Some((released, left)))
     }
 }
