@@ -123,7 +123,10 @@ impl Listener {
         self.listening.store(true, Ordering::Relaxed);
         // Something may have been missed until now.
         self.work(true);
-        self.ended(Ended::Any);
+        if let Some(on_end) = lock(&self.on_end).clone() {
+            // Whoever hears that has to look, and this thread may not wait for an answer.
+            drop(tokio::task::spawn_blocking(move || on_end(Ended::Any)));
+        }
         while let Some(notification) = listener.try_recv().await? {
             let own = notification.process_id().cast_signed() == self.own.load(Ordering::Relaxed);
             match notification.channel() {
