@@ -8,11 +8,11 @@ use crate::clock::Clock;
 use crate::config::Durability;
 use crate::error::Result;
 use crate::ids::Dice;
+use crate::interrupt::Interrupt;
 use crate::store::catalogue::Catalogue;
 use crate::store::Store;
-pub use crate::worker::{Machine, Reply, Turn, Work};
-use crate::interrupt::Interrupt;
 use crate::worker::{BreakerState, EngineThread, Inbox, Shared, Ticket};
+pub use crate::worker::{Machine, Reply, Turn, Work};
 
 /// The loop.
 pub struct Engine(EngineThread);
@@ -71,7 +71,8 @@ impl Engine {
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
         let door = Door { channel: Arc::clone(&channel), inbox: Arc::clone(&inbox), shared: Arc::clone(&shared) };
-        let thread = EngineThread::new(store, catalogue, clock, dice, Durability::Step, machine, inbox, channel, shared);
+        let thread =
+            EngineThread::new(store, catalogue, clock, dice, Durability::Step, machine, inbox, channel, shared);
         (Engine(thread), door)
     }
 

@@ -139,8 +139,11 @@ impl EngineThread {
 
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
-        let _end =
-            End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox), channel: Arc::clone(&self.channel) };
+        let _end = End {
+            shared: Arc::clone(&self.shared),
+            inbox: Arc::clone(&self.inbox),
+            channel: Arc::clone(&self.channel),
+        };
         loop {
             match self.turn() {
                 Turn::Again => {}

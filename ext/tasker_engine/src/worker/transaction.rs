@@ -24,7 +24,9 @@ use crate::ids::Dice;
 use crate::plan::{self, Verdict};
 use crate::state::{StepState, TaskState};
 use crate::store::catalogue::Catalogue;
-use crate::store::{Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction};
+use crate::store::{
+    Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction,
+};
 use crate::template::Template;
 
 /// Rows a look at what waits goes through at most: some milliseconds.
@@ -41,11 +43,7 @@ pub(super) struct Means<'a> {
 }
 
 /// Carries `batch` in one transaction.
-pub(super) fn run(
-    store: &mut dyn Store,
-    batch: &Batch,
-    means: Means<'_>,
-) -> std::result::Result<Outcome, Failure> {
+pub(super) fn run(store: &mut dyn Store, batch: &Batch, means: Means<'_>) -> std::result::Result<Outcome, Failure> {
     let began = store.begin();
     let transaction = began.map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
     let mut work = Working {
@@ -245,11 +243,7 @@ impl<'t> Working<'t> {
     }
 
     /// Makes a decision about a loaded graph which leaves it as it was when it cannot be made.
-    fn try_plan<T>(
-        &mut self,
-        at: usize,
-        decide: impl FnOnce(&mut Graph, Micros, &mut Dice) -> Result<T>,
-    ) -> Result<T> {
+    fn try_plan<T>(&mut self, at: usize, decide: impl FnOnce(&mut Graph, Micros, &mut Dice) -> Result<T>) -> Result<T> {
         let before = self.graphs[at].clone();
         self.plan(at, decide).inspect_err(|_| self.graphs[at] = before)
     }

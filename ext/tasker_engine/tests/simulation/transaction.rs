@@ -214,7 +214,9 @@ impl Transaction for SimTransaction<'_> {
         let mut steps = Vec::new();
         for (task_id, graph) in &world.data.tasks {
             let namespace = &graph.task.template.namespace;
-            if except.contains(task_id) || !namespaces.is_empty() && !namespaces.iter().any(|name| **name == **namespace) {
+            if except.contains(task_id)
+                || !namespaces.is_empty() && !namespaces.iter().any(|name| **name == **namespace)
+            {
                 continue;
             }
             let enqueued = graph.steps.iter().enumerate().filter(|(_, step)| step.state == StepState::Enqueued);
@@ -277,9 +279,7 @@ impl Transaction for SimTransaction<'_> {
         let id = self.id;
         let mut world = self.enter(Call::Read)?;
         let now = world.now;
-        let lapsed = |row: &&Row| {
-            row.lease_until < now || named.iter().any(|name| **name == *row.worker.worker_id)
-        };
+        let lapsed = |row: &&Row| row.lease_until < now || named.iter().any(|name| **name == *row.worker.worker_id);
         let found: Vec<LapsedWorker> = (world.data.workers.values().filter(lapsed))
             .map(|row| LapsedWorker { worker_id: Arc::clone(&row.worker.worker_id), holdings: row.holdings.clone() })
             .collect();

@@ -185,7 +185,8 @@ impl EngineThread {
         let free_hands = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
         batch.left_enqueued = look && contended;
-        batch.claim = (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
+        batch.claim =
+            (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;
@@ -193,7 +194,8 @@ impl EngineThread {
 
     fn describe_worker(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
-        let waiting = if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
+        let waiting =
+            if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
         let in_flights = || self.in_flights.claims();
         let unbegun = in_flights().filter(|(event_id, flight)| flight.ahead && waiting.contains(*event_id));
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
