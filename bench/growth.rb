@@ -7,7 +7,7 @@
 #     rake bench:growth                      1,000,000 tasks on a throw-away PostgreSQL, or on TEST_DATABASE_URL's
 #     TASKS=200000 SLICE=20000 rake bench:growth
 #
-# Exit 1 if a step in the last three slices costs over 20 % more than in the first three.
+# Exit 1 if a step in the last three slices costs over 5 % more than in the first three.
 
 require_relative "psql"
 
@@ -22,11 +22,12 @@ unless ENV["BENCH_DATABASE_URL"]
   exit
 end
 
+require_relative "server_cpu"
 require_relative "stand"
 
 # Owns: one slice, and the processor time of everybody who works on it.
 class Growth
-  ALLOWED = 1.2
+  ALLOWED = 1.05
   Row = Struct.new(:finished, :steps_per_s, :worker_us, :server_us) do
     def cost
       worker_us + server_us
@@ -40,6 +41,7 @@ class Growth
 
   def initialize
     @tasks = Integer(ENV.fetch("TASKS", "1000000"))
+    @server = ServerCpu.new(Stand::POSTGRES)
     @slice = Integer(ENV.fetch("SLICE", (@tasks / 20).to_s))
   end
 
@@ -48,7 +50,7 @@ class Growth
     puts "  finished      steps/s  worker us/step  server us/step   us/step"
     rows = (0...@tasks).step(@slice).map { |finished| slice(finished).tap { |row| puts row } }
     first, last = [rows.first(3), rows.last(3)].map { |some| some.map(&:cost).sum / some.size }
-    puts format("a step costs %<ratio>.2f times what it did at the start (at most %<allowed>.1f)",
+    puts format("a step costs %<ratio>.2f times what it did at the start (at most %<allowed>.2f)",
                 ratio: last / first, allowed: ALLOWED)
     last / first <= ALLOWED
   end
@@ -58,11 +60,11 @@ class Growth
   def slice(finished)
     Stand.fill(@slice, "linear4")
     worker = worker_seconds
-    server = server_seconds
+    server = @server.seconds
     seconds = drain(finished + @slice)
     TaskerCore::Worker.stop
     per_step = ->(spent) { spent * 1e6 / (@slice * 4) }
-    Row.new(finished, @slice * 4 / seconds, per_step[worker_seconds - worker], per_step[server_seconds - server])
+    Row.new(finished, @slice * 4 / seconds, per_step[worker_seconds - worker], per_step[@server.seconds - server])
   end
 
   def drain(goal)
@@ -78,27 +80,6 @@ class Growth
   def worker_seconds
     times = Process.times
     times.utime + times.stime
-  end
-
-  # Of the postmaster, its children, and those of its children that have ended. The connection stays the same.
-  def server_seconds
-    postmaster = parent
-    ticks = Dir["/proc/[0-9]*/stat"].sum do |path|
-      fields = File.read(path).sub(/\A.*\) /, "").split
-      next fields.values_at(11, 12, 13, 14).sum(&:to_i) if path == "/proc/#{postmaster}/stat"
-
-      fields[1].to_i == postmaster ? fields.values_at(11, 12).sum(&:to_i) : 0
-    rescue Errno::ENOENT, Errno::ESRCH
-      0
-    end
-    ticks / 100.0
-  end
-
-  def parent
-    @parent ||= begin
-      folder = Psql.value(Stand::POSTGRES, "SELECT current_setting('data_directory') AS folder")
-      Integer(File.foreach(File.join(folder, "postmaster.pid")).first)
-    end
   end
 end
 

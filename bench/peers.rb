@@ -8,6 +8,7 @@
 #     rake bench:peers                      on a throw-away PostgreSQL (bin/postgres), or on TEST_DATABASE_URL's
 #     rake bench:peers JSON=figures.json    writes the figures to a file too, as flat keys
 #     rake bench:peers ONLY=dbos            the legs with that in their name; ONLY='^ours'
+#     rake bench:peers BASE=/path/to/checkout   beside another checkout of this library, built (bin/setup), on SQLite
 #     ROUNDS=3 TASKS=10000 LATENCIES=1000 DBOS_TASKS=300 DBOS_LATENCIES=200 JOBS=50000 ROWS_TASKS=1500
 
 require "json"

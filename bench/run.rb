@@ -3,13 +3,20 @@
 # Runs the benchmarks, each in a process of its own, and prints one table.
 #
 #     rake bench                     all of them
-#     rake bench ONLY=handoff        one of them: linear4, throughput, handoff, telemetry, overhead, start
+#     rake bench ONLY=handoff        one of them: linear4, throughput, handoff, telemetry, overhead, start,
+#                                    two_processes, waiters, wide, scaling
 #     rake bench JSON=figures.json   writes the figures to a file too, as flat keys
 #     ROUNDS=3 TASKS=2000 rake bench
+#
+# Those of PostgreSQL run on a throw-away server (bin/postgres), or on TEST_DATABASE_URL's, each in an empty database.
 
+require_relative "psql"
 require_relative "runner"
 
-BENCHMARKS = %w[linear4 throughput handoff telemetry overhead start].freeze
+BENCHMARKS = %w[linear4 throughput handoff telemetry overhead start two_processes waiters wide scaling].freeze
+ON_POSTGRES = %w[two_processes waiters wide scaling].freeze
+ONCE = %w[telemetry overhead start].freeze
+WORKERS = [1, 2, 4, 8].freeze
 
 # Key, unit, what it is, the floor it must reach on 2 cores (nil: none).
 TABLE = [
@@ -35,13 +42,49 @@ TABLE = [
   ["overhead.rust_log_ns", "ns", "a line from Rust, to OTLP and to a file", nil],
   ["phase1_ms", "ms", "telemetry, Phase 1", "<= 1"],
   ["phase2_ms", "ms", "telemetry, Phase 2", "<= 10"],
-  ["rss_mb", "MB", "resident memory of a worker process", nil]
+  ["rss_mb", "MB", "resident memory of a worker process", nil],
+  *%w[sqlite postgres].flat_map do |store|
+    [["#{store}.two_processes.p50_ms", "ms", "4-step task, submitter and worker apart, p50", nil],
+     ["#{store}.two_processes.p99_ms", "ms", "the same, p99", nil],
+     ["#{store}.one_process.p50_ms", "ms", "the same in one process, p50", nil],
+     ["#{store}.two_processes.p50_ratio", "", "apart / in one", "<= 1.5"],
+     ["#{store}.waiters.queries_per_task", "queries", "of 200 waiters, for each task that ends", "<= 1"],
+     ["#{store}.one_waiter.queries_per_task", "queries", "of one waiter, for 200 tasks", nil],
+     ["#{store}.waiters.cpu_us_per_task", "us", "of 200 waiters, for each task that ends", nil],
+     ["#{store}.one_waiter.cpu_us_per_task", "us", "of one waiter, for 200 tasks", nil],
+     ["#{store}.wide.steps", "steps", "of one task, all at once", nil],
+     ["#{store}.wide.cpu_us", "us", "processor time for each of them", nil],
+     ["#{store}.wide.small_cpu_us", "us", "for each of as many in tasks of 4", nil],
+     ["#{store}.wide.ratio", "", "wide / small", "<= 3"]]
+  end,
+  *WORKERS.flat_map do |count|
+    [["postgres.workers#{count}.steps_per_s", "steps/s", "#{count} worker processes on one server", nil],
+     ["postgres.workers#{count}.server_us", "us", "processor time of the server for each step", nil],
+     ["postgres.workers#{count}.worker_us", "us", "processor time of the workers for each step", nil]]
+  end,
+  ["postgres.workers.eight_over_one", "", "steps/s of eight / of one", ">= 1"]
 ].freeze
 
-# The median of several fresh processes.
+# What one benchmark is run as: its name and its environment.
+def runs_of(name)
+  return WORKERS.map { |count| [name, { "WORKERS" => count.to_s }, true] } if name == "scaling"
+
+  ON_POSTGRES.include?(name) ? [[name, {}, false], [name, {}, true]] : [[name, {}, false]]
+end
+
+def figures_of(name, env, on_postgres)
+  return Runner.figures(name, env) unless on_postgres
+
+  Psql.with_database(ENV.fetch("TEST_DATABASE_URL")) do |url|
+    Runner.figures(name, env.merge("BENCH_DATABASE_URL" => url))
+  end
+end
+
+# The medians of several fresh processes, which take turns.
 def rounds(name)
-  runs = Array.new(%w[telemetry overhead start].include?(name) ? 1 : Integer(ENV.fetch("ROUNDS", "3"))) do
-    Runner.figures(name).tap { |figures| warn "#{name}: #{JSON.generate(figures)}" }
+  runs = Array.new(ONCE.include?(name) ? 1 : Integer(ENV.fetch("ROUNDS", "3"))) do
+    runs_of(name).reduce({}) { |found, run| found.merge(figures_of(*run)) }
+                 .tap { |figures| warn "#{name}: #{JSON.generate(figures)}" }
   end
   runs.first.keys.to_h { |key| [key, Runner.median(runs.map { |run| run.fetch(key) })] }
 end
@@ -56,7 +99,15 @@ end
 only = ENV.fetch("ONLY", nil)
 abort "bench: ONLY is one of #{BENCHMARKS.join(', ')}" if only && !BENCHMARKS.include?(only)
 
-figures = (only ? [only] : BENCHMARKS).map { |name| rounds(name) }.reduce({}, :merge)
+chosen = only ? [only] : BENCHMARKS
+if (chosen & ON_POSTGRES).any? && ENV["TEST_DATABASE_URL"].to_s.empty?
+  exec(File.expand_path("../bin/postgres", __dir__), "run", RbConfig.ruby, "-Ilib", __FILE__)
+end
+
+figures = chosen.map { |name| rounds(name) }.reduce({}, :merge)
+
+one, eight = figures.values_at("postgres.workers1.steps_per_s", "postgres.workers8.steps_per_s")
+figures["postgres.workers.eight_over_one"] = eight / one if one && eight
 
 puts
 TABLE.each do |key, unit, what, floor|

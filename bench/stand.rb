@@ -24,10 +24,20 @@ module Stand
     def measure
       FileUtils.mkdir_p(FOLDER)
       Dir.mktmpdir("run", FOLDER) do |folder|
-        configure(folder)
+        configure(POSTGRES || File.join(folder, "tasker.sqlite3"))
         figures = yield
         TaskerCore.shutdown
         puts JSON.generate(figures)
+      end
+    end
+
+    def configure(database)
+      TaskerCore.configure do |config|
+        config.database = database
+        config.synchronous = :full
+        config.concurrency = CONCURRENCY
+        config.template_paths = []
+        durable(config, ENV.fetch("DURABILITY", nil))
       end
     end
 
@@ -92,17 +102,15 @@ module Stand
 
     private
 
-    def total(name)
-      TaskerCore.status[:totals][name]
+    def durable(config, durability)
+      return unless durability
+
+      abort "bench: Error: tasker_core has no setting durability yet" unless config.respond_to?(:durability=)
+      config.durability = durability.to_sym
     end
 
-    def configure(folder)
-      TaskerCore.configure do |config|
-        config.database = POSTGRES || File.join(folder, "tasker.sqlite3")
-        config.synchronous = :full
-        config.concurrency = CONCURRENCY
-        config.template_paths = []
-      end
+    def total(name)
+      TaskerCore.status[:totals][name]
     end
   end
 end

@@ -3,6 +3,7 @@
 require "fileutils"
 require "json"
 require "open3"
+require_relative "../debian"
 
 module Peers
   # A peer that cannot run here; the message says why, and the cure.
@@ -83,15 +84,8 @@ module Peers
         ENV.fetch("PATH").split(":").map { |folder| File.join(folder, name) }.find { |path| File.executable?(path) }
       end
 
-      # RUNLEVEL=1 keeps Debian from starting the service: ours are started by us.
       def debian(package)
-        cure = "apt-get install #{package}"
-        raise Missing, "run: #{cure}" unless allowed? && program("apt-get") && Process.uid.zero?
-
-        env = { "DEBIAN_FRONTEND" => "noninteractive", "RUNLEVEL" => "1" }
-        install = %w[apt-get -qq install -y --no-install-recommends] + [package]
-        quietly(install, env) || (quietly(%w[apt-get -qq update], env) && quietly(install, env)) or
-          raise Missing, "run: #{cure}"
+        (allowed? && Debian.install(package)) or raise Missing, "run: apt-get install #{package}"
         Gem::Specification.reset
       end
 
@@ -99,9 +93,9 @@ module Peers
         ENV["PEERS_INSTALL"] != "0"
       end
 
-      def quietly(command, env = {})
+      def quietly(command)
         warn "peers: #{command.join(' ')}"
-        said, status = Open3.capture2e(env, *command)
+        said, status = Open3.capture2e(*command)
         warn said unless status.success?
         status.success?
       end

@@ -21,8 +21,9 @@ module Peers
     # @return [Array<Array(String, Method)>] in the order of a round: ours between the peers
     def all
       [["dbos on PostgreSQL", method(:dbos_postgres)], ["ours on PostgreSQL", method(:postgres)],
+       ["ours on PostgreSQL, durability :task", method(:postgres_task)],
        ["pgmq row at a time", method(:pgmq_rows)], ["dbos on SQLite", method(:dbos_sqlite)],
-       ["ours on SQLite", method(:sqlite)], ["Sidekiq on Redis", method(:sidekiq)]]
+       ["ours on SQLite", method(:sqlite)], *base, ["Sidekiq on Redis", method(:sidekiq)]]
     end
 
     def initialize(postgres)
@@ -32,7 +33,15 @@ module Peers
 
     def postgres
       [["linear4", latencies], ["throughput", tasks]].reduce({}) do |figures, (name, count)|
-        Psql.with_database(@postgres) { |url| figures.merge(ours(name, count, url)) }
+        Psql.with_database(@postgres) { |url| figures.merge(ours(name, count, env: { "BENCH_DATABASE_URL" => url })) }
+      end
+    end
+
+    # What is acknowledged is on the disk, and so is a task's end; what is in between may run again.
+    def postgres_task
+      Psql.with_database(@postgres) do |url|
+        figures = ours("linear4", latencies, env: { "BENCH_DATABASE_URL" => url, "DURABILITY" => "task" })
+        figures.transform_keys { |key| key.sub("postgres.", "postgres.task.") }
       end
     end
 
@@ -69,9 +78,23 @@ module Peers
 
     private
 
-    def ours(name, count, url = nil)
-      command = [RbConfig.ruby, "-I#{File.join(ROOT, 'lib')}", File.join(ROOT, "bench/#{name}.rb")]
-      run("ours_#{name}", command, "BENCH_DATABASE_URL" => url, "TASKS" => count)
+    def ours(name, count, env: {}, root: ROOT)
+      command = [RbConfig.ruby, "-I#{File.join(root, 'lib')}", File.join(ROOT, "bench/#{name}.rb")]
+      run("ours_#{name}", command, { "BENCH_DATABASE_URL" => nil, "DURABILITY" => nil, "TASKS" => count, **env })
+    end
+
+    # Another checkout's library, under the benchmarks of this one.
+    def base
+      root = ENV.fetch("BASE", "")
+      return [] if root.empty?
+
+      abort "peers: BASE: there is no #{root}/lib/tasker_core" unless File.directory?("#{root}/lib/tasker_core")
+      [["BASE on SQLite", -> { base_sqlite(root) }]]
+    end
+
+    def base_sqlite(root)
+      figures = [["linear4", latencies], ["throughput", tasks]].map { |name, count| ours(name, count, root: root) }
+      figures.reduce(:merge).transform_keys { |key| "base.#{key}" }
     end
 
     def dbos(store, &database)

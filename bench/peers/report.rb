@@ -23,12 +23,18 @@ module Peers
       ["sqlite.submits_per_s", "tasks/s", "ours on SQLite, the same"],
       ["postgres.linear4.p50_ms", "ms", "ours on PostgreSQL, 4-step task, one at a time"],
       ["postgres.linear4.p99_ms", "ms", ""],
+      ["postgres.task.linear4.p50_ms", "ms", "  with durability :task"],
+      ["postgres.task.linear4.p99_ms", "ms", ""],
       ["dbos.postgres.linear4.p50_ms", "ms", "DBOS on PostgreSQL, the same"],
       ["dbos.postgres.linear4.p99_ms", "ms", ""],
       ["sqlite.linear4.p50_ms", "ms", "ours on SQLite, the same"],
       ["sqlite.linear4.p99_ms", "ms", ""],
       ["dbos.sqlite.linear4.p50_ms", "ms", "DBOS on SQLite, the same"],
-      ["dbos.sqlite.linear4.p99_ms", "ms", ""]
+      ["dbos.sqlite.linear4.p99_ms", "ms", ""],
+      ["base.sqlite.steps_per_s", "steps/s", "BASE on SQLite"],
+      ["base.sqlite.submits_per_s", "tasks/s", "BASE on SQLite, submitted in batches of 1000"],
+      ["base.sqlite.linear4.p50_ms", "ms", "BASE on SQLite, 4-step task, one at a time"],
+      ["base.sqlite.linear4.p99_ms", "ms", ""]
     ].freeze
 
     # Key, of what, over what.
@@ -37,13 +43,18 @@ module Peers
       ["ratio.postgres.steps_over_pgmq_rows", "postgres.steps_per_s", "pgmq_rows.steps_per_s"],
       ["ratio.postgres.steps_over_sidekiq", "postgres.steps_per_s", "sidekiq.jobs_per_s"],
       ["ratio.postgres.linear4_p50_over_dbos", "postgres.linear4.p50_ms", "dbos.postgres.linear4.p50_ms"],
+      ["ratio.postgres.task_p50_over_dbos", "postgres.task.linear4.p50_ms", "dbos.postgres.linear4.p50_ms"],
       ["ratio.sqlite.steps_over_dbos", "sqlite.steps_per_s", "dbos.sqlite.steps_per_s"],
-      ["ratio.sqlite.linear4_p50_over_dbos", "sqlite.linear4.p50_ms", "dbos.sqlite.linear4.p50_ms"]
+      ["ratio.sqlite.linear4_p50_over_dbos", "sqlite.linear4.p50_ms", "dbos.sqlite.linear4.p50_ms"],
+      ["ratio.sqlite.steps_over_base", "sqlite.steps_per_s", "base.sqlite.steps_per_s"],
+      ["ratio.sqlite.submits_over_base", "sqlite.submits_per_s", "base.sqlite.submits_per_s"],
+      ["ratio.sqlite.linear4_p50_over_base", "sqlite.linear4.p50_ms", "base.sqlite.linear4.p50_ms"]
     ].freeze
 
     FLOORS = {
-      "postgres.steps_per_s" => [:>=, 5000], "ratio.postgres.linear4_p50_over_dbos" => [:<, 1],
-      "ratio.postgres.steps_over_dbos" => [:>, 1], "ratio.postgres.steps_over_pgmq_rows" => [:>, 1]
+      "postgres.steps_per_s" => [:>=, 5000], "ratio.postgres.linear4_p50_over_dbos" => [:<=, 0.25],
+      "ratio.postgres.task_p50_over_dbos" => [:<=, 0.15], "ratio.postgres.steps_over_dbos" => [:>=, 30],
+      "ratio.postgres.steps_over_sidekiq" => [:>=, 1], "ratio.postgres.steps_over_pgmq_rows" => [:>, 1]
     }.freeze
 
     # @param runs [Array<Hash{String => Numeric}>] the figures of each leg of each round

@@ -45,7 +45,12 @@ module TaskerCore
     # @param task_uuid [String]
     # @return [Task]
     # @raise [NotFoundError] no such task
+    # @raise [InvalidInputError] that is no UUID
     def task(task_uuid)
+      unless task_uuid.is_a?(String)
+        raise InvalidInputError, "task: pass the task_uuid, a String, not #{task_uuid.inspect}"
+      end
+
       Task.new(task_uuid).tap(&:state)
     end
 
@@ -64,7 +69,7 @@ module TaskerCore
     # @param path [String] the file
     # @raise [TemplateError]
     def load_template(path)
-      engine.add_template(path.to_s, File.read(path, encoding: "UTF-8"), "yaml")
+      engine.add_template(path.to_s, Templates.read(path), "yaml")
     end
 
     # Brings the schema of the configured database up to date, whatever `config.migrate` says: what

@@ -7,6 +7,9 @@ module TaskerCore
       namespace version priority idempotency_key correlation_id parent_correlation_id traceparent rack_env run_at
     ].freeze
 
+    # Longer than any that W3C Trace Context knows.
+    MAX_TRACEPARENT_BYTES = 256
+
     def initialize(engine)
       @engine = engine
     end
@@ -21,8 +24,14 @@ module TaskerCore
 
     # @see TaskerCore.submit_all
     def submit_all(requests)
-      requests = requests.map do |request|
-        request = request.transform_keys(&:to_sym)
+      raise InvalidInputError, "submit_all: pass an Array of Hashes, not #{requests.class}" unless requests.is_a?(Array)
+
+      requests = requests.each_with_index.map do |request, index|
+        unless request.is_a?(Hash)
+          raise InvalidInputError, "submit_all: request #{index} must be a Hash, not #{request.class}"
+        end
+
+        request = request.transform_keys { |key| key.is_a?(String) ? key.to_sym : key }
         request(request.delete(:name), request.delete(:context) || {}, request)
       end
       return [] if requests.empty?
@@ -67,7 +76,9 @@ module TaskerCore
       rack_env = options[:rack_env]
       current = Telemetry::Context.current
       options = options.except(:rack_env)
-      options[:traceparent] ||= (rack_env && rack_env["HTTP_TRACEPARENT"]) || current&.traceparent
+      traceparent = options[:traceparent] || (rack_env && rack_env["HTTP_TRACEPARENT"]) || current&.traceparent
+      # A header is anybody's: what is no traceparent is a warning of the engine's, and no reason to refuse the task.
+      options[:traceparent] = traceparent && Telemetry::Fields.text(traceparent, MAX_TRACEPARENT_BYTES)
       options[:sampled] = current.sampled? if own?(current, options[:traceparent])
       options[:parent_correlation_id] ||= current&.correlation_id
       options

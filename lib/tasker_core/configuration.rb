@@ -11,14 +11,15 @@ module TaskerCore
   #     end
   class Configuration
     SETTINGS = %i[
-      database synchronous busy_timeout migrate pool_size statement_timeout concurrency namespaces lease_seconds
-      shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry web
-      filter_parameters filter_mask log_payloads
+      database synchronous durability busy_timeout migrate pool_size statement_timeout concurrency namespaces
+      lease_seconds shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry
+      web filter_parameters filter_mask log_payloads
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval retention_days].freeze
 
     # 8 MiB: a result is kept in the database and travels to every step that depends on it.
     MAX_RESULT_BYTES = 8 * 1024 * 1024
+    DURABILITIES = %w[step task].freeze
 
     # @!attribute [rw] database
     #   @return [String] a SQLite file, ":memory:", or a postgres:// URL, as libpq reads them (sslmode, sslrootcert,
@@ -26,6 +27,11 @@ module TaskerCore
     #     TASKER_DATABASE, else DATABASE_URL when it is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
     # @!attribute [rw] synchronous
     #   @return [String, Symbol] SQLite: :full survives power loss, :normal only a crash of the process
+    # @!attribute [rw] durability
+    #   @return [String, Symbol] PostgreSQL: which commits the server has on its disk before the engine goes on. :step,
+    #     all of them; :task, those that somebody is told of (a submission, a cancellation, the end of a task): should
+    #     the *server* crash, steps that were settled in about the last 0.6 s run again. A crash of a worker costs
+    #     nothing more either way. Behind a pooler (`pgbouncer=true`) always :step
     # @!attribute [rw] busy_timeout
     #   @return [Float] SQLite: seconds to wait for another process that writes
     # @!attribute [rw] migrate
@@ -44,8 +50,8 @@ module TaskerCore
     # @!attribute [rw] shutdown_timeout
     #   @return [Float] seconds a stop waits for handlers
     # @!attribute [rw] poll_interval
-    #   @return [Float] seconds between looks for what other processes wrote; on PostgreSQL at least 1, or 0.1 where no
-    #     notification reaches this process
+    #   @return [Float] seconds between an idle worker's looks for what other processes wrote. Where it is notified of
+    #     it, they are at least 0.25 (SQLite, on Linux) or 1 (PostgreSQL); on PostgreSQL without notifications 0.1
     # @!attribute [rw] retention_days
     #   @return [Float] days for which the worker keeps finished tasks, all that belongs to them and their idempotency
     #     keys; 0 for ever
@@ -78,6 +84,8 @@ module TaskerCore
           raise ConfigurationError, "#{name} cannot change while the engine is open: call TaskerCore.configure " \
                                     "before the first submission, or TaskerCore.shutdown first"
         end
+        check(name, value)
+        @absolute = nil if name == :database
         @settings[name] = value
       end
     end
@@ -85,10 +93,11 @@ module TaskerCore
     # @param env [#values_at] where the database is looked up
     def initialize(env = ENV)
       @in_use = false
+      @absolute = nil
       @settings = {
-        database: default_database(env), synchronous: "full", busy_timeout: 10.0, migrate: true, pool_size: 5,
-        statement_timeout: 30.0, concurrency: 10, namespaces: [],
-        lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01, retention_days: 30,
+        database: default_database(env), synchronous: "full", durability: "step", busy_timeout: 10.0,
+        migrate: true, pool_size: 5, statement_timeout: 30.0, concurrency: 10, namespaces: [], lease_seconds: 30.0,
+        shutdown_timeout: 25.0, poll_interval: 0.01, retention_days: 30,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
         telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
       }
@@ -112,10 +121,11 @@ module TaskerCore
                                   "there are #{WORKER_SETTINGS.join(', ')}"
       end
 
+      overrides.each { |name, value| check(name, value) }
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
       JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
-                    database: database.to_s, synchronous: synchronous.to_s, worker: worker)
+                    database: absolute, synchronous: synchronous.to_s, durability: durability.to_s, worker: worker)
     rescue JSON::JSONError => e
       raise ConfigurationError, "a setting is not UTF-8, or no number that JSON knows: #{e.message.scrub}"
     end
@@ -128,6 +138,43 @@ module TaskerCore
 
     private
 
+    # What the engine cannot judge, or would judge too late: what is wanted, and whether a value is that.
+    CHECKS = {
+      durability: [":step or :task", ->(value) { DURABILITIES.include?(value.to_s) }],
+      max_result_bytes: ["a number of bytes above 0", ->(value) { value.is_a?(Integer) && value.positive? }],
+      namespaces: ["an Array of names", ->(value) { names?(value) }],
+      handlers: ["a Hash of handlers by name", ->(value) { value.is_a?(Hash) }],
+      telemetry: ["a Hash of settings", ->(value) { value.nil? || value.is_a?(Hash) }],
+      web: ["a Hash of settings", ->(value) { value.nil? || value.is_a?(Hash) }]
+    }.freeze
+    private_constant :CHECKS
+
+    def check(name, value)
+      wanted, fits = CHECKS[name]
+      return if wanted.nil? || fits.call(value)
+
+      raise ConfigurationError, "#{name} must be #{wanted}, not #{value.inspect}"
+    end
+
+    def self.names?(value)
+      Array(value).all? { |name| (name.is_a?(String) || name.is_a?(Symbol)) && !name.empty? }
+    end
+    private_class_method :names?
+
+    # A path means what it meant at first: Process.daemon changes the folder. Kept until another one is set.
+    def absolute
+      @absolute ||= make_absolute(database.to_s)
+    end
+
+    def make_absolute(name)
+      return name if !name.valid_encoding? || name.include?("\0")
+
+      scheme = name[%r{\A(?:sqlite:(?://)?)?}i]
+      path = name.delete_prefix(scheme)
+      as_it_is = path.strip.empty? || path == ":memory:" || path.start_with?("/") || path.include?("://")
+      as_it_is ? name : scheme + File.absolute_path(path)
+    end
+
     def shown_database
       database.to_s.sub(%r{(//[^:/@]*):.*@}, '\1@').gsub(/([?&]password=)[^&]*/, '\1')
     end
@@ -136,7 +183,7 @@ module TaskerCore
       own, url = env.values_at("TASKER_DATABASE", "DATABASE_URL").map(&:to_s)
       return own unless own.empty?
 
-      url.start_with?("postgres", "sqlite:") ? url : "storage/tasker.sqlite3"
+      url.match?(/\A(?:postgres|sqlite:)/i) ? url : "storage/tasker.sqlite3"
     end
   end
 end

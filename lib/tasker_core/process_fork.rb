@@ -3,7 +3,7 @@
 module TaskerCore
   # Owns: bringing the engine through a fork: it holds still meanwhile, and the child begins without one. Ruby
   # (3.1 and later) sends every fork that goes on running Ruby through Process._fork, but for Process.daemon. What
-  # passes neither is found by its pid, on first use.
+  # passes neither is found by its pid, on first use: then a SQLite file can be lost to this process.
   module ProcessFork
     @epoch = 0
 
@@ -51,9 +51,10 @@ module TaskerCore
       pid
     end
 
+    # Comes back in the child alone.
     def daemon(*)
       listening = ProcessFork.listening
-      super.tap { ProcessFork.in_child(listening) }
+      Native.around_fork { super }.tap { ProcessFork.in_child(listening) }
     end
   end
 

@@ -165,13 +165,17 @@ module TaskerCore
     end
 
     # Waits until the task is final. Ctrl-C, Thread#kill and Timeout interrupt it.
-    # @param timeout [Numeric, nil] seconds; nil waits for ever
+    # @param timeout [Numeric, nil] seconds; nil and Float::INFINITY wait for ever
     # @return [self]
     # @raise [TimeoutError] it was not final in time
+    # @raise [InvalidInputError] the timeout is no number of seconds
     def wait(timeout: nil)
+      seconds = seconds(timeout)
       engine.open
-      unless Native.wait(task_uuid, timeout&.to_f)
-        raise TimeoutError, "task #{task_uuid} was still #{state} after #{timeout} s; is a worker running?"
+      ended = Native.wait(task_uuid, seconds)
+      unless ended == true
+        raise TimeoutError, "task #{task_uuid} was still #{ended || 'out of sight'} after #{timeout} s; is a worker " \
+                            "running?"
       end
 
       reload
@@ -235,6 +239,17 @@ module TaskerCore
     end
 
     private
+
+    def seconds(timeout)
+      return if timeout.nil?
+
+      seconds = Float(timeout, exception: false) if timeout.is_a?(Numeric)
+      unless seconds && seconds >= 0
+        raise InvalidInputError, "wait: timeout is a number of seconds from 0, or nil for ever, not #{timeout.inspect}"
+      end
+
+      seconds unless seconds.infinite?
+    end
 
     def view
       @view || begin

@@ -4,6 +4,18 @@ module TaskerCore
   # Owns: the templates this process knows, as documents, so that an engine opened now or later (after a
   # fork, say) can be given all of them. Checking them is the engine's.
   class Templates
+    # @param path [String, Pathname] a file
+    # @return [String] its text
+    # @raise [TemplateError] it cannot be read, or is no text
+    def self.read(path)
+      text = File.read(path, encoding: "UTF-8")
+      return text if text.valid_encoding?
+
+      raise TemplateError, "#{path}: the file is not UTF-8 text; templates are YAML in UTF-8"
+    rescue SystemCallError => e
+      raise TemplateError, "#{path}: the file cannot be read (#{e.message})"
+    end
+
     def initialize
       @documents = {}
       @lock = Mutex.new
@@ -28,7 +40,7 @@ module TaskerCore
     # @return [Array<String>] the files
     def load_paths(paths)
       files = Array(paths).flat_map { |path| expand(path.to_s) }.uniq
-      files.each { |file| add(file, File.read(file, encoding: "UTF-8"), "yaml") }
+      files.each { |file| add(file, Templates.read(file), "yaml") }
     end
 
     # @yieldparam source [String]

@@ -56,9 +56,11 @@ module TaskerCore
       # Starts the worker and waits until a signal has stopped it.
       # @param settings [Hash] as for {start}
       # @return [Boolean] whether every handler finished in time
+      # @raise [InternalError] the engine died: the process has to be started again
       def run(**settings)
         worker = start(signals: :exit, **settings)
         worker.join
+        worker.check
         worker.stop
       end
 

@@ -11,6 +11,7 @@ RSpec.describe "The boundary: conversion" do
       step :cart, handler: "one", config: { rate: 0.19 }, timeout: 60
       step :charge, handler: "one", depends_on: :cart, retry: { max_attempts: 7 }
     end
+    TaskerCore.template("once", namespace: "orders") { step :only, handler: "one", retry: { max_attempts: 1 } }
     TaskerCore.engine.open
     native.bootstrap_worker(TaskerCore.configuration.to_engine_json(concurrency: 4), "{}")
   end
@@ -74,9 +75,46 @@ RSpec.describe "The boundary: conversion" do
       {} => [TaskerCore::InvalidInputError, /event_id is missing/],
       { event_id: "seven" } => [TaskerCore::InvalidInputError, /"seven" is not a UUID/],
       { event_id: 7 } => [TypeError, /Integer/],
-      { event_id: "\xFF" } => [EncodingError, /utf-8/i]
+      { event_id: "\xFF" } => [TaskerCore::InvalidInputError, /UTF-8/]
     }.each { |payload, refusal| expect { native.complete_step_event(payload) }.to raise_error(*refusal) }
     expect { native.complete_step_event(nil) }.to raise_error(TypeError)
+  end
+
+  it "fails the attempt of a completion that cannot be read" do
+    {
+      { metadata: { started_at_us: "now" } } => /String/,
+      { metadata: 7 } => /Integer/,
+      { task_uuid: nil } => /task_uuid is missing/,
+      { step_uuid: "seven" } => /not a UUID/,
+      { trace_id: 7 } => /Integer/,
+      { span_id: "\xFF" } => /UTF-8/i,
+      { success: false, error: "no Hash" } => /String/,
+      { success: false, error: { backtrace: [1, Object.new] } } => /Integer/,
+      { success: false, error: { message: "\xFF" } } => /UTF-8/i,
+      { success: false, error: { retry_after: "soon" } } => /string/
+    }.each do |broken, reason|
+      task = TaskerCore.submit("once", {}, namespace: "orders")
+      complete(poll, **broken)
+      expect(task.wait(timeout: 10).error).to include(class: "TaskerCore::InvalidInputError", message: reason)
+    end
+  end
+
+  it "fails for good the attempt of a result that is no JSON" do
+    results = { "{" => /EOF/, "" => /EOF/, "\xFF" => /UTF-8/, "1\u00002" => /trailing/, 7 => /no String/ }
+    results.each do |result, reason|
+      task = TaskerCore.submit("two_steps", {}, namespace: "orders")
+      complete(poll, result: result)
+      expect(task.wait(timeout: 10).error)
+        .to include(class: "TaskerCore::UnserializableResultError", message: reason, retryable: false, attempt: 1)
+    end
+  end
+
+  it "fails an event that nobody answered, once" do
+    task = TaskerCore.submit("once", {}, namespace: "orders")
+    event_id = poll[:event_id]
+    expect(native.fail_step_event(event_id, "Lost", "gone")).to be(true)
+    expect(native.fail_step_event(event_id, "Lost", "again")).to be(false)
+    expect(task.wait(timeout: 10).error).to include(class: "Lost", message: "gone", retryable: true)
   end
 
   it "carries large results" do

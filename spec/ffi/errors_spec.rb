@@ -25,4 +25,23 @@ RSpec.describe "The boundary: errors" do
     expect { native.task(unknown) }.to raise_error(TaskerCore::NotFoundError, /#{unknown}/)
     expect { native.wait(unknown, 1.0) }.to raise_error(TaskerCore::NotFoundError)
   end
+
+  it "says what to raise when the process may open no more files" do
+    output, errors, = ruby(<<~RUBY)
+      TaskerCore.configure { |config| config.database = ":memory:"; config.template_paths = [] }
+      TaskerCore.logger
+      most = Process.getrlimit(:NOFILE).last
+      (5..40).each do |limit|
+        Process.setrlimit(:NOFILE, limit, most)
+        TaskerCore::Worker.start(concurrency: 1)
+        break
+      rescue TaskerCore::Error => e
+        puts e.class, e.message
+      ensure
+        Process.setrlimit(:NOFILE, most, most)
+      end
+    RUBY
+    expect(output).to match(/ConfigurationError$.*too many open files: raise RLIMIT_NOFILE/m)
+    expect(output + errors).not_to include("InternalError")
+  end
 end

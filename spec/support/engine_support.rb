@@ -5,6 +5,7 @@ module EngineSupport
   # Forgets the engine, its settings and its templates.
   def reset_engine
     TaskerCore.shutdown
+    TaskerCore::Worker.instance_variable_set(:@current, nil)
     TaskerCore.instance_variable_set(:@engine, TaskerCore::Engine.new)
     TaskerCore.instance_variable_set(:@client, nil)
     TaskerCore::Telemetry.reset

@@ -6,10 +6,15 @@ require "securerandom"
 module EventSupport
   # Takes the place of the bridge and remembers what was published.
   class RecordingBridge
-    attr_reader :published
+    attr_reader :published, :failed
 
     def initialize
       @published = []
+      @failed = []
+    end
+
+    def fail_step_event(*failure)
+      @failed << failure
     end
 
     def publish_step_completion(payload)

@@ -7,6 +7,7 @@ use magnus::{function, Error, Object, RModule, Ruby};
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::Config;
 
+use crate::client::{ask, wait_for};
 use crate::errors::{guard, Fault};
 use crate::{convert, gvl, runtime, telemetry};
 
@@ -18,7 +19,7 @@ fn open(ruby: &Ruby, config: String) -> Result<(), Error> {
 
 fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
     if !runtime::is_open() {
-        let engine = gvl::without(ruby, |_| Some(Engine::open(&config)))??;
+        let engine = wait_for(ruby, || Ok(Engine::opening(config)))?;
         runtime::keep(engine);
     }
     Ok(())
@@ -28,7 +29,7 @@ fn open_engine(ruby: &Ruby, config: Config) -> Result<(), Fault> {
 fn migrate(ruby: &Ruby, config: String) -> Result<(usize, usize), Error> {
     guard(ruby, || {
         let config = Config::from_json(&config)?;
-        Ok(gvl::without(ruby, |_| Some(tasker_engine::bootstrap::migrate(&config)))??)
+        wait_for(ruby, || Ok(tasker_engine::bootstrap::migrating(config)))
     })
 }
 
@@ -46,12 +47,10 @@ fn bootstrap_worker(ruby: &Ruby, config: String, overrides: String) -> Result<()
         telemetry::arm(ruby, overrides)?;
         let (worker, web) = (config.worker.clone(), config.web.clone());
         open_engine(ruby, config)?;
-        let engine = runtime::engine()?;
-        gvl::without(ruby, |_| {
+        ask(ruby, |engine| {
             engine.start_web(&handle, &web);
-            Some(engine.start_worker(worker.clone()))
-        })??;
-        Ok(())
+            engine.starting_worker(worker)
+        })
     })
 }
 

@@ -1,12 +1,10 @@
 //! Owns: what an application asks of the engine: submit, look, wait, cancel, and what an operator
 //! does to a failed step. Answers are JSON text. Refuses: blocking under the GVL.
 
-use std::time::Instant;
-
 use magnus::prelude::*;
-use magnus::{function, Error, RArray, RModule, RString, Ruby};
+use magnus::{function, Error, IntoValue, RArray, RModule, RString, Ruby, Value};
 use serde::Serialize;
-use tasker_engine::bootstrap::Engine;
+use tasker_engine::bootstrap::{Asked, Engine};
 use tasker_engine::error::{Error as EngineError, Result as EngineResult};
 use tasker_engine::task::TaskRequest;
 use tasker_engine::template::Template;
@@ -14,10 +12,34 @@ use tasker_engine::template::Template;
 use crate::errors::{exception, guard, Fault};
 use crate::{convert, gvl, runtime};
 
-/// Runs one call of the engine without the GVL.
-fn ask<T: Send>(ruby: &Ruby, mut call: impl FnMut(&Engine) -> EngineResult<T> + Send) -> Result<T, Fault> {
+/// Waits, without the GVL, for what `begin` asks of the engine. What Ruby has for this thread meanwhile (a signal's trap,
+/// `Timeout`, `Thread#kill`) comes first: if it raises, the question is dropped, and with it what the engine had not begun;
+/// else the same one is waited for again.
+pub fn ask<T: Send + 'static>(
+    ruby: &Ruby,
+    begin: impl FnOnce(&Engine) -> EngineResult<Asked<T>> + Send,
+) -> Result<T, Fault> {
     let engine = runtime::engine()?;
-    Ok(gvl::without(ruby, move |_| Some(call(&engine)))??)
+    wait_for(ruby, || begin(&engine))
+}
+
+/// As [`ask`], without an engine.
+pub fn wait_for<T: Send + 'static>(
+    ruby: &Ruby,
+    begin: impl FnOnce() -> EngineResult<Asked<T>> + Send,
+) -> Result<T, Fault> {
+    let stretch = gvl::stretch(ruby);
+    let (mut begin, mut asked) = (Some(begin), None);
+    let answer = gvl::without(ruby, |interrupt| {
+        if let Some(begin) = begin.take() {
+            match begin() {
+                Ok(begun) => asked = Some(begun),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        asked.as_mut()?.wait(stretch, interrupt)
+    })?;
+    Ok(answer?)
 }
 
 fn json<T: Serialize>(value: &T) -> EngineResult<String> {
@@ -40,7 +62,7 @@ fn check_template(ruby: &Ruby, source: String, text: String, format: String) -> 
 fn register_template(ruby: &Ruby, source: String, document: String) -> Result<(), Error> {
     guard(ruby, || {
         let template = Template::from_json(&source, &document)?;
-        ask(ruby, |engine| engine.register_template(template.clone()))
+        ask(ruby, |engine| Ok(engine.registering(template)))
     })
 }
 
@@ -48,15 +70,11 @@ fn register_template(ruby: &Ruby, source: String, document: String) -> Result<()
 /// request that was taken and an exception (not raised) for each that was refused.
 fn submit(ruby: &Ruby, requests: String) -> Result<RArray, Error> {
     guard(ruby, || {
-        let engine = runtime::engine()?;
-        let mut requests = Some(requests);
-        let answers = gvl::without(ruby, |_| {
-            requests.take().map(|text| {
-                let requests: Vec<TaskRequest> = serde_json::from_str(&text)
-                    .map_err(|error| EngineError::InvalidInput(format!("submit: {error}")))?;
-                engine.submit(requests)
-            })
-        })??;
+        let answers = ask(ruby, move |engine| {
+            let requests: Vec<TaskRequest> = serde_json::from_str(&requests)
+                .map_err(|error| EngineError::InvalidInput(format!("submit: {error}")))?;
+            Ok(engine.submitting(requests))
+        })?;
         let array = ruby.ary_new_capa(answers.len());
         for answer in answers {
             match answer.and_then(|submitted| json(&submitted)) {
@@ -72,7 +90,7 @@ fn submit(ruby: &Ruby, requests: String) -> Result<RArray, Error> {
 fn task(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| json(&engine.task(uuid)?))
+        ask(ruby, |engine| Ok(engine.reading(move |reader| json(&reader.task(uuid)?))))
     })
 }
 
@@ -80,26 +98,21 @@ fn task(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
 fn transitions(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| json(&engine.transitions(uuid)?))
+        ask(ruby, |engine| Ok(engine.reading(move |reader| json(&reader.transitions(uuid)?))))
     })
 }
 
-/// Waits until the task is final (true) or `timeout` seconds passed (false); nil waits for ever.
-fn wait(ruby: &Ruby, uuid: RString, timeout: Option<f64>) -> Result<bool, Error> {
+/// Waits until the task is final (true) or `timeout` seconds passed (the state it was last seen in, or false if it could
+/// not be seen); nil waits for ever.
+fn wait(ruby: &Ruby, uuid: RString, timeout: Option<f64>) -> Result<Value, Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        let until = timeout.map(convert::seconds).transpose()?.and_then(|timeout| Instant::now().checked_add(timeout));
-        let engine = runtime::engine()?;
-        let stretch = gvl::stretch(ruby);
-        let answer = gvl::without(ruby, |interrupt| {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match engine.wait(uuid, Some(left.unwrap_or(stretch).min(stretch)), interrupt) {
-                Err(EngineError::Interrupted) => None,
-                Ok(false) if left.is_none_or(|left| left > stretch) => None,
-                other => Some(other),
-            }
-        })?;
-        Ok(answer?)
+        let timeout = timeout.map(convert::seconds).transpose()?;
+        let (ended, state) = ask(ruby, |engine| Ok(engine.waiting(uuid, timeout)))?;
+        Ok(match state.filter(|_| !ended) {
+            Some(state) => ruby.str_new(&state.to_string()).as_value(),
+            None => ended.into_value_with(ruby),
+        })
     })
 }
 
@@ -107,7 +120,7 @@ fn wait(ruby: &Ruby, uuid: RString, timeout: Option<f64>) -> Result<bool, Error>
 fn cancel(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| Ok(engine.cancel(uuid)?.to_string()))
+        Ok(ask(ruby, |engine| Ok(engine.cancelling(uuid)))?.to_string())
     })
 }
 
@@ -115,7 +128,7 @@ fn cancel(ruby: &Ruby, uuid: RString) -> Result<String, Error> {
 fn rerun_step(ruby: &Ruby, uuid: RString, step: String) -> Result<(), Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| engine.rerun_step(uuid, &step).map(drop))
+        ask(ruby, |engine| Ok(engine.rerunning_step(uuid, step))).map(drop)
     })
 }
 
@@ -123,7 +136,7 @@ fn rerun_step(ruby: &Ruby, uuid: RString, step: String) -> Result<(), Error> {
 fn resolve_step(ruby: &Ruby, uuid: RString, step: String, result: String) -> Result<(), Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| engine.resolve_step(uuid, &step, &result).map(drop))
+        ask(ruby, |engine| engine.resolving_step(uuid, step, &result)).map(drop)
     })
 }
 
@@ -131,13 +144,17 @@ fn resolve_step(ruby: &Ruby, uuid: RString, step: String, result: String) -> Res
 fn resolve_task(ruby: &Ruby, uuid: RString) -> Result<(), Error> {
     guard(ruby, || {
         let uuid = convert::uuid(uuid)?;
-        ask(ruby, |engine| engine.resolve_task(uuid).map(drop))
+        ask(ruby, |engine| Ok(engine.resolving_task(uuid))).map(drop)
     })
 }
 
 /// What the engine says about itself, as JSON.
 fn status(ruby: &Ruby) -> Result<String, Error> {
-    guard(ruby, || ask(ruby, |engine| json(&engine.status())))
+    guard(ruby, || {
+        let engine = runtime::engine()?;
+        let status = gvl::without(ruby, |_| Some(json(&engine.status())))?;
+        Ok(status?)
+    })
 }
 
 /// Defines the module's functions.

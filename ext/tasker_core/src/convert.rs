@@ -86,11 +86,12 @@ pub fn uuid_at(ruby: &Ruby, hash: RHash, key: Opaque<StaticSymbol>) -> Result<Uu
 
 /// A UUID in its hyphenated form.
 pub fn uuid(string: RString) -> Result<Uuid, Fault> {
-    gvl::with_str(string, |text| {
-        Uuid::try_parse(text)
-            .map_err(|_| EngineError::InvalidInput(format!("{text:?} is not a UUID; pass the task_uuid as it came")))
-    })?
-    .map_err(Fault::from)
+    let refuse =
+        |shown: &str| EngineError::InvalidInput(format!("{shown} is not a UUID; pass the task_uuid as it came"));
+    match gvl::with_str(string, |text| Uuid::try_parse(text).map_err(|_| refuse(&format!("{text:?}")))) {
+        Ok(uuid) => Ok(uuid?),
+        Err(_) => Err(refuse("what is not UTF-8").into()),
+    }
 }
 
 /// The UUID as a Ruby String.

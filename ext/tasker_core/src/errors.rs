@@ -3,6 +3,7 @@
 //! that cross into Ruby, where magnus would make an unrescuable `fatal` of them.
 
 use std::any::Any;
+use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use magnus::prelude::*;
@@ -28,6 +29,16 @@ impl From<Error> for Fault {
 impl From<EngineError> for Fault {
     fn from(error: EngineError) -> Self {
         Fault::Engine(error)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Ruby(error) => error.fmt(f),
+            Fault::Engine(error) => error.fmt(f),
+            Fault::Panic(message) => write!(f, "panic: {message}"),
+        }
     }
 }
 
@@ -57,7 +68,11 @@ pub fn exception(ruby: &Ruby, error: &EngineError) -> Result<Exception, Error> {
         EngineError::NotFound(_) => "NotFoundError",
         EngineError::IllegalTransition(_) => "IllegalTransitionError",
         EngineError::Configuration(_) => "ConfigurationError",
-        EngineError::Store(_) | EngineError::Contention(_) => "StoreError",
+        EngineError::Store(_)
+        | EngineError::Contention(_)
+        | EngineError::Refused(_)
+        | EngineError::Unknown(_)
+        | EngineError::LeaseLost(_) => "StoreError",
         EngineError::Stopped(_) | EngineError::Interrupted => "StoppedError",
         EngineError::Internal(_) => "InternalError",
     };

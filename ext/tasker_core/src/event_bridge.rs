@@ -1,19 +1,23 @@
 //! Owns: step events out to Ruby and completions back in: the two calls every step makes, so both
-//! are made for speed. Refuses: JSON. Contexts, configs and results cross as text; who wants one
-//! parses it.
+//! are made for speed. Refuses: reading JSON. Contexts, configs and results cross as text, which is only
+//! checked to be JSON; who wants one parses it.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use magnus::error::ErrorType;
 use magnus::prelude::*;
 use magnus::value::Opaque;
 use magnus::{function, Error, IntoValue, RArray, RHash, RModule, RString, Ruby, StaticSymbol, TryConvert, Value};
-use tasker_engine::channel::{StepCompletion, StepError, StepEvent};
+use serde_json::value::RawValue;
+use tasker_engine::channel::{Channel, StepCompletion, StepError, StepEvent};
 use tasker_engine::clock::Micros;
 use tasker_engine::error::Error as EngineError;
+use uuid::Uuid;
 
 use crate::convert::{self, Keys};
-use crate::errors::{guard, Fault};
+use crate::errors::{guard, panic_message, Fault};
 use crate::{gvl, runtime};
 
 /// So that a deadline can always be computed.
@@ -36,7 +40,7 @@ fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
         let channel = engine.channel();
         ruby.thread_check_ints()?;
         if let Some(event) = channel.try_poll().or_else(|| channel.wait_briefly()) {
-            return event_hash(ruby, &event);
+            return hand_over(ruby, channel, &event);
         }
         let until = Instant::now() + convert::seconds(timeout)?.min(LONGEST_POLL);
         let stretch = gvl::stretch(ruby);
@@ -53,7 +57,7 @@ fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
             match channel.try_poll() {
                 Some(event) => {
                     engine.metrics().gvl_wait.record(woken.elapsed().as_secs_f64() * 1e3);
-                    return event_hash(ruby, &event);
+                    return hand_over(ruby, channel, &event);
                 }
                 None if came => {} // another thread was faster
                 None if channel.is_closed() => return Ok(ruby.qfalse().as_value()),
@@ -61,6 +65,23 @@ fn poll_step_event(ruby: &Ruby, timeout: f64) -> Result<Value, Error> {
             }
         }
     })
+}
+
+/// The event as a Hash. One that cannot be made fails the attempt: it was taken, and nobody else can have it.
+fn hand_over(ruby: &Ruby, channel: &Channel, event: &StepEvent) -> Result<Value, Fault> {
+    let error = match catch_unwind(AssertUnwindSafe(|| event_hash(ruby, event))) {
+        Ok(Ok(hash)) => return Ok(hash),
+        Ok(Err(fault)) => fault,
+        Err(panic) => Fault::Panic(panic_message(&*panic)),
+    };
+    let message = format!("the step event could not be handed to Ruby: {error}");
+    channel.fail_event(event.event_id, lost("TaskerCore::InternalError", message));
+    Err(error)
+}
+
+/// The error of an attempt that the border between Ruby and the engine lost.
+fn lost(class_name: &str, message: String) -> StepError {
+    StepError { class_name: class_name.into(), message, retryable: true, ..StepError::default() }
 }
 
 /// A Hash filled in one call; pairs whose value is `None` are left out.
@@ -135,20 +156,47 @@ fn event_hash(ruby: &Ruby, event: &StepEvent) -> Result<Value, Fault> {
     Ok(pairs.hash()?.as_value())
 }
 
-/// Takes a completion: a Hash with the event's ids and the outcome. Never blocks.
+/// Takes a completion: a Hash with the event's ids and the outcome. Never blocks. One that cannot be read fails the
+/// attempt; only without a readable event_id it is refused.
 fn complete_step_event(ruby: &Ruby, payload: RHash) -> Result<(), Error> {
     guard(ruby, || {
-        let completion = completion(ruby, payload)?;
-        runtime::engine()?.channel().complete(completion);
-        Ok(())
+        let event_id = convert::uuid_at(ruby, payload, keys(ruby).event_id)?;
+        let engine = runtime::engine()?;
+        let read = catch_unwind(AssertUnwindSafe(|| completion(ruby, event_id, payload)));
+        let fault = match read {
+            Ok(Ok(completion)) => {
+                engine.channel().complete(completion);
+                return Ok(());
+            }
+            Ok(Err(fault)) => fault,
+            Err(panic) => Fault::Panic(panic_message(&*panic)),
+        };
+        let message = format!("the step's completion cannot be read: {fault}");
+        engine.channel().complete(StepCompletion::failed(event_id, lost("TaskerCore::InvalidInputError", message)));
+        match fault {
+            // The thread is being killed, or jumps: that goes on.
+            Fault::Ruby(error) if matches!(error.error_type(), ErrorType::Jump(_)) => Err(error.into()),
+            _ => Ok(()),
+        }
     })
 }
 
-fn completion(ruby: &Ruby, payload: RHash) -> Result<StepCompletion, Fault> {
+/// Completes the event as failed, unless it was answered. Whether it was not.
+fn fail_step_event(ruby: &Ruby, event_id: RString, class_name: String, message: String) -> Result<bool, Error> {
+    guard(ruby, || {
+        let event_id = convert::uuid(event_id)?;
+        Ok(runtime::engine()?.channel().fail_event(event_id, lost(&class_name, message)))
+    })
+}
+
+fn completion(ruby: &Ruby, event_id: Uuid, payload: RHash) -> Result<StepCompletion, Fault> {
     let keys = keys(ruby);
     let success: bool = convert::optional(ruby, payload, keys.success)?.unwrap_or(false);
     let outcome = if success {
-        Ok(convert::optional(ruby, payload, keys.result)?.unwrap_or_else(|| "null".to_owned()))
+        match convert::get(ruby, payload, keys.result) {
+            Some(result) => result_text(result),
+            None => Ok("null".to_owned()),
+        }
     } else {
         Err(match convert::optional::<RHash>(ruby, payload, keys.error)? {
             Some(error) => step_error(ruby, error)?,
@@ -158,7 +206,7 @@ fn completion(ruby: &Ruby, payload: RHash) -> Result<StepCompletion, Fault> {
     let metadata: Option<RHash> = convert::optional(ruby, payload, keys.metadata)?;
     let measured = |key| metadata.and_then(|metadata| convert::get(ruby, metadata, key));
     Ok(StepCompletion {
-        event_id: convert::uuid_at(ruby, payload, keys.event_id)?,
+        event_id,
         task_uuid: convert::uuid_at(ruby, payload, keys.task_uuid)?,
         step_uuid: convert::uuid_at(ruby, payload, keys.step_uuid)?,
         outcome,
@@ -167,6 +215,21 @@ fn completion(ruby: &Ruby, payload: RHash) -> Result<StepCompletion, Fault> {
         trace_id: convert::optional(ruby, payload, keys.trace_id)?,
         span_id: convert::optional(ruby, payload, keys.span_id)?,
     })
+}
+
+/// The result's text, when it is JSON: what is not, no store and no step after this one could read. An object of the
+/// application's may have written it.
+fn result_text(result: Value) -> Result<String, StepError> {
+    let unserializable = |reason: String| StepError {
+        retryable: false,
+        ..lost("TaskerCore::UnserializableResultError", format!("the result is not JSON: {reason}"))
+    };
+    let text = RString::from_value(result).ok_or_else(|| unserializable("it came as no String".into()))?;
+    let checked = gvl::with_str(text, |text| match serde_json::from_str::<&RawValue>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(unserializable(error.to_string())),
+    });
+    checked.unwrap_or_else(|_| Err(unserializable("its text is not valid UTF-8".into())))
 }
 
 fn step_error(ruby: &Ruby, error: RHash) -> Result<StepError, Fault> {
@@ -211,12 +274,34 @@ fn simulate_panic(ruby: &Ruby, without_gvl: bool) -> Result<bool, Error> {
     guard(ruby, || if without_gvl { gvl::without(ruby, |_| Some(panic())) } else { Ok(panic()) })
 }
 
+/// Makes the engine's thread panic: how the specs see what becomes of its worker.
+fn simulate_engine_panic(ruby: &Ruby) -> Result<(), Error> {
+    guard(ruby, || {
+        runtime::engine()?.simulate_panic();
+        Ok(())
+    })
+}
+
+/// Whether the engine's thread has died. Then nothing that this process's worker does is settled any more.
+fn engine_failed(ruby: &Ruby) -> Result<bool, Error> {
+    guard(ruby, || Ok(runtime::is_open() && runtime::engine()?.channel().has_failed()))
+}
+
+/// The longest, in milliseconds, that a poll has waited without releasing the GVL since the engine was opened.
+fn longest_wait_with_gvl(ruby: &Ruby) -> Result<f64, Error> {
+    guard(ruby, || Ok(runtime::engine()?.channel().longest_brief().as_secs_f64() * 1e3))
+}
+
 /// Defines the module's functions.
 pub fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     keys(ruby);
     native.define_singleton_method("poll_step_event", function!(poll_step_event, 1))?;
     native.define_singleton_method("complete_step_event", function!(complete_step_event, 1))?;
+    native.define_singleton_method("fail_step_event", function!(fail_step_event, 3))?;
     native.define_singleton_method("step_cancelled?", function!(step_cancelled, 1))?;
     native.define_singleton_method("close_channel", function!(close_channel, 0))?;
-    native.define_singleton_method("simulate_panic", function!(simulate_panic, 1))
+    native.define_singleton_method("simulate_panic", function!(simulate_panic, 1))?;
+    native.define_singleton_method("simulate_engine_panic", function!(simulate_engine_panic, 0))?;
+    native.define_singleton_method("engine_failed?", function!(engine_failed, 0))?;
+    native.define_singleton_method("longest_wait_with_gvl", function!(longest_wait_with_gvl, 0))
 }

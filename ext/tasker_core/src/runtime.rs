@@ -4,11 +4,12 @@
 //! Fork rules. After a fork the child has the memory of an engine and a runtime whose threads stayed
 //! in the parent. Dropping them would wait for those threads for ever, so they are forgotten, never
 //! dropped, and made afresh on first use. `Process._fork` runs inside `around_fork`; every entry
-//! compares the stamp too, for forks that do not pass there.
+//! compares the stamp too, for forks that do not pass there; then a SQLite file must still be closed: SQLite believes that
+//! this process holds the parent's locks, and would take none.
 //!
 //! The lock is only ever held under the GVL and for moments: no other thread can hold it in a fork.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +21,12 @@ use tasker_engine::telemetry;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::errors::{guard, Fault};
+use crate::gvl;
 
 /// Threads for exporting telemetry; steps never run on them.
 const RUNTIME_THREADS: usize = 2;
+/// How often a thread that waits for another one's fork looks whether it is over.
+const LOOK: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Owned {
@@ -31,9 +35,9 @@ struct Owned {
     runtime: Option<Runtime>,
 }
 
-/// A thread is forking. Another one that forks meanwhile does without the protection: it would wait
-/// under the GVL for a thread that needs the GVL.
-static FORKING: AtomicBool = AtomicBool::new(false);
+/// The thread that is forking, 0 if none is. Another one that wants to fork waits for it, without the GVL; the same one
+/// may (another library's hook forks in turn). No lock: a child could inherit it locked.
+static FORKING: AtomicUsize = AtomicUsize::new(0);
 
 static OWNED: Mutex<Owned> = Mutex::new(Owned { pid: 0, engine: None, runtime: None });
 
@@ -45,6 +49,13 @@ fn owned() -> MutexGuard<'static, Owned> {
         let inherited = std::mem::take(&mut *owned);
         if inherited.pid != 0 {
             telemetry::forget_after_fork();
+        }
+        if FORKING.load(Ordering::SeqCst) != this_thread() {
+            // Whoever was forking in the parent is not here.
+            FORKING.store(0, Ordering::SeqCst);
+            if let Some(engine) = &inherited.engine {
+                engine.abandon_after_fork();
+            }
         }
         std::mem::forget(inherited);
         owned.pid = pid;
@@ -94,7 +105,7 @@ pub fn tokio() -> Result<Handle, Fault> {
         .thread_name("tasker-tokio")
         .enable_all()
         .build()
-        .map_err(|error| EngineError::Internal(format!("cannot start the Tokio runtime: {error}")))?;
+        .map_err(|error| EngineError::cannot_start("the Tokio runtime", &error))?;
     let handle = runtime.handle().clone();
     owned.runtime = Some(runtime);
     Ok(handle)
@@ -111,14 +122,49 @@ pub fn close(runtime: Runtime, timeout: Duration) {
     runtime.shutdown_timeout(timeout);
 }
 
-/// Runs the block, which forks and returns the child's pid, or 0 in the child, with the engine held
-/// still: the child inherits no lock that nobody would ever open. Blocks under the GVL for as long as
-/// the transaction in flight takes; the engine does not need the GVL to end it.
+/// A number of this thread's own.
+fn this_thread() -> usize {
+    thread_local!(static PLACE: u8 = const { 0 });
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
+}
+
+/// This thread forks. Undone when it is dropped, however the fork ends; in the child, too.
+struct Forking {
+    nested: bool,
+}
+
+impl Forking {
+    /// Waits, without the GVL, until no other thread forks.
+    fn begin(ruby: &Ruby) -> Result<Forking, Fault> {
+        loop {
+            match FORKING.compare_exchange(0, this_thread(), Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return Ok(Forking { nested: false }),
+                Err(thread) if thread == this_thread() => return Ok(Forking { nested: true }),
+                Err(_) => gvl::without(ruby, |_| {
+                    std::thread::park_timeout(LOOK);
+                    Some(())
+                })?,
+            }
+        }
+    }
+}
+
+impl Drop for Forking {
+    fn drop(&mut self) {
+        if !self.nested {
+            FORKING.store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Runs the block, which forks and returns in the parent, in the child or in both, with the engine held still: the child
+/// inherits no lock that nobody would ever open. Blocks under the GVL for as long as the transaction in flight takes; the
+/// engine does not need the GVL to end it.
 fn around_fork(ruby: &Ruby) -> Result<Value, Error> {
     guard(ruby, || {
         let block = ruby.block_proc()?;
-        let engine = owned().engine.clone();
-        let Some(engine) = engine.filter(|_| !FORKING.swap(true, Ordering::SeqCst)) else {
+        let forking = Forking::begin(ruby)?;
+        let Some(engine) = owned().engine.clone().filter(|_| !forking.nested) else {
             return Ok(block.call(())?);
         };
         let parent = std::process::id();
@@ -127,7 +173,6 @@ fn around_fork(ruby: &Ruby) -> Result<Value, Error> {
             answer = block.call(());
             std::process::id() != parent
         });
-        FORKING.store(false, Ordering::SeqCst);
         if std::process::id() != parent {
             std::mem::forget(engine);
             enter_process();

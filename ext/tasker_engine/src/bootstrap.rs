@@ -1,9 +1,14 @@
 //! Owns: putting the engine together, and the handle through which everything else uses it. The only
 //! place that names a concrete store.
 
+mod asked;
+mod operations;
 mod stores;
+mod submitting;
+mod waiting;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -17,25 +22,21 @@ use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::error::{Error, Result};
 use crate::ids::Dice;
-use crate::interrupt::{lock, time_left, Interrupt};
+use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::{AroundFork, Reader, TaskView, TransitionView};
-use crate::submission;
-use crate::task::{Submitted, TaskRequest};
+use crate::store::{AroundFork, OnEnd, Reader, TaskView, TransitionView};
 use crate::telemetry::metrics::{self, EngineHandle};
-use crate::template::Template;
 use crate::web::Web;
-use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, Work};
-pub use stores::{migrate, migration_sql};
+use crate::worker::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
+use asked::unexpected;
+pub use asked::Asked;
+pub use stores::{migrate, migrating, migration_sql};
 
-/// Tasks one transaction takes from a batch of submissions.
-const SUBMIT_TOGETHER: usize = 200;
-/// How often a waiter looks for the end of a task that another process may carry out.
-const WAIT_LOOK: Duration = Duration::from_millis(20);
-
-/// How long a waiter puts up with a database that cannot be read.
-const WAIT_FOR_STORE: Duration = Duration::from_secs(30);
+/// How long a stop waits for its last transaction, and a close for the engine's thread: a database that hangs must not
+/// hold a process that is told to end.
+const STOP_GRACE: Duration = Duration::from_millis(2500);
+const CLOSE_GRACE: Duration = Duration::from_millis(1500);
 
 /// The engine of one process: a store, one thread that writes to it, and the channel to the handlers.
 pub struct Engine {
@@ -44,12 +45,17 @@ pub struct Engine {
     shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    on_end: OnEnd,
     forking: Arc<dyn AroundFork>,
     clock: Clock,
     monitor: Arc<Monitor>,
     metrics: EngineHandle,
     web: Mutex<Option<Web>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The database's file, where it is one.
+    file: Option<PathBuf>,
+    /// Whether a read may hang.
+    remote: bool,
 }
 
 /// How a worker stopped.
@@ -65,6 +71,11 @@ impl Engine {
     /// Opens the store and starts the engine's thread. From here on tasks can be submitted.
     pub fn open(config: &Config) -> Result<Arc<Engine>> {
         Engine::open_with(config, Clock::System)
+    }
+
+    /// As [`Engine::open`], for callers that look around meanwhile.
+    pub fn opening(config: Config) -> Asked<Arc<Engine>> {
+        Asked::aside(move || Engine::open(&config))
     }
 
     /// As [`Engine::open`], with a clock of the caller's.
@@ -87,6 +98,7 @@ impl Engine {
             clock.clone(),
             Dice::new(),
             config.durability,
+            Arc::new(ThisMachine),
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),
@@ -94,13 +106,14 @@ impl Engine {
         let thread = std::thread::Builder::new()
             .name("tasker-engine".into())
             .spawn(move || thread.run())
-            .map_err(|error| Error::Internal(format!("cannot start the engine's thread: {error}")))?;
+            .map_err(|error| Error::cannot_start("the engine's thread", &error))?;
         let thread = Mutex::new(Some(thread));
         Ok(Arc::new(Engine {
             inbox,
             channel,
-            shared,
             catalogue,
+            on_end: waiting::on_end(&shared, &reader),
+            shared,
             reader,
             forking,
             clock,
@@ -108,42 +121,9 @@ impl Engine {
             metrics: metrics::engine(),
             web: Mutex::default(),
             thread,
+            file: stores::file(config),
+            remote: config.is_remote(),
         }))
-    }
-
-    /// Makes a template known. The one registered last is what its name means from here on.
-    pub fn register_template(&self, template: Template) -> Result<()> {
-        self.inbox.ask(Work::KeepTemplate(Arc::new(template))).map(drop)
-    }
-
-    /// Submits tasks and waits until they are durable. Each request has an answer of its own: one
-    /// that is refused does not keep the others back.
-    pub fn submit(&self, requests: Vec<TaskRequest>) -> Result<Vec<Result<Submitted>>> {
-        let mut answers: Vec<Result<Submitted>> = Vec::with_capacity(requests.len());
-        let mut requests = requests.into_iter().peekable();
-        while requests.peek().is_some() {
-            let mut good = Vec::with_capacity(SUBMIT_TOGETHER);
-            let mut slots = Vec::with_capacity(SUBMIT_TOGETHER);
-            for request in requests.by_ref().take(SUBMIT_TOGETHER) {
-                match submission::check(request, &self.catalogue, self.reader.as_ref(), &self.clock) {
-                    Ok(task) => {
-                        slots.push(answers.len());
-                        good.push(task);
-                        answers.push(Err(Error::Internal("not submitted".into())));
-                    }
-                    Err(error) => answers.push(Err(error)),
-                }
-            }
-            if good.is_empty() {
-                continue;
-            }
-            let Reply::Submitted(tasks) = self.inbox.ask(Work::Submit(good))? else { return Err(unexpected()) };
-            for (slot, (task_uuid, correlation_id, trace_id, created)) in slots.into_iter().zip(tasks) {
-                let trace_id = format!("{trace_id:032x}");
-                answers[slot] = Ok(Submitted { task_uuid, correlation_id, trace_id, created });
-            }
-        }
-        Ok(answers)
     }
 
     /// A task with its steps.
@@ -166,79 +146,47 @@ impl Engine {
         self.reader.count_tasks()
     }
 
-    /// Waits for the task to end, whichever process carries it out. False: the time is up.
-    pub fn wait(&self, task_uuid: Uuid, timeout: Option<Duration>, interrupt: &Interrupt) -> Result<bool> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        self.shared.expect(task_uuid, interrupt);
-        let mut failing: Option<Instant> = None;
-        let ended = loop {
-            if interrupt.is_set() {
-                break Err(Error::Interrupted);
-            }
-            match self.reader.state(task_uuid) {
-                Ok(state) if state.is_final() => break Ok(true),
-                Ok(_) => failing = None,
-                // A database that restarts is no reason to give up.
-                Err(Error::Store(_)) if failing.get_or_insert_with(Instant::now).elapsed() < WAIT_FOR_STORE => {}
-                Err(error) => break Err(error),
-            }
-            let Some(left) = time_left(deadline, WAIT_LOOK) else { break Ok(false) };
-            self.shared.wait_ended(task_uuid, left, interrupt);
-        };
-        self.shared.forget(task_uuid);
-        ended
-    }
-
-    /// Stops a task. Gives its state.
-    pub fn cancel(&self, task_uuid: Uuid) -> Result<TaskState> {
-        self.operate(Work::Cancel(task_uuid))
-    }
-
-    /// Runs a failed step again, with a fresh budget of attempts.
-    pub fn rerun_step(&self, task_uuid: Uuid, step_name: &str) -> Result<TaskState> {
-        self.operate(Work::RerunStep(task_uuid, step_name.to_owned()))
-    }
-
-    /// Declares a step done with `result`, a JSON value.
-    pub fn resolve_step(&self, task_uuid: Uuid, step_name: &str, result: &str) -> Result<TaskState> {
-        let parsed: std::result::Result<&serde_json::value::RawValue, _> = serde_json::from_str(result);
-        parsed.map_err(|error| Error::InvalidInput(format!("the result for {step_name} is not JSON: {error}")))?;
-        self.operate(Work::ResolveStep(task_uuid, step_name.to_owned(), Arc::from(result)))
-    }
-
-    /// Declares a failed task done.
-    pub fn resolve_task(&self, task_uuid: Uuid) -> Result<TaskState> {
-        self.operate(Work::ResolveTask(task_uuid))
-    }
-
-    fn operate(&self, work: Work) -> Result<TaskState> {
-        match self.inbox.ask(work)? {
-            Reply::State(state) => Ok(state),
-            _ => Err(unexpected()),
-        }
-    }
-
     /// Starts claiming steps for handler threads that poll [`Engine::channel`].
     pub fn start_worker(&self, config: WorkerConfig) -> Result<()> {
+        self.starting_worker(config)?.answer()
+    }
+
+    /// As [`Engine::start_worker`], for callers that look around meanwhile.
+    pub fn starting_worker(&self, config: WorkerConfig) -> Result<Asked<()>> {
         config.check()?;
         if self.shared.status().running {
             return Err(Error::Configuration("a worker already runs in this process; stop it first".into()));
         }
-        self.inbox.ask(Work::StartWorker(config)).map(drop)
+        Ok(Asked::request(&self.inbox, Work::StartWorker(config), |_| Ok(())))
     }
 
     /// Stops the worker: claims no more, gives handlers `timeout` to finish, gives back the rest.
-    /// Harmless when no worker runs. An interrupt ends the waiting, not the stop.
+    /// Harmless when no worker runs. An interrupt ends the waiting, not the stop. A database that hangs delays
+    /// it by [`STOP_GRACE`] at most.
     pub fn stop_worker(&self, timeout: Duration, interrupt: &Interrupt) -> Result<StopReport> {
         if !self.shared.status().running {
             self.channel.close();
-            return Ok(StopReport { completed_in_time: true, handed_back: 0 });
+            return Ok(StopReport { completed_in_time: !self.channel.has_failed(), handed_back: 0 });
         }
-        self.inbox.ask(Work::Drain)?;
-        let completed_in_time = self.shared.wait_idle(timeout, interrupt);
-        match self.inbox.ask(Work::StopWorker)? {
-            Reply::HandedBack(handed_back) => Ok(StopReport { completed_in_time, handed_back }),
-            _ => Err(unexpected()),
+        let began = Instant::now();
+        let mut drain = self.inbox.send(Work::Drain)?;
+        // Done or not, the stop that follows does the same.
+        let _ = drain.wait(timeout, interrupt);
+        drain.leave();
+        let completed_in_time = self.shared.wait_idle(timeout.saturating_sub(began.elapsed()), interrupt);
+        let mut stop = self.inbox.send(Work::StopWorker)?;
+        let stopped = stop.wait(STOP_GRACE, &Interrupt::new());
+        stop.leave();
+        match stopped.transpose()? {
+            Some(Reply::HandedBack(handed_back)) => Ok(StopReport { completed_in_time, handed_back }),
+            Some(_) => Err(unexpected()),
+            None => {
+                self.channel.close();
+                tracing::warn!(
+                    "Worker stopped without waiting for its database; its claims run again when their leases run out"
+                );
+                Ok(StopReport { completed_in_time: false, handed_back: 0 })
+            }
         }
     }
 
@@ -282,15 +230,35 @@ impl Engine {
         self.forking.around_fork(fork);
     }
 
-    /// Ends the engine's thread after the transaction in flight. Whatever asks it later is refused.
+    /// In the child of a fork that did not pass [`Engine::around_fork`]: closes the database's file as far as it was
+    /// inherited, or sees that this process does not open it again: SQLite would no longer lock it. After this the engine
+    /// must be forgotten, not dropped.
+    pub fn abandon_after_fork(&self) {
+        if !self.forking.close_inherited() {
+            stores::refuse(self.file.clone());
+        }
+    }
+
+    /// Makes the engine's thread panic: for specs.
+    pub fn simulate_panic(&self) {
+        self.inbox.simulate_panic();
+    }
+
+    /// Ends the engine's thread after the transaction in flight, or leaves it alone with a database that hangs. Whatever
+    /// asks it later is refused.
     pub fn close(&self) {
         drop(lock(&self.web).take());
         self.inbox.close();
         self.channel.close();
-        if let Some(thread) = lock(&self.thread).take() {
-            if thread.join().is_err() {
-                tracing::error!("The engine's thread had panicked; its claims run again when their leases run out");
+        let Some(thread) = lock(&self.thread).take() else { return };
+        let panicked = || Error::Internal("the engine's thread had panicked".into());
+        let ended = Asked::aside(move || thread.join().map_err(|_| panicked()));
+        match { ended }.wait(CLOSE_GRACE, &Interrupt::new()) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::error!(%error, "The engine's thread had died; its claims run again when their leases run out");
             }
+            None => tracing::warn!("The engine was closed without waiting for its database, which hangs"),
         }
     }
 }
@@ -299,8 +267,4 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn unexpected() -> Error {
-    Error::Internal("the engine gave an answer to another question".into())
 }

@@ -1,138 +1,24 @@
 //! Owns: the bounded, polled pair between the engine and the handler threads: step events out,
 //! completions in. Refuses: knowing who polls (Ruby, a test) and what a handler is.
 
+mod bell;
+mod messages;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::{Clock, Micros, Tick};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
+use crate::sync::{Condvar, Mutex};
 use crate::telemetry::metrics::{self, EngineHandle};
-
-/// One attempt of one step, handed to a handler thread.
-#[derive(Debug, Clone)]
-pub struct StepEvent {
-    /// Names this attempt; a completion must bring it back.
-    pub event_id: Uuid,
-    /// The task.
-    pub task_uuid: Uuid,
-    /// The step.
-    pub step_uuid: Uuid,
-    /// The task's correlation id.
-    pub correlation_id: Uuid,
-    /// The correlation id of the workflow that started this one.
-    pub parent_correlation_id: Option<Uuid>,
-    /// The task's namespace.
-    pub namespace: Arc<str>,
-    /// The template's name.
-    pub task_name: Arc<str>,
-    /// The step's name in its template.
-    pub step_name: Arc<str>,
-    /// The handler's name in its template.
-    pub handler: Arc<str>,
-    /// This attempt's number; the first is 1.
-    pub attempt: u32,
-    /// The attempt after which the step fails for good.
-    pub max_attempts: u32,
-    /// Seconds the handler may take; `None` is no limit.
-    pub timeout_seconds: Option<f64>,
-    /// The task's context: a JSON object.
-    pub context: Arc<str>,
-    /// The results of the steps this one depends on, as JSON, by step name.
-    pub dependency_results: Vec<(Arc<str>, Arc<str>)>,
-    /// The step's `config` from its template: a JSON object.
-    pub config: Arc<str>,
-    /// Trace id of the attempt's `worker.step_execution` span: 32 hex digits.
-    pub trace_id: Option<String>,
-    /// Span id of the attempt's `worker.step_execution` span: 16 hex digits.
-    pub span_id: Option<String>,
-    /// W3C `traceparent` whose parent is the attempt's `handler.execution` span: what a call to
-    /// another service carries.
-    pub traceparent: Option<String>,
-    /// When the event entered the channel.
-    pub dispatched_at: Micros,
-}
-
-/// What a handler thread hands back for a [`StepEvent`].
-#[derive(Debug, Clone)]
-pub struct StepCompletion {
-    /// The event's id.
-    pub event_id: Uuid,
-    /// The task, as it came with the event.
-    pub task_uuid: Uuid,
-    /// The step, as it came with the event.
-    pub step_uuid: Uuid,
-    /// The result as JSON, or why there is none.
-    pub outcome: std::result::Result<String, StepError>,
-    /// When the handler began, by the handler thread's wall clock.
-    pub started_at: Option<Micros>,
-    /// How long the handler ran, in milliseconds.
-    pub execution_time_ms: Option<f64>,
-    /// The event's `trace_id`, brought back.
-    pub trace_id: Option<String>,
-    /// The event's `span_id`, brought back.
-    pub span_id: Option<String>,
-}
-
-/// Why an attempt failed: what is kept in the store for the operator.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StepError {
-    /// The exception's class.
-    #[serde(rename = "class")]
-    pub class_name: String,
-    /// The exception's message.
-    pub message: String,
-    /// The application's own code for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The field a `ValidationError` names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// Where it was raised, innermost first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub backtrace: Vec<String>,
-    /// The attempt it ended; the engine sets it.
-    pub attempt: u32,
-    /// Whether another attempt may help.
-    pub retryable: bool,
-    /// Seconds to wait before the next attempt; wins over the template's backoff.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<f64>,
-}
-
-/// A bell the engine sleeps beside: completions and requests ring it.
-#[derive(Default)]
-pub struct Bell {
-    rung: Mutex<bool>,
-    heard: Condvar,
-}
-
-impl Bell {
-    /// Wakes the engine, now or when it next comes to sleep.
-    pub fn ring(&self) {
-        let mut rung = lock(&self.rung);
-        if !*rung {
-            *rung = true;
-            self.heard.notify_one();
-        }
-    }
-
-    /// Sleeps until the bell rings, at most `timeout`. Gives whether it rang.
-    pub fn sleep(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        let mut rung = lock(&self.rung);
-        while !*rung {
-            let Some(left) = time_left(Some(deadline), timeout) else { break };
-            rung = wait_on(&self.heard, rung, left);
-        }
-        std::mem::take(&mut rung)
-    }
-}
+pub use bell::Bell;
+pub use messages::{StepCompletion, StepError, StepEvent};
 
 struct Running {
     deadline: Option<Tick>,
@@ -149,14 +35,28 @@ struct State {
     waiting: usize,
     brief: usize,
     closed: bool,
-    /// The engine carries completions in a transaction.
-    at_work: bool,
+    /// The engine's thread has died: nothing will be carried out any more.
+    failed: bool,
+    /// Since when the engine carries completions in a transaction.
+    at_work: Option<Instant>,
+    /// How long it did so the last time.
+    last_work: Duration,
     /// Handlers finish faster than transactions do.
     brisk: bool,
+    /// The longest anybody was in [`Channel::wait_briefly`].
+    longest_brief: Duration,
 }
 
-/// How long [`Channel::wait_briefly`] waits: a commit that also copies the WAL into the file.
-const BRIEFLY: Duration = Duration::from_millis(25);
+impl State {
+    /// Whether events are about to come.
+    fn expects_soon(&self) -> bool {
+        let at_work = self.at_work.is_some() || !self.completions.is_empty();
+        self.queue.is_empty() && self.brisk && !self.closed && at_work && self.last_work < BRIEFLY
+    }
+}
+
+/// The longest [`Channel::wait_briefly`] waits. It keeps everybody else from running.
+const BRIEFLY: Duration = Duration::from_millis(2);
 
 /// What is in a [`Channel`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +80,13 @@ pub struct Channel {
     soon: Condvar,
     bell: Arc<Bell>,
     metrics: EngineHandle,
+    begun: Mutex<Option<Arc<dyn BegunRecord>>>,
+}
+
+/// Where it is written down which claims handlers begin, by their tokens. It outlasts the process.
+pub trait BegunRecord: Send + Sync {
+    /// A handler is about to begin.
+    fn begins(&self, token: u64);
 }
 
 impl Channel {
@@ -192,6 +99,7 @@ impl Channel {
             soon: Condvar::new(),
             bell,
             metrics: metrics::engine(),
+            begun: Mutex::default(),
         })
     }
 
@@ -206,6 +114,11 @@ impl Channel {
         }
         state.running.insert(event.event_id, Running { deadline, cancelled: false });
         drop(state);
+        if let Some(token) = event.claimed_ahead {
+            if let Some(begun) = lock(&self.begun).as_ref() {
+                begun.begins(token);
+            }
+        }
         self.metrics.handoff.record(now.millis_since(event.dispatched_at));
         Some(event)
     }
@@ -222,6 +135,10 @@ impl Channel {
         let mut state = lock(&self.state);
         loop {
             if interrupt.is_set() {
+                // The notification this thread may have had is another one's.
+                if !state.queue.is_empty() {
+                    self.ready.notify_one();
+                }
                 return Err(Error::Interrupted);
             }
             if !state.queue.is_empty() {
@@ -237,19 +154,27 @@ impl Channel {
     }
 
     /// Waits a moment for events that are about to come: the handlers are brisk, and the engine is at
-    /// work on what they completed. For a handler thread that would have to give up its turn to run
-    /// (Ruby's GVL) to wait longer. Gives at once when nothing is about to come.
+    /// work on what they completed, which took it less than that moment the last time. For a handler
+    /// thread that would have to give up its turn to run (Ruby's GVL) to wait longer. Gives at once when
+    /// nothing is about to come.
     pub fn wait_briefly(&self) -> Option<StepEvent> {
-        let deadline = Instant::now() + BRIEFLY;
         let mut state = lock(&self.state);
-        while state.queue.is_empty() && state.brisk && (state.at_work || !state.completions.is_empty()) {
-            let left = time_left(Some(deadline), BRIEFLY)?;
-            state.brief += 1;
-            state = wait_on(&self.soon, state, left);
-            state.brief -= 1;
+        if state.expects_soon() {
+            let began = Instant::now();
+            while let (true, Some(left)) = (state.expects_soon(), time_left(Some(began + BRIEFLY), BRIEFLY)) {
+                state.brief += 1;
+                state = wait_on(&self.soon, state, left);
+                state.brief -= 1;
+            }
+            state.longest_brief = state.longest_brief.max(began.elapsed());
         }
         drop(state);
         self.try_poll()
+    }
+
+    /// The longest anybody was in [`Channel::wait_briefly`].
+    pub fn longest_brief(&self) -> Duration {
+        lock(&self.state).longest_brief
     }
 
     /// Takes a completion for the engine. Never blocks: there are no more completions than claims.
@@ -260,6 +185,19 @@ impl Channel {
         state.completions.push((completion, now));
         drop(state);
         self.bell.ring();
+    }
+
+    /// Completes an attempt that nobody has answered, as failed. False: it was answered, or never taken up.
+    pub fn fail_event(&self, event_id: Uuid, error: StepError) -> bool {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        if state.running.remove(&event_id).is_none() {
+            return false;
+        }
+        state.completions.push((StepCompletion::failed(event_id, error), now));
+        drop(state);
+        self.bell.ring();
+        true
     }
 
     /// Whether the attempt's result is no longer wanted: the task was cancelled, the attempt timed
@@ -276,7 +214,24 @@ impl Channel {
 
     /// Undoes [`Channel::close`], for a worker that is started again.
     pub(crate) fn open(&self) {
-        lock(&self.state).closed = false;
+        let mut state = lock(&self.state);
+        state.closed = state.failed;
+    }
+
+    /// Closes for good: the engine's thread has died. What waits here would never be settled.
+    pub(crate) fn fail(&self) {
+        let mut state = lock(&self.state);
+        (state.closed, state.failed, state.brisk) = (true, true, false);
+        state.queue.clear();
+        state.completions.clear();
+        drop(state);
+        self.ready.notify_all();
+        self.soon.notify_all();
+    }
+
+    /// Whether [`Channel::fail`] was called.
+    pub fn has_failed(&self) -> bool {
+        lock(&self.state).failed
     }
 
     /// Whether [`Channel::close`] was called.
@@ -293,6 +248,11 @@ impl Channel {
             abandoned: state.running.values().filter(|running| running.cancelled).count(),
             completions: state.completions.len(),
         }
+    }
+
+    /// Says from now on which claims made ahead handlers begin.
+    pub(crate) fn record_begun(&self, record: Option<Arc<dyn BegunRecord>>) {
+        *lock(&self.begun) = record;
     }
 
     /// Puts events before the handler threads.
@@ -318,7 +278,7 @@ impl Channel {
     /// at work on them until it says that it rests.
     pub(crate) fn take_completions(&self, most: usize) -> Vec<(StepCompletion, Micros)> {
         let mut state = lock(&self.state);
-        state.at_work = !state.completions.is_empty();
+        state.at_work = (!state.completions.is_empty()).then(Instant::now);
         if state.completions.len() <= most {
             std::mem::take(&mut state.completions)
         } else {
@@ -329,7 +289,10 @@ impl Channel {
     /// The engine has done what followed from the completions it took.
     pub(crate) fn rest(&self, brisk: bool) {
         let mut state = lock(&self.state);
-        (state.at_work, state.brisk) = (false, brisk);
+        if let Some(since) = state.at_work.take() {
+            state.last_work = since.elapsed();
+        }
+        state.brisk = brisk;
         let in_vain = state.queue.is_empty() && state.brief > 0;
         drop(state);
         if in_vain {

@@ -1,6 +1,7 @@
 //! Owns: what a process may set about the engine and its worker, with the defaults. Refuses:
 //! telemetry settings, which come from the environment alone (`telemetry/config.rs`).
 
+mod database;
 mod web;
 
 use std::time::Duration;
@@ -105,16 +106,28 @@ impl Default for WorkerConfig {
 impl Config {
     /// Reads a JSON object; unknown keys and impossible values are refused by name.
     pub fn from_json(json: &str) -> Result<Config> {
-        let config: Config =
+        let mut config: Config =
             serde_json::from_str(json).map_err(|error| Error::Configuration(format!("configuration: {error}")))?;
+        config.database = database::normal(&config.database);
         config.check()?;
         Ok(config)
+    }
+
+    /// Whether the database is a server's.
+    pub fn is_remote(&self) -> bool {
+        database::is_postgres(&self.database)
+    }
+
+    /// The file the database is; `None` for a server's, and for one in memory.
+    pub fn sqlite_file(&self) -> Option<&str> {
+        (!self.is_remote()).then(|| database::sqlite_path(&self.database)).filter(|path| *path != ":memory:")
     }
 }
 
 impl Config {
     /// Refuses what nothing can run with.
     pub fn check(&self) -> Result<()> {
+        database::check(&self.database)?;
         let refuse = |message: &str| Err(Error::Configuration(message.into()));
         if !(1..=1000).contains(&self.pool_size) {
             return refuse("pool_size must be between 1 and 1000");

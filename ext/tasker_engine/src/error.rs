@@ -39,7 +39,8 @@ pub enum Error {
     /// The database made this transaction give way to another one; nothing of it happened, and it may be tried again.
     #[error("store: {0}")]
     Contention(String),
-    /// The database refused what a transaction wrote, and will refuse it again; nothing of it happened.
+    /// The database refused what a transaction wrote, or holds what makes no sense to this version: it will be so again.
+    /// Nothing of the transaction happened.
     #[error("store: {0}")]
     Refused(String),
     /// The answer to a commit was lost, and whether it happened could not be found out.
@@ -69,6 +70,22 @@ impl Error {
             self,
             Error::Store(_) | Error::Contention(_) | Error::Unknown(_) | Error::LeaseLost(_) | Error::Internal(_)
         )
+    }
+
+    /// The system did not give what `what` needs.
+    pub fn cannot_start(what: &str, error: &std::io::Error) -> Error {
+        let message = format!("cannot start {what}: {error}");
+        match error.raw_os_error() {
+            // EMFILE, ENFILE
+            Some(24 | 23) => Error::Configuration(format!(
+                "{message}: too many open files: raise RLIMIT_NOFILE (ulimit -n; LimitNOFILE= of a systemd unit)"
+            )),
+            // EAGAIN
+            Some(11 | 35) => Error::Configuration(format!(
+                "{message}: too many threads: raise RLIMIT_NPROC (ulimit -u; TasksMax= of a systemd unit)"
+            )),
+            _ => Error::Internal(message),
+        }
     }
 
     /// A stable name for the variant, for logs and for the skin's exception classes.

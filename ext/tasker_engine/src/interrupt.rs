@@ -1,8 +1,10 @@
 //! Owns: the way to call a blocked waiter back. Refuses: meaning anything but "stop waiting".
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A lock that outlives a panic of its holder: the engine's data under a lock is always whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -46,6 +48,40 @@ impl Interrupt {
     /// Names what wakes the waiter; the waiter calls it before it waits.
     pub(crate) fn wakes(&self, wake: impl Fn() + Send + 'static) {
         *lock(&self.0.wake) = Some(Box::new(wake));
+    }
+}
+
+/// One answer, put by one thread and awaited by another.
+pub(crate) struct Slot<T> {
+    value: Mutex<Option<T>>,
+    come: Condvar,
+}
+
+impl<T: Send + 'static> Slot<T> {
+    pub(crate) fn new() -> Arc<Slot<T>> {
+        Arc::new(Slot { value: Mutex::new(None), come: Condvar::new() })
+    }
+
+    pub(crate) fn put(&self, value: T) {
+        *lock(&self.value) = Some(value);
+        self.come.notify_all();
+    }
+
+    /// Takes the answer, waiting for it at most `timeout`. `None`: the time is up, or the waiter was called back; the
+    /// answer may still come.
+    pub(crate) fn wait(self: &Arc<Self>, timeout: Duration, interrupt: &Interrupt) -> Option<T> {
+        let slot = Arc::clone(self);
+        interrupt.wakes(move || {
+            drop(lock(&slot.value));
+            slot.come.notify_all();
+        });
+        let deadline = Instant::now() + timeout;
+        let mut value = lock(&self.value);
+        while value.is_none() && !interrupt.is_set() {
+            let Some(left) = time_left(Some(deadline), timeout) else { break };
+            value = wait_on(&self.come, value, left);
+        }
+        value.take()
     }
 }
 

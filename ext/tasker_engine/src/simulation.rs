@@ -1,7 +1,6 @@
 //! Owns: an engine whose loop is turned by hand, for tests that decide themselves what happens when. Refuses: a thread, a
 //! clock and chance of its own.
 
-use std::sync::mpsc::Receiver;
 use std::sync::Arc;
 
 use crate::channel::{Bell, Channel};
@@ -9,10 +8,11 @@ use crate::clock::Clock;
 use crate::config::Durability;
 use crate::error::Result;
 use crate::ids::Dice;
+use crate::interrupt::Interrupt;
 use crate::store::catalogue::Catalogue;
 use crate::store::Store;
-pub use crate::worker::{Reply, Turn, Work};
-use crate::worker::{BreakerState, EngineThread, Inbox, Shared};
+use crate::worker::{BreakerState, EngineThread, Inbox, Shared, Ticket};
+pub use crate::worker::{Machine, Reply, Turn, Work};
 
 /// The loop.
 pub struct Engine(EngineThread);
@@ -38,15 +38,42 @@ pub struct Status {
     pub breaker_open: bool,
 }
 
+/// What the engine was asked.
+pub struct Asked(Option<Ticket>);
+
+impl Asked {
+    /// The answer, once it is there.
+    pub fn answer(&mut self) -> Option<Result<Reply>> {
+        self.0.as_mut()?.wait(std::time::Duration::ZERO, &Interrupt::new())
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        // Who asks no more leaves the request where it is.
+        if let Some(ticket) = self.0.take() {
+            ticket.leave();
+        }
+    }
+}
+
 impl Engine {
     /// An engine that does nothing until it is turned.
-    pub fn new(store: Box<dyn Store>, catalogue: Arc<Catalogue>, clock: Clock, dice: Dice) -> (Engine, Door) {
+    pub fn new(
+        store: Box<dyn Store>,
+        catalogue: Arc<Catalogue>,
+        clock: Clock,
+        dice: Dice,
+        machine: Arc<dyn Machine>,
+    ) -> (Engine, Door) {
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
         let door = Door { channel: Arc::clone(&channel), inbox: Arc::clone(&inbox), shared: Arc::clone(&shared) };
-        (Engine(EngineThread::new(store, catalogue, clock, dice, Durability::Step, inbox, channel, shared)), door)
+        let thread =
+            EngineThread::new(store, catalogue, clock, dice, Durability::Step, machine, inbox, channel, shared);
+        (Engine(thread), door)
     }
 
     /// Once round the loop.
@@ -57,8 +84,8 @@ impl Engine {
 
 impl Door {
     /// Hands work to the engine and does not wait for the answer.
-    pub fn ask(&self, work: Work) -> Result<Receiver<Result<Reply>>> {
-        self.inbox.leave(work)
+    pub fn ask(&self, work: Work) -> Result<Asked> {
+        self.inbox.send(work).map(|ticket| Asked(Some(ticket)))
     }
 
     /// Whether the engine would be woken; the next call says no again.

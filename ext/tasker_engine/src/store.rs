@@ -4,7 +4,7 @@
 pub mod catalogue;
 mod claim_order;
 mod journal;
-// pub mod postgres;
+pub mod postgres;
 pub mod sqlite;
 mod view;
 
@@ -31,6 +31,15 @@ pub trait Store: Send {
     /// # Errors
     /// An error from here means that the store is away; one from a later call may be the fault of what was written.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
+
+    /// Which session at the store's server this is, made anew if need be. In another one the server may have forgotten what
+    /// was committed last: it has crashed without waiting for its disk, or another one has taken its place.
+    ///
+    /// # Errors
+    /// The server is away.
+    fn session(&mut self) -> Result<u64> {
+        Ok(0)
+    }
 
     /// What another process may have committed since this was last asked. Cheap enough to ask often.
     fn changed_elsewhere(&mut self) -> Result<Option<Change>>;
@@ -73,6 +82,12 @@ pub trait AroundFork: Send + Sync {
     /// Waits until no thread of this process is in the store, keeps them out while `fork` runs, and
     /// closes the inherited connections when `fork` says that it came back in the child.
     fn around_fork(&self, fork: &mut dyn FnMut() -> bool);
+
+    /// In the child of a fork that did not pass there: closes the inherited connections, if they must be. False: they
+    /// must, and cannot, because the parent was at work with one.
+    fn close_inherited(&self) -> bool {
+        true
+    }
 }
 
 /// A step that may be claimed.
@@ -91,7 +106,7 @@ pub struct Candidate {
 /// Steps that may be claimed, in the order they are to be.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Claimable {
-    /// The steps. Nobody else claims them before this transaction ends.
+    /// The steps, perhaps more than were asked for: others may be at work on some of them. Nothing is locked.
     pub steps: Vec<Candidate>,
     /// Whether there may be others.
     pub more: bool,
@@ -133,6 +148,8 @@ pub struct Loaded {
 pub enum Hold {
     /// It is: whoever else wants it waits.
     Locked,
+    /// It is, if nobody else is at work on it; otherwise it is left out. Never waits.
+    IfFree,
     /// A store may give what it remembers of a task of which all that can move is claimed by this process. Should another
     /// transaction have changed it all the same, the commit fails with [`Error::Contention`].
     Remembered,
@@ -230,7 +247,8 @@ pub struct Commit {
 /// Several of them may run beside each other, in other processes. So that no two wait for each other, a
 /// transaction waits only in the order of these methods: first [`Transaction::load`] with every task that it
 /// must have; then [`Transaction::find_idempotent`], once; at the end [`Transaction::commit`]. In between, `load` is
-/// called again only with tasks that it holds already; everything else leaves out what others have locked.
+/// called again only for what it holds already or nobody else does ([`Hold::IfFree`]); everything else leaves out what
+/// others have locked.
 ///
 /// `except` names tasks to leave alone.
 pub trait Transaction {
@@ -249,7 +267,7 @@ pub trait Transaction {
     fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>>;
     /// What waits, going through at most `limit` rows of each kind.
     fn backlog(&mut self, limit: usize) -> Result<Backlog>;
-    /// At most `limit` enqueued steps whose tasks nobody else is at work on; empty `namespaces` means all.
+    /// Enqueued steps, `limit` of them or somewhat more; empty `namespaces` means all.
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable>;
     /// What steps of the graphs work on.
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>>;
@@ -261,6 +279,8 @@ pub trait Transaction {
     fn lapsed_workers(&mut self, named: &[String]) -> Result<Vec<LapsedWorker>>;
     /// Forgets workers, after their claims were dealt with.
     fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()>;
+    /// Those of the claims that are nobody's any more, or somebody else's. Locks nothing.
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>>;
     /// What a worker's row says of its claims; `None`: there is no such worker.
     fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>>;
     /// The workers of that host.
@@ -305,6 +325,11 @@ pub trait Reader: Send + Sync {
     fn count_tasks(&self) -> Result<Vec<(String, i64)>>;
     /// Adds the stored templates of that name to the catalogue. One that cannot be read is left out.
     fn read_templates(&self, namespace: &str, name: &str, catalogue: &Catalogue) -> Result<()>;
+    /// Runs `work`, which reads and may hang, in a thread of its own.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) -> Result<()> {
+        let thread = std::thread::Builder::new().name("tasker-aside".into()).spawn(work);
+        thread.map(drop).map_err(|error| Error::cannot_start("a thread", &error))
+    }
     /// Somebody in this process waits for the ends of tasks that other processes may carry out: from now on, for as
     /// long as this is called every [`WAITING`] at least, `on_end` hears of them. Says whether it will; otherwise who
     /// waits has to look.

@@ -56,6 +56,12 @@ pub fn check(request: TaskRequest, catalogue: &Catalogue, reader: &dyn Reader, c
 
 fn template(request: &TaskRequest, catalogue: &Catalogue, reader: &dyn Reader) -> Result<Stored> {
     let TaskRequest { namespace, name, version, .. } = request;
+    let unfit = |(_, text): &(&str, &str)| text.contains('\0');
+    let texts =
+        [("namespace", namespace.as_str()), ("name", name), ("version", version.as_deref().unwrap_or_default())];
+    if let Some((what, text)) = texts.into_iter().find(unfit) {
+        return Err(Error::InvalidInput(format!("the template's {what} {text:?} has a NUL character in it")));
+    }
     let find = || catalogue.find(namespace, name, version.as_deref());
     if catalogue.is_registered(namespace, name) {
         if let Some(stored) = find() {

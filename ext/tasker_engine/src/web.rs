@@ -1,14 +1,19 @@
 //! Owns: the worker's web server: a task on the Tokio runtime that answers for health and metrics. Refuses: the store:
-//! every answer is made from what the engine's thread has published, so that none can hang; and to stop a worker: without
-//! a port it goes on without a server.
+//! every answer is made from what the engine's thread has published, so that none can hang; to stop a worker: without
+//! a port it goes on without a server; and to take more of the process than its share, whoever asks (`serve`,
+//! `connections`, `scrape`).
 //!
 //! # Routes
 //! `GET /health`, `/health/ready`, `/health/live` (`health`); `/metrics`, `/metrics/events`, `/metrics/worker`
 //! (`metrics`). With a token every one of them wants it (`auth`).
 
 mod auth;
+mod body;
+mod connections;
 mod health;
 mod metrics;
+mod scrape;
+mod serve;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, RawFd};
@@ -16,16 +21,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::{from_fn_with_state, Next};
+use axum::middleware::{from_fn, from_fn_with_state, Next};
 use axum::response::Response;
 use axum::routing::get;
 use axum::Router;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::config::{Token, WebSettings};
 use crate::telemetry;
 use crate::worker::Monitor;
+use scrape::Scrape;
 
 /// The routes there are: what a request's metric is labelled with.
 const ROUTES: [&str; 6] =
@@ -36,13 +42,15 @@ const ROUTES: [&str; 6] =
 struct Served {
     monitor: Arc<Monitor>,
     token: Option<Arc<Token>>,
+    scrape: Arc<Scrape>,
 }
 
 /// A running server. Ends with the value.
 pub(crate) struct Web {
     address: SocketAddr,
     fd: RawFd,
-    stop: Option<oneshot::Sender<()>>,
+    /// Without it the server stops.
+    _running: watch::Sender<()>,
 }
 
 impl Web {
@@ -57,19 +65,15 @@ impl Web {
         match listen(runtime, &settings) {
             Ok((listener, address)) => {
                 let fd = listener.as_raw_fd();
-                let (stop, stopped) = oneshot::channel();
-                let app = router(Served { monitor, token: settings.token.map(Arc::new) });
-                runtime.spawn(async move {
-                    let serve = axum::serve(listener, app).with_graceful_shutdown(async {
-                        // A sender that is gone means the same as one that has spoken.
-                        let _ = stopped.await;
-                    });
-                    if let Err(error) = serve.await {
-                        tracing::warn!(%error, "Web server ended");
-                    }
+                let (running, stop) = watch::channel(());
+                let app = router(Served {
+                    monitor,
+                    token: settings.token.map(Arc::new),
+                    scrape: Arc::new(Scrape::new(telemetry::metrics::prometheus_text)),
                 });
+                runtime.spawn(serve::serve(listener, app, stop));
                 tracing::info!(%address, "Web server listens");
-                Some(Web { address, fd, stop: Some(stop) })
+                Some(Web { address, fd, _running: running })
             }
             Err(error) => {
                 tracing::warn!(
@@ -93,15 +97,6 @@ impl Web {
     }
 }
 
-impl Drop for Web {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            // A server that is gone already needs no word.
-            let _ = stop.send(());
-        }
-    }
-}
-
 fn listen(runtime: &Handle, settings: &WebSettings) -> std::io::Result<(tokio::net::TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(settings.address)?;
     listener.set_nonblocking(true)?;
@@ -119,6 +114,7 @@ fn router(served: Served) -> Router {
         .route(all, get(metrics::prometheus))
         .route(events, get(metrics::events))
         .route(worker, get(metrics::worker))
+        .layer(from_fn(body::check))
         .layer(from_fn_with_state(served.clone(), auth::check))
         .layer(from_fn_with_state(served.clone(), measure))
         .with_state(served)

@@ -65,7 +65,7 @@ fn a_handler_that_takes_too_long_is_given_back_and_may_be_claimed_at_once() {
     assert_eq!((result_of(&view, "only").as_str(), view.steps[0].attempts), ("\"kept\"", 2));
     until("the late result is counted", || total(&engine, "stale_completions") == 1);
     let reasons: Vec<_> = other.transitions(task).unwrap().iter().map(|t| t.metadata["reason"].clone()).collect();
-    assert_eq!(reasons.iter().filter(|reason| *reason == "handed_back").count(), 1);
+    assert_eq!(reasons.iter().filter(|reason| *reason == "released").count(), 1);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_template_that_could_not_be_stored_is_not_known() {
         CREATE TRIGGER trouble AFTER INSERT ON templates BEGIN INSERT INTO wanting VALUES (1); END;";
     other.execute_batch(trouble).unwrap();
     let linear = || tasker_engine::template::Template::from_yaml("test", LINEAR).unwrap();
-    assert_eq!(engine.register_template(linear()).unwrap_err().kind(), "store");
+    assert_eq!(engine.register_template(linear()).unwrap_err().kind(), "refused");
     let refused = engine.submit(vec![request("linear", "{}")]).unwrap().remove(0).unwrap_err();
     assert_eq!(refused.kind(), "not_found", "{refused}");
     other.execute_batch("DROP TRIGGER trouble").unwrap();

@@ -185,11 +185,12 @@ fn every_metric_moves() {
             seen.extend(moving(&scraped()));
         }
 
-        // What only trouble moves is shown by stories of its own: tests/breaker.rs, tests/telemetry_failure.rs,
+        // What only trouble moves is shown by stories of its own: tests/breaker.rs, tests/hostile, tests/telemetry_failure.rs,
         // tests/log_queue.rs. What only Ruby moves, by spec/integration/metrics_spec.rb.
         let trouble = [
             RUBYS,
             "tasker_store_errors_total",
+            "tasker_tasks_quarantined_total",
             "tasker_circuit_breaker_state",
             "tasker_circuit_breaker_rejected_total",
             "tasker_telemetry_logs_dropped_total",

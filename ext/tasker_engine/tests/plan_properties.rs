@@ -42,12 +42,26 @@ fn a_step_that_always_fails_uses_all_its_attempts_and_no_more() {
     for seed in 0..CASES / 4 {
         let mut world = World::new(seed);
         let doomed = rand::rngs::SmallRng::seed_from_u64(seed).random_range(0..world.graph.steps.len());
-        world.run_with(|world, position, attempt| {
+        world.run_with(|world, position, token| {
             let outcome = if position == doomed { Err(actions::failure(true)) } else { Ok("1".into()) };
-            world.settle(&[(position, attempt, outcome)]);
+            world.settle(&[(position, token, outcome)]);
         });
         let step = &world.graph.steps[doomed];
         assert_eq!(world.graph.task.state, TaskState::Error, "{}", world.story());
         assert_eq!(step.attempts, world.graph.task.template.steps[doomed].retry.max_attempts, "{}", world.story());
+    }
+}
+
+#[test]
+fn the_same_dice_and_times_make_the_same_history() {
+    let told = |seed: u64| {
+        let mut world = World::new(seed);
+        for _ in 0..ACTIONS {
+            world.act();
+        }
+        world.story()
+    };
+    for seed in 0..CASES / 40 {
+        assert_eq!(told(seed), told(seed));
     }
 }

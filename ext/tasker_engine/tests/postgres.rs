@@ -3,6 +3,10 @@
 
 #[path = "postgres/absence.rs"]
 mod absence;
+#[path = "postgres/clocks.rs"]
+mod clocks;
+#[path = "postgres/durability.rs"]
+mod durability;
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "postgres/joins.rs"]
@@ -11,11 +15,22 @@ mod joins;
 mod lost_answer;
 #[path = "postgres/messages.rs"]
 mod messages;
+#[path = "postgres/notices.rs"]
+mod notices;
+#[path = "postgres/permutations.rs"]
+mod permutations;
+#[path = "store_conformance/place.rs"]
+#[allow(dead_code)]
+mod place;
 #[path = "postgres/plans.rs"]
 mod plans;
+#[path = "postgres/poison.rs"]
+mod poison;
 #[path = "postgres/refusals.rs"]
 mod refusals;
 #[path = "support/scrape.rs"]
 mod scrape;
 #[path = "support/story.rs"]
 mod story;
+#[path = "postgres/waiting.rs"]
+mod waiting;

@@ -15,6 +15,8 @@ mod data;
 mod faults;
 #[path = "simulation/handlers.rs"]
 mod handlers;
+#[path = "simulation/machine.rs"]
+mod machine;
 #[path = "simulation/profile.rs"]
 mod profile;
 #[path = "simulation/rules.rs"]

@@ -4,8 +4,12 @@
 
 #[path = "store_conformance/claiming.rs"]
 mod claiming;
+#[path = "store_conformance/future.rs"]
+mod future;
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "store_conformance/holding.rs"]
+mod holding;
 #[path = "store_conformance/keeping.rs"]
 mod keeping;
 #[path = "store_conformance/place.rs"]
@@ -54,8 +58,15 @@ every_store! {
         the_next_thing_due_is_the_earliest_of_all,
         steps_are_claimed_by_priority_then_in_turn_then_by_age,
         a_namespace_keeps_others_away,
-        a_renewal_says_which_claims_are_lost,
-        a_forgotten_worker_leaves_its_leases_due_at_once,
+    }
+    holding {
+        a_lease_lasts_as_long_as_it_is_renewed,
+        a_worker_that_was_forgotten_can_commit_no_claim,
+        a_workers_row_tells_whoever_takes_over_what_it_held,
+        workers_are_listed_by_their_host,
+        a_worker_hears_which_of_its_claims_others_have_ended,
+        many_tasks_are_found_and_loaded_at_once,
+        who_read_a_task_before_another_changed_it_cannot_write_it,
     }
     reading {
         what_nobody_stored_is_not_found,
@@ -63,6 +74,16 @@ every_store! {
         transitions_are_shown_in_order_with_their_metadata,
         tasks_are_counted_by_state,
         stored_templates_can_be_read_by_name,
+        views_show_the_journal_as_rows,
+        those_that_have_ended_are_found_in_one_look,
+    }
+    future {
+        a_state_of_a_newer_version_is_shown_and_left_as_it_is,
+        fields_of_a_newer_version_in_a_template_are_passed_over,
+        an_old_template_that_cannot_be_read_hides_no_other,
+        columns_and_tables_of_a_newer_version_do_no_harm,
+        a_newer_schema_is_refused_unless_it_only_adds,
+        a_row_that_makes_no_sense_is_named_and_the_others_are_loaded,
     }
     sharing {
         a_reader_sees_only_what_is_committed,

@@ -1,6 +1,8 @@
 //! The worker's web server, asked over plain sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "web/crowd.rs"]
+mod crowd;
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "support/scrape.rs"]

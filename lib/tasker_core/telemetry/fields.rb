@@ -15,12 +15,24 @@ module TaskerCore
 
       class << self
         # @param values [Hash]
-        # @return [Hash] by the same keys
+        # @return [Hash] by the same keys, as far as they are text
         def plain(values)
           filter = Filter.current
           plain = {}
-          values.each { |key, value| plain[key] = filter.masked?(key) ? filter.mask : scalar(key, value, filter) }
+          values.each do |name, value|
+            name = key(name)
+            plain[name] = filter.masked?(name) ? filter.mask : scalar(name, value, filter)
+          end
           plain
+        end
+
+        # @param key [Object]
+        # @return [String, Symbol] valid UTF-8
+        def key(key)
+          key = text(key) unless key.is_a?(Symbol) || (key.instance_of?(String) && key.encoding == Encoding::UTF_8)
+          return key if key.is_a?(Symbol) ? key.name.valid_encoding? : key.valid_encoding?
+
+          text(key)
         end
 
         # @param hash [Hash]

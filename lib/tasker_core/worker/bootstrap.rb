@@ -13,6 +13,14 @@ module TaskerCore
       # did not answer; both stay within 3 s.
       FLUSH_SECONDS = 2.4
 
+      # Seconds between looks whether the engine lives, for handlers that are all at work cannot see that it does not.
+      LOOK = 1.0
+
+      DIED = "the worker's engine has died: nothing that this process does is settled any more. Restart the process; " \
+             "what it had claimed runs again when its leases run out, on another worker or on this one. Please " \
+             "report it with the lines before this one"
+      private_constant :DIED
+
       # @return [Integer] the process it belongs to
       attr_reader :pid
 
@@ -34,9 +42,11 @@ module TaskerCore
         configuration = @engine.configuration
         document = configuration.to_engine_json(**@settings)
         @engine.open
-        Native.bootstrap_worker(document, Telemetry.settings_json)
-        @poller = EventPoller.new(concurrency: setting(:concurrency), subscriber: subscriber(configuration)).start
+        subscriber = subscriber(configuration)
+        begin_claims(document)
+        @poller = EventPoller.new(concurrency: setting(:concurrency), subscriber: subscriber) { engine_died }
         @state = :running
+        @poller.start
         @signals = install_signals(signals) if signals
         self
       end
@@ -77,10 +87,16 @@ module TaskerCore
             left = deadline && (deadline - Process.clock_gettime(Process::CLOCK_MONOTONIC))
             return false if left && left <= 0
 
-            @stopped.wait(@lock, left)
+            @stopped.wait(@lock, [left, LOOK].compact.min)
+            died if Native.engine_failed?
           end
         end
         true
+      end
+
+      # @raise [InternalError] it ended because the engine died
+      def check
+        raise InternalError, DIED if failed?
       end
 
       # Ends a stop that waits for handlers: everything is handed back at once.
@@ -98,6 +114,34 @@ module TaskerCore
       def subscriber(configuration)
         Subscriber.new(registry: HandlerRegistry.new(configuration.handlers),
                        max_result_bytes: configuration.max_result_bytes)
+      end
+
+      def failed?
+        @state == :failed
+      end
+
+      # What interrupts the caller must not leave claims without handlers.
+      def begin_claims(document)
+        Native.bootstrap_worker(document, Telemetry.settings_json)
+      rescue Error
+        raise
+      rescue Exception # rubocop:disable Lint/RescueException -- Timeout, Ctrl-C
+        Native.stop_worker(0.0)
+        raise
+      end
+
+      def engine_died
+        @lock.synchronize { died }
+      end
+
+      # Under the lock.
+      def died
+        return unless @state == :running
+
+        @state = :failed
+        @signals&.remove
+        TaskerCore.logger.error(DIED)
+        @stopped.broadcast
       end
 
       def stop_worker(timeout)
@@ -121,7 +165,7 @@ module TaskerCore
 
       def wait_stopped
         join
-        @in_time != false
+        @in_time != false && !failed?
       end
 
       def install_signals(signals)

@@ -28,6 +28,15 @@ module TaskerCore
         event_data
       end
 
+      # Completes an event that nobody has answered, as failed: of its attempt no more is known.
+      # @param event_id [String]
+      # @param class_name [String] the error's
+      # @param message [String]
+      # @return [Boolean] whether nobody had
+      def fail_step_event(event_id, class_name, message)
+        Native.fail_step_event(event_id, class_name, message)
+      end
+
       # @param payload [Hash] a completion
       def publish_step_completion(payload)
         Native.complete_step_event(payload)

@@ -19,12 +19,15 @@ module TaskerCore
       # @param concurrency [Integer] threads
       # @param subscriber [#call] gets each event
       # @param bridge [EventBridge]
-      def initialize(concurrency:, subscriber:, bridge: EventBridge.instance)
+      # @yield the engine has died: there will be no more events
+      def initialize(concurrency:, subscriber:, bridge: EventBridge.instance, &engine_died)
+        @engine_died = engine_died
         @concurrency = concurrency
         @subscriber = subscriber
         @bridge = bridge
         @lock = Mutex.new
         @threads = []
+        @held = Array.new(concurrency)
         @stopping = false
       end
 
@@ -66,22 +69,39 @@ module TaskerCore
           Thread.current.report_on_exception = false
           finished = false
           begin
-            Thread.handle_interrupt(WHILE_WAITING) { poll }
+            Thread.handle_interrupt(WHILE_WAITING) { poll(index) }
             finished = true
           rescue Exception => e # rubocop:disable Lint/RescueException -- raised into the thread from elsewhere
             TaskerCore.logger.error("handler thread died", error: e)
           ensure
-            replace(index) unless finished
+            Thread.handle_interrupt(Subscriber::UNINTERRUPTIBLE) do
+              answer_held(index)
+              replace(index) unless finished
+            end
           end
         end
       end
 
-      def poll
+      def poll(index)
         while (event = Native.poll_step_event(POLL_SECONDS)) != false
-          @subscriber.call(@bridge.wrap_step_execution_event(event)) if event
+          next unless event
+
+          @held[index] = event
+          @subscriber.call(@bridge.wrap_step_execution_event(event))
+          @held[index] = nil
         end
+        @engine_died&.call if Native.engine_failed?
       rescue StoppedError
         nil # the engine was closed under a worker that was not stopped
+      end
+
+      # The event this thread was at when it died, unless it was answered.
+      def answer_held(index)
+        event = @held[index] or return
+        @held[index] = nil
+        @bridge.fail_step_event(event[:event_id], HandlerKilledError.name, "the thread of the step's handler died")
+      rescue StandardError => e
+        TaskerCore.logger.error("step event lost; it runs again when its lease runs out", reason: e)
       end
 
       def replace(index)

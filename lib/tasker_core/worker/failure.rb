@@ -13,19 +13,29 @@ module TaskerCore
       MAX_BACKTRACE_LINES = 50
       MAX_LINE_BYTES = 1024
 
+      # Of an exception that says nothing of itself.
+      UNKNOWN = { class: "Exception", message: "the handler raised an exception that cannot be described",
+                  code: nil, field: nil, backtrace: [].freeze, retryable: true, retry_after: nil }.freeze
+
+      CLASS = Kernel.instance_method(:class)
+      NAME = Module.instance_method(:name)
+      private_constant :CLASS, :NAME
+
       class << self
         # @param exception [Exception]
         # @return [Hash] the completion's :error
         def describe(exception)
           {
-            class: text(exception.class.name || "anonymous exception class", MAX_LINE_BYTES),
+            class: class_name(exception),
             message: message(exception),
             code: label(exception, :code),
             field: label(exception, :field),
             backtrace: backtrace(exception),
-            retryable: !exception.is_a?(PermanentError),
+            retryable: !(PermanentError === exception), # rubocop:disable Style/CaseEquality -- is_a? may be its own
             retry_after: retry_after(exception)
           }
+        rescue Exception # rubocop:disable Lint/RescueException -- whatever it is, the attempt must fail
+          UNKNOWN
         end
 
         # @return [String] valid UTF-8, at most `limit` bytes and a mark of what was cut
@@ -40,6 +50,11 @@ module TaskerCore
 
         private
 
+        # Asked past what the class may say of itself.
+        def class_name(exception)
+          text(NAME.bind_call(CLASS.bind_call(exception)) || "anonymous exception class", MAX_LINE_BYTES)
+        end
+
         def message(exception)
           kind = case exception
                  when SystemExit then "the handler called exit or abort (status #{exception.status}): "
@@ -47,7 +62,7 @@ module TaskerCore
                  end
           Telemetry::Fields.error("#{kind}#{exception.message}", MAX_MESSAGE_BYTES)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a message method of the application's own
-          "the exception's own message raised #{e.class}"
+          "the exception's own message raised #{class_name(e)}"
         end
 
         def label(exception, name)
@@ -55,21 +70,23 @@ module TaskerCore
           case value
           when String, Symbol, Integer then text(value, MAX_LINE_BYTES)
           end
-        rescue StandardError
+        rescue Exception # rubocop:disable Lint/RescueException -- `raise NotImplementedError` is none of StandardError
           nil
         end
 
         def backtrace(exception)
           (exception.backtrace || []).first(MAX_BACKTRACE_LINES).map { |line| text(line, MAX_LINE_BYTES) }
-        rescue StandardError
+        rescue Exception # rubocop:disable Lint/RescueException -- as above
           []
         end
 
         def retry_after(exception)
-          return unless exception.is_a?(RetryableError) && exception.retry_after
+          return unless RetryableError === exception # rubocop:disable Style/CaseEquality -- is_a? may be its own
 
           seconds = Float(exception.retry_after, exception: false) || -1.0
           seconds if seconds.finite? && seconds >= 0
+        rescue Exception # rubocop:disable Lint/RescueException -- as above
+          nil
         end
       end
     end

@@ -3,11 +3,14 @@
 module TaskerCore
   module Worker
     # Runs the handler of one event and publishes what became of it: always exactly one completion, whatever
-    # the handler does, except when the process itself dies.
+    # the handler or what it raises does, except when the process itself dies.
     class Subscriber
       # The poller keeps asynchronous interrupts (Thread#kill, Thread#raise, Timeout) away from its own code;
       # a handler may be interrupted anywhere.
       INTERRUPTIBLE = { Object => :immediate }.freeze
+
+      # Nothing comes between an attempt's end and its answer.
+      UNINTERRUPTIBLE = { Object => :never }.freeze
 
       # @param registry [HandlerRegistry]
       # @param max_result_bytes [Integer]
@@ -81,16 +84,38 @@ module TaskerCore
         raise UnserializableResultError, e.message
       end
 
+      # An exception describes itself, and lines may be written by a formatter of the application's own: all of that may
+      # be interrupted or raise, and still the answer goes out.
       def settle(event, result, failure, started_at, milliseconds)
-        error = Failure.describe(failure) if failure
-        log_settlement(event, result, error) if payloads? || (error && TaskerCore.logger.debug?)
-        publish_step_completion(
-          event_data: event, success: failure.nil?, result: result, error: error,
-          metadata: { started_at_us: started_at, execution_time_ms: milliseconds }
-        )
-      rescue StandardError => e
-        # The lease of the step runs out, and it is claimed again.
-        TaskerCore.logger.error("step completion refused", reason: e)
+        error = failure && Failure::UNKNOWN
+        begin
+          error = Failure.describe(failure) if failure
+          log_settlement(event, result, error) if payloads? || (error && TaskerCore.logger.debug?)
+        rescue StandardError => e
+          TaskerCore.logger.error("a step's end could not be logged", reason: Failure.describe(e)[:message])
+        end
+      ensure
+        metadata = { started_at_us: started_at, execution_time_ms: milliseconds }
+        Thread.handle_interrupt(UNINTERRUPTIBLE) do
+          answer(event, event_data: event, success: failure.nil?, result: result, error: error, metadata: metadata)
+        end
+      end
+
+      def answer(event, **completion)
+        publish_step_completion(**completion)
+      rescue Exception => e # rubocop:disable Lint/RescueException -- NoMemoryError, say
+        fail_event(event, e)
+      end
+
+      # The bare minimum, for want of a completion.
+      def fail_event(event, reason)
+        return if reason.is_a?(StoppedError) # there is no engine to tell
+
+        error = Failure.describe(reason)
+        @bridge.fail_step_event(event[:event_id], error[:class], "the step's completion failed: #{error[:message]}")
+        TaskerCore.logger.error("step completion failed", reason: error[:message])
+      rescue Exception # rubocop:disable Lint/RescueException -- the poller tries once more
+        nil
       end
 
       def killed(step)

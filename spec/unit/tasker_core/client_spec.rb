@@ -65,4 +65,30 @@ RSpec.describe TaskerCore::Client do
       expect(error.results.first.state).not_to be_nil
     }
   end
+
+  it "refuses what is no request, with an error of the library's own" do
+    { nil => /an Array of Hashes, not NilClass/, { name: "x" } => /not Hash/, [5] => /request 0 must be a Hash/,
+      [{ name: "x", 5 => 1 }] => /unknown option 5/ }.each do |requests, reason|
+      expect { TaskerCore.submit_all(requests) }.to raise_error(TaskerCore::InvalidInputError, reason)
+    end
+    [nil, 5, "\xFF", "seven", "a\u0000"].each do |uuid|
+      expect { TaskerCore.task(uuid) }.to raise_error(TaskerCore::InvalidInputError)
+    end
+  end
+
+  it "refuses a NUL character in a name" do
+    [["a\u0000b", {}], ["a", { namespace: "b\u0000" }], ["a", { version: "\u00001" }]].each do |name, options|
+      expect { TaskerCore.submit(name, {}, **options) }.to raise_error(TaskerCore::InvalidInputError, /NUL/)
+    end
+  end
+
+  it "takes a task whose traceparent is broken, and gives it a trace of its own" do
+    TaskerCore.template("later") { step :only, handler: "Later" }
+    headers = ["\xFF\xFE".b, "\xFF", "00-", "x" * 100_000, "g\u0000".encode("UTF-16LE"), 5]
+    headers.each do |header|
+      [{ traceparent: header }, { rack_env: { "HTTP_TRACEPARENT" => header } }].each do |options|
+        expect(TaskerCore.submit("later", {}, **options).trace_id).to match(/\A\h{32}\z/)
+      end
+    end
+  end
 end

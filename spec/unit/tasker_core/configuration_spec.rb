@@ -33,7 +33,8 @@ RSpec.describe TaskerCore::Configuration do
   it "is the engine's document" do
     configuration.namespaces = :orders
     document = JSON.parse(configuration.to_engine_json(concurrency: 3))
-    expect(document).to include("database" => "storage/tasker.sqlite3", "synchronous" => "full")
+    expect(document).to include("database" => File.absolute_path("storage/tasker.sqlite3"), "synchronous" => "full",
+                                "durability" => "step")
     expect(document["worker"]).to include("concurrency" => 3, "namespaces" => ["orders"])
   end
 
@@ -51,6 +52,14 @@ RSpec.describe TaskerCore::Configuration do
     end
   end
 
+  it "tells the engine which commits the server must have on its disk" do
+    in_folder do |folder|
+      configure(database: "#{folder}/a.sqlite3", durability: :task)
+      expect(JSON.parse(TaskerCore.configuration.to_engine_json)).to include("durability" => "task")
+      expect { TaskerCore.engine.open }.not_to raise_error
+    end
+  end
+
   it "refuses worker settings it does not know" do
     expect { configuration.to_engine_json(threads: 3) }
       .to raise_error(TaskerCore::ConfigurationError, /threads; there are concurrency/)
@@ -62,5 +71,54 @@ RSpec.describe TaskerCore::Configuration do
       .to raise_error(TaskerCore::ConfigurationError, /before the first submission/)
     configuration.in_use = false
     expect { configuration.database = "x" }.to change(configuration, :database).to("x")
+  end
+
+  it "refuses at once what no worker can use" do
+    configuration = described_class.new({})
+    { max_result_bytes: [nil, "x", 0, -1, 1.5], namespaces: [5, [nil], [""], [5]], handlers: [nil, 5, []],
+      durability: [nil, "", :steps, 1], telemetry: [5, "x"], web: [5] }.each do |name, values|
+      values.each do |value|
+        expect { configuration.public_send(:"#{name}=", value) }
+          .to raise_error(TaskerCore::ConfigurationError, /#{name} must be .*not #{Regexp.escape(value.inspect)}/)
+      end
+    end
+    expect { configuration.to_engine_json(namespaces: [nil]) }.to raise_error(TaskerCore::ConfigurationError)
+    configuration.namespaces = :orders
+    configuration.telemetry = nil
+  end
+
+  it "refuses a database that is none, and says nothing of its password" do
+    { nil => /empty/, "" => /empty/, "sqlite:" => /empty/, "sqlite://" => /empty/, " " => /empty/,
+      "postgress://u:s3cret@db/x" => %r{"postgress://db/x".*no store}, "mysql://db/x" => %r{no store for mysql://},
+      "a\u0000b" => /NUL/ }.each do |database, reason|
+      configure(database: database)
+      expect { TaskerCore.engine.open }.to raise_error(TaskerCore::ConfigurationError) { |error|
+        expect(error.message).to match(reason)
+        expect(error.message).not_to include("s3cret")
+      }
+      expect { TaskerCore.migrate }.to raise_error(TaskerCore::ConfigurationError, reason)
+    end
+  end
+
+  it "takes a scheme in any case" do
+    in_folder do |folder|
+      configure(database: "SQLite:#{folder}/a.sqlite3")
+      TaskerCore.engine.open
+      expect(File.exist?("#{folder}/a.sqlite3")).to be(true)
+      reset_engine
+      configure(database: "Postgres://127.0.0.1:1/x")
+      expect { TaskerCore.engine.open }.to raise_error(TaskerCore::StoreError)
+      expect(described_class.new({ "DATABASE_URL" => "POSTGRES://db/x" }).database).to eq("POSTGRES://db/x")
+    end
+  end
+
+  it "means the same file when the process changes its folder" do
+    in_folder do |folder|
+      configuration = described_class.new({})
+      before = Dir.chdir(folder) { JSON.parse(configuration.to_engine_json)["database"] }
+      expect(JSON.parse(configuration.to_engine_json)["database"]).to eq(before)
+      configuration.database = "other.sqlite3"
+      expect(JSON.parse(configuration.to_engine_json)["database"]).to eq(File.absolute_path("other.sqlite3"))
+    end
   end
 end

@@ -47,4 +47,12 @@ RSpec.describe TaskerCore::Task do
     expect { task.resolve(:only, result: Object.new) }
       .to raise_error(TaskerCore::InvalidInputError, /instance of Object/)
   end
+
+  it "waits for ever or for a number of seconds" do
+    task = run_task(one_step { 1 })
+    expect(task.wait(timeout: Float::INFINITY)).to be_complete
+    ["x", -1, Float::NAN, Complex(1, 1), []].each do |timeout|
+      expect { task.wait(timeout: timeout) }.to raise_error(TaskerCore::InvalidInputError, /number of seconds/)
+    end
+  end
 end

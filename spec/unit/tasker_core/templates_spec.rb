@@ -35,4 +35,18 @@ RSpec.describe TaskerCore::Templates do
     expect { templates.load_paths(["/no/such/place"]) }
       .to raise_error(TaskerCore::ConfigurationError, %r{/no/such/place})
   end
+
+  it "names the file that is no text, or cannot be read" do
+    in_folder do |folder|
+      texts = { "binary" => "\xFF\x00\x01".b, "utf16" => "\uFEFFname: a".encode("UTF-16LE").b }
+      texts.each do |name, bytes|
+        File.binwrite("#{folder}/#{name}.yaml", bytes)
+        expect { TaskerCore.load_template("#{folder}/#{name}.yaml") }
+          .to raise_error(TaskerCore::TemplateError, /#{name}\.yaml: the file is not UTF-8/)
+        expect { described_class.new.load_paths(["#{folder}/#{name}.yaml"]) }
+          .to raise_error(TaskerCore::TemplateError, /#{name}\.yaml/)
+      end
+      expect { TaskerCore.load_template("#{folder}/none.yaml") }.to raise_error(TaskerCore::TemplateError, /none\.yaml/)
+    end
+  end
 end

@@ -1,5 +1,14 @@
 -- Times are microseconds since the Unix epoch (UTC). States are the names in docs/state_machines.md.
 
+-- What was done to this file's schema. `works_with`: the oldest version whose gem works with it; the number of rows is
+-- `user_version`.
+CREATE TABLE schema_migrations (
+  version    INTEGER PRIMARY KEY,
+  name       TEXT NOT NULL,
+  works_with INTEGER NOT NULL,
+  applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+
 -- Every template a task was ever made from. A changed document is a new row: tasks keep theirs.
 CREATE TABLE templates (
   id         INTEGER PRIMARY KEY,

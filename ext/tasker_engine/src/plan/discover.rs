@@ -1,5 +1,7 @@
 //! Owns: which steps may run next, and enqueuing them.
 
+use std::time::Duration;
+
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::graph::Graph;
@@ -18,8 +20,10 @@ pub fn discover(graph: &Graph) -> Vec<usize> {
 /// Takes the task through `enqueuing_steps` to `steps_in_process`, enqueuing `ready` on the way.
 pub(super) fn enqueue(graph: &mut Graph, ready: &[usize], began: Micros, now: Micros) -> Result<()> {
     graph.move_task(TaskState::EnqueuingSteps, began, now, ready.len())?;
+    // After the task's move, as it happened.
+    let enqueued = graph.task.state_since.after(Duration::from_micros(1));
     for &position in ready {
-        graph.move_step(position, StepState::Enqueued, now)?;
+        graph.move_step(position, StepState::Enqueued, enqueued)?;
         graph.steps[position].due_at = None;
     }
     graph.move_task(TaskState::StepsInProcess, now, now, ready.len())

@@ -66,7 +66,9 @@ fn step_move(moves: &mut String, transition: &StepTransition, at: Micros) -> Res
         let _ = write!(moves, ",{}", json_text(&transition.reason)?);
     }
     if let Some(error) = error {
-        let _ = write!(moves, r#",{{"class":{},"message":{}}}"#, json_text(&error.class_name)?, json_text(&error.message)?);
+        // No SQL function of PostgreSQL's gives out a NUL.
+        let message = error.message.replace('\0', "\u{fffd}");
+        let _ = write!(moves, r#",{{"class":{},"message":{}}}"#, json_text(&error.class_name)?, json_text(&message)?);
     }
     moves.push(']');
     Ok(())
@@ -92,7 +94,11 @@ struct Move(
 );
 
 /// All moves of a task in the order they happened, from the rows of its journal in their order. `names` are its steps'.
-pub(super) fn transitions(rows: &[(Micros, String)], names: &[String], correlation_id: &str) -> Result<Vec<TransitionView>> {
+pub(super) fn transitions(
+    rows: &[(Micros, String)],
+    names: &[String],
+    correlation_id: &str,
+) -> Result<Vec<TransitionView>> {
     let mut moves = Vec::new();
     for (at, text) in rows {
         let values: Vec<Value> = serde_json::from_str(text).map_err(unreadable)?;
@@ -108,7 +114,8 @@ pub(super) fn transitions(rows: &[(Micros, String)], names: &[String], correlati
             moves.push((at.0 + step.3, step));
         }
     }
-    moves.sort_by_key(|(at, step)| (*at, step.0));
+    // In a row steps come before their task, and so they do at the same moment: they settle, then it is evaluated.
+    moves.sort_by_key(|(at, _)| *at);
     Ok(moves.into_iter().map(|(at, step)| view(at, step, names, correlation_id)).collect())
 }
 
@@ -123,7 +130,8 @@ fn view(at: i64, step: Move, names: &[String], correlation_id: &str) -> Transiti
             metadata[key] = value;
         }
     }
-    let step = usize::try_from(position).ok().map(|at| names.get(at).cloned().unwrap_or_else(|| format!("#{position}")));
+    let step =
+        usize::try_from(position).ok().map(|at| names.get(at).cloned().unwrap_or_else(|| format!("#{position}")));
     TransitionView { step, from_state, to_state, created_at: at, metadata }
 }
 

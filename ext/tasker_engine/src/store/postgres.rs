@@ -2,20 +2,24 @@
 //! processes and machines may share the database: a transaction holds the tasks it works on, and no two wait for each
 //! other. Refuses: a session's state between transactions where a pooler of connections stands in between.
 
-mod apply;
 mod claim;
 mod connect;
+mod leases;
 mod listen;
 mod load;
 mod migrate;
+mod notices;
 mod prune;
 mod queue;
 mod reader;
+mod remembered;
 mod rows;
 mod settings;
 mod transaction;
+mod write;
 mod writer;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,41 +29,83 @@ use crate::channel::Bell;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use listen::Listener;
+use notices::Notices;
 use reader::PostgresReader;
+use remembered::Remembered;
 use settings::Settings;
+use sqlx::Executor;
 use transaction::PostgresTransaction;
+use write::Script;
 use writer::Writer;
 
-/// How often a worker looks for what others committed, though it would be told.
-const ASK_TOLD: Duration = Duration::from_secs(1);
-/// How often it looks when nobody tells it.
-const ASK_UNTOLD: Duration = Duration::from_millis(100);
+/// How often a worker looks for what others committed, though it would be notified.
+const POLL_NOTIFIED: Duration = Duration::from_secs(1);
+/// How often it looks when nobody notifies it.
+const POLL_UNNOTIFIED: Duration = Duration::from_millis(100);
 
 /// The statements whose cost must not grow with what has been finished, by name, and the settings of the session that
 /// executes them: for whoever wants to EXPLAIN them.
 pub const STATEMENTS: &[(&str, &str)] = &[
     ("session", settings::SESSION),
     ("lock tasks", load::TASKS),
+    ("lock free tasks", load::FREE_TASKS),
     ("load steps", load::STEPS),
+    ("load last of journals", load::LAST),
     ("load inputs", load::CONTEXTS),
-    ("find enqueued", claim::ENQUEUED),
+    ("find claimable", claim::CLAIMABLE),
     ("find due tasks", claim::DUE_TASKS),
     ("find due steps", claim::DUE_STEPS),
     ("find next due", claim::NEXT_DUE),
     ("count backlog", claim::BACKLOG),
-    ("renew leases", claim::RENEW),
-    ("insert tasks", apply::INSERT_TASKS),
-    ("insert steps", apply::INSERT_STEPS),
+    ("lock remembered tasks", write::LOCK_NOW),
+    ("insert tasks", write::INSERT_TASKS),
+    ("insert steps", write::INSERT_STEPS),
+    ("insert journal", write::INSERT_JOURNAL),
+    ("update tasks", write::UPDATE_TASKS),
+    ("update steps", write::UPDATE_STEPS),
+    ("settle steps", write::SETTLE_STEPS),
     ("send messages", queue::SEND),
-    ("hide messages", queue::HIDE),
-    ("write", apply::WRITE),
+    ("delete messages", queue::DELETE),
+    ("renew a lease", leases::RENEW),
+    ("hold claims", leases::HOLD),
+    ("find lapsed workers", leases::LAPSED),
+    ("find lost claims", leases::LOST),
     ("find old tasks", prune::OLD),
     ("delete old tasks", prune::DELETE),
-    ("delete old workers", prune::WORKERS),
     ("read a task", reader::TASK),
     ("read steps", reader::STEPS),
-    ("read transitions", reader::TRANSITIONS),
+    ("read a journal", reader::JOURNAL),
 ];
+
+/// Numbers for new tasks that were drawn and not used. They grow with age: what is not used soon is thrown away.
+#[derive(Default)]
+struct TaskIds {
+    left: Vec<i64>,
+    drawn: Option<Instant>,
+}
+
+/// How long a number keeps.
+const FRESH: Duration = Duration::from_millis(500);
+
+impl TaskIds {
+    /// As many as are wanted, or none.
+    fn take(&mut self, wanted: usize) -> Vec<i64> {
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() > FRESH) {
+            self.left.clear();
+        }
+        if self.left.len() < wanted {
+            return Vec::new();
+        }
+        self.left.drain(..wanted).collect()
+    }
+
+    /// Keeps those of the numbers that are not wanted at once; gives the others.
+    fn keep(&mut self, mut found: Vec<i64>, wanted: usize) -> Vec<i64> {
+        self.left = found.split_off(wanted.min(found.len()));
+        self.drawn = Some(Instant::now());
+        found
+    }
+}
 
 /// The PostgreSQL store.
 pub struct PostgresStore {
@@ -68,6 +114,13 @@ pub struct PostgresStore {
     reader: Arc<PostgresReader>,
     listener: Arc<Listener>,
     catalogue: Arc<Catalogue>,
+    remembered: Remembered,
+    notices: Notices,
+    task_ids: TaskIds,
+    /// The session in which what is remembered and what was drawn is true.
+    session: u64,
+    /// Candidates looked at for each step that is wanted.
+    look_ahead: usize,
     asked: Instant,
 }
 
@@ -82,10 +135,22 @@ impl PostgresStore {
         let settings = Arc::new(Settings::read(config)?);
         let mut writer = Writer::new(Arc::clone(&settings))?;
         migrate::migrate(&mut writer, &settings, config.migrate)?;
-        writer.prepare(load::prepare())?;
-        let reader = Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue))?);
+        writer.prepare(format!("{};{};{}", load::prepare(), claim::prepare(), write::prepare()))?;
         let listener = Arc::new(Listener::new(writer.backend()));
-        Ok(PostgresStore { settings, writer, reader, listener, catalogue, asked: Instant::now() })
+        let reader = Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue), Arc::clone(&listener))?);
+        Ok(PostgresStore {
+            settings,
+            writer,
+            reader,
+            listener,
+            catalogue,
+            remembered: Remembered::default(),
+            notices: Notices::default(),
+            task_ids: TaskIds::default(),
+            session: 0,
+            look_ahead: 1,
+            asked: Instant::now(),
+        })
     }
 
     /// Brings the schema of the database that `config.database` names up to date, and says what it did: the versions
@@ -99,6 +164,12 @@ impl PostgresStore {
         migrate::migrate(&mut writer, &settings, true)
     }
 
+    /// Where the database that `config.database` names is, without the password and without connecting: for fuzzing.
+    #[doc(hidden)]
+    pub fn describe_url(config: &Config) -> Result<String> {
+        Settings::read(config).map(|settings| settings.describe())
+    }
+
     /// The SQL that brings an empty database to this version, for a person to run with psql.
     pub fn migration_sql() -> String {
         migrate::sql()
@@ -107,26 +178,69 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        Ok(Box::new(PostgresTransaction::begin(&mut self.writer, &self.catalogue)?))
+        self.session()?;
+        self.notices.awaited = self.listener.is_awaited();
+        Ok(Box::new(PostgresTransaction {
+            writer: &mut self.writer,
+            catalogue: &self.catalogue,
+            remembered: &mut self.remembered,
+            notices: &mut self.notices,
+            task_ids: &mut self.task_ids,
+            look_ahead: &mut self.look_ahead,
+            begun: false,
+            script: Script::default(),
+            written: Vec::new(),
+            unlocked: HashSet::new(),
+            probe: None,
+        }))
+    }
+
+    fn session(&mut self) -> Result<u64> {
+        self.writer.connect()?;
+        let session = self.writer.session();
+        if std::mem::replace(&mut self.session, session) != session {
+            self.remembered.clear();
+            self.task_ids = TaskIds::default();
+        }
+        Ok(session)
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {
-        let told = self.listener.take();
-        if self.asked.elapsed() >= self.ask_every(Duration::ZERO) {
+        let heard = self.listener.take();
+        if self.asked.elapsed() >= self.poll_interval(Duration::ZERO) {
             self.asked = Instant::now();
             return Ok(Some(Change::Any));
         }
-        Ok(told)
+        Ok(heard)
     }
 
-    fn ring(&mut self, bell: Arc<Bell>) {
+    fn subscribe(&mut self, bell: Arc<Bell>) {
         if let (true, Some(runtime)) = (self.settings.listens(), self.reader.runtime()) {
-            self.listener.start(runtime, self.reader.pool(), bell);
+            self.listener.rings(runtime, self.reader.pool(), bell);
         }
     }
 
-    fn ask_every(&self, configured: Duration) -> Duration {
-        configured.max(if self.listener.is_listening() { ASK_TOLD } else { ASK_UNTOLD })
+    fn poll_interval(&self, configured: Duration) -> Duration {
+        configured.max(if self.listener.is_listening() { POLL_NOTIFIED } else { POLL_UNNOTIFIED })
+    }
+
+    fn flush_notices(&mut self) -> Option<Duration> {
+        if self.notices.are_due() {
+            let mut script = Script::default();
+            self.notices.write(&mut script);
+            let sent = self
+                .writer
+                .connect()
+                .and_then(|()| self.writer.run(async |connection| connection.execute(script.text()).await.map(drop)));
+            match sent {
+                Ok(()) => self.notices.were_sent(),
+                Err(error) => {
+                    self.notices.were_lost();
+                    tracing::debug!(%error, "Other processes were not told of commits; they look");
+                }
+            }
+        }
+        self.notices.wait()
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -3,6 +3,7 @@
 //! that cannot lock, which SQLite itself reports.
 
 mod leases;
+mod migrate;
 mod prune;
 mod reader;
 mod rows;
@@ -27,9 +28,6 @@ use reader::SqliteReader;
 use transaction::SqliteTransaction;
 use watch::Watcher;
 
-/// The schema, in order. A file remembers in `user_version` how many it has.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_initial.sql")];
-
 /// Pages the WAL may hold before they are copied into the file: 32 MB. Hot pages are then copied once
 /// for many commits, and the copying is rare.
 const AUTOCHECKPOINT_PAGES: u32 = 8192;
@@ -38,14 +36,29 @@ const AUTOCHECKPOINT_PAGES: u32 = 8192;
 const POLL_WATCHED: Duration = Duration::from_millis(250);
 
 impl From<rusqlite::Error> for Error {
+    /// What is wrong with the data is told from what is wrong with the database.
     fn from(error: rusqlite::Error) -> Error {
         use rusqlite::ffi::ErrorCode;
         let message = error.to_string();
-        match error.sqlite_error_code() {
-            Some(
-                ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::ParameterOutOfRange,
-            ) => Error::Refused(message),
-            _ => Error::Store(message),
+        let refused = match &error {
+            rusqlite::Error::SqliteFailure(failure, _) => matches!(
+                failure.code,
+                ErrorCode::TooBig
+                    | ErrorCode::ConstraintViolation
+                    | ErrorCode::TypeMismatch
+                    | ErrorCode::ParameterOutOfRange
+            ),
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::QueryReturnedNoRows => true,
+            _ => false,
+        };
+        if refused {
+            Error::Refused(message)
+        } else {
+            Error::Store(message)
         }
     }
 }
@@ -78,7 +91,7 @@ impl SqliteStore {
             make_folder(&location)?;
         }
         let mut writer = connect(&location, config).map_err(failed)?;
-        migrate(&mut writer, &location).map_err(failed)?;
+        migrate::migrate(&mut writer, &location).map_err(failed)?;
         let data_version = data_version(&writer)?;
         let writer = Arc::new(Mutex::new(writer));
         let reading = if in_memory {
@@ -115,9 +128,7 @@ impl SqliteStore {
             make_folder(&location)?;
         }
         let mut writer = connect(&location, config).map_err(failed)?;
-        let before = writer.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        migrate(&mut writer, &location).map_err(failed)?;
-        Ok((before, MIGRATIONS.len()))
+        migrate::migrate(&mut writer, &location).map_err(failed)
     }
 }
 
@@ -129,7 +140,8 @@ fn location(config: &Config) -> String {
 impl Store for SqliteStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         self.check_file()?;
-        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock)?))
+        let watcher = self.watcher.as_deref();
+        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock, watcher)?))
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {
@@ -195,6 +207,19 @@ impl AroundFork for Connections {
             reading.iter_mut().for_each(|reading| close_inherited(reading));
         }
     }
+
+    fn close_inherited(&self) -> bool {
+        let free = |connection: &Mutex<Connection>| match connection.try_lock() {
+            Ok(mut connection) => {
+                close_inherited(&mut connection);
+                true
+            }
+            Err(_) => false,
+        };
+        let writer = free(&self.writer);
+        let reading = Arc::ptr_eq(&self.writer, &self.reading) || free(&self.reading);
+        writer && reading
+    }
 }
 
 fn close_inherited(connection: &mut Connection) {
@@ -235,22 +260,6 @@ fn connect(location: &str, config: &Config) -> Result<Connection> {
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
-}
-
-fn migrate(connection: &mut Connection, location: &str) -> Result<()> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let applied: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if applied > MIGRATIONS.len() {
-        return Err(Error::Store(format!(
-            "{location:?} was made by a newer tasker_core (schema {applied}, this one knows {}); upgrade the gem",
-            MIGRATIONS.len()
-        )));
-    }
-    for migration in &MIGRATIONS[applied..] {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
-    Ok(transaction.commit()?)
 }
 
 fn identity(location: &str) -> Option<(u64, u64)> {

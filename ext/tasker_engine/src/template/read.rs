@@ -12,7 +12,7 @@ use super::problems::{did_you_mean, quoted, Problems};
 use super::retry::{Backoff, RetryPolicy};
 
 /// The most steps a template may have.
-const MAX_STEPS: usize = 1000;
+const MAX_STEPS: usize = 5000;
 /// The most attempts a step may have.
 const MAX_ATTEMPTS: u32 = 100;
 

@@ -12,7 +12,7 @@ use serde_json::{json, Value};
 use super::Served;
 use crate::worker::{BreakerState, Monitor};
 
-/// A transaction that takes longer will never end: the process should be killed.
+/// A store that has neither answered nor timed out for so long after it had to never will: the process should be killed.
 const STUCK: Duration = Duration::from_secs(60);
 /// Enqueued steps that wait longer are reported, seconds.
 const LATE: f64 = 300.0;
@@ -76,8 +76,8 @@ fn dead(monitor: &Monitor) -> Option<&'static str> {
     if monitor.pulse().has_ended() {
         return Some("the engine's thread has ended");
     }
-    let stuck = monitor.pulse().in_transaction().is_some_and(|since| since > STUCK);
-    stuck.then_some("a transaction has been in flight for over a minute")
+    let stuck = monitor.pulse().watchdog().overdue() > STUCK;
+    stuck.then_some("a transaction has waited for its store for over a minute, without an answer or a timeout")
 }
 
 fn report(monitor: &Monitor) -> (Status, Value) {
@@ -93,7 +93,9 @@ fn report(monitor: &Monitor) -> (Status, Value) {
     let lag = if monitor.lag_seconds() > LATE { Status::Degraded } else { Status::Healthy };
     let [active, idle, max] = monitor.connections();
     let waiting = monitor.waiting();
-    let status = [database, handlers, engine, lag].into_iter().max().unwrap_or(Status::Healthy);
+    let quarantined = monitor.quarantined().len();
+    let tasks = if quarantined > 0 { Status::Degraded } else { Status::Healthy };
+    let status = [database, handlers, engine, lag, tasks].into_iter().max().unwrap_or(Status::Healthy);
     let body = json!({
         "status": status.as_str(),
         "checks": {
@@ -124,12 +126,55 @@ fn report(monitor: &Monitor) -> (Status, Value) {
             "engine": {
                 "status": engine.as_str(),
                 "transaction_seconds": pulse.in_transaction().map(|since| since.as_secs_f64()),
+                "overdue_seconds": pulse.watchdog().overdue().as_secs_f64(),
             },
             "lag": { "status": lag.as_str(), "seconds": monitor.lag_seconds() },
+            "tasks": { "status": tasks.as_str(), "quarantined": quarantined },
         },
         "uptime_seconds": monitor.uptime().as_secs(),
         "worker_id": worker.worker_id.as_deref(),
         "timestamp": monitor.clock().now().to_rfc3339(),
     });
     (status, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::channel::{Bell, Channel};
+    use crate::clock::Clock;
+    use crate::watchdog::waits;
+    use crate::worker::Shared;
+
+    fn monitor(shared: &Arc<Shared>) -> Monitor {
+        let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
+        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), 1)
+    }
+
+    #[test]
+    fn tasks_that_are_left_alone_are_counted() {
+        let shared = Arc::new(Shared::default());
+        let monitor = monitor(&shared);
+        assert_eq!(report(&monitor).1["checks"]["tasks"], json!({ "status": "healthy", "quarantined": 0 }));
+        shared.publish_quarantine(vec![(7, "its template is no JSON".into())]);
+        assert_eq!(report(&monitor).1["checks"]["tasks"], json!({ "status": "degraded", "quarantined": 1 }));
+        assert_eq!(monitor.status()["quarantined"], json!([{ "task": 7, "why": "its template is no JSON" }]));
+    }
+
+    #[test]
+    fn only_a_store_that_neither_answers_nor_times_out_is_a_reason_to_kill() {
+        let shared = Arc::new(Shared::default());
+        let monitor = monitor(&shared);
+        shared.pulse.transaction_begins();
+        for _ in 0..5 {
+            let _waiting = waits(STUCK * 10);
+            shared.pulse.pass(STUCK * 10);
+            assert_eq!(dead(&monitor), None, "it times out at last");
+        }
+        shared.pulse.pass(STUCK * 2);
+        assert!(dead(&monitor).is_some_and(|reason| reason.contains("over a minute")));
+        assert_eq!(report(&monitor).0, Status::Unhealthy);
+    }
 }

@@ -10,8 +10,8 @@ use super::Served;
 use crate::telemetry::{logs, metrics, spans};
 
 /// `GET /metrics`: Prometheus' text format.
-pub(super) async fn prometheus() -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::prometheus_text()).into_response()
+pub(super) async fn prometheus(State(served): State<Served>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], served.scrape.text().await).into_response()
 }
 
 /// `GET /metrics/events`: what became of domain events.

@@ -44,8 +44,8 @@ pub(super) struct Choice {
     pub(super) backlog: bool,
     /// Whether others are at work on all that could be claimed.
     pub(super) contended: bool,
-    /// Whether what comes next waits for a free handler.
-    pub(super) waits: bool,
+    /// Whether the next one is on its last attempt and waits for a free handler.
+    pub(super) held_back: bool,
 }
 
 /// Claims steps, in the order of [`claim_order`]: a step that became ready in this very transaction stands where it would
@@ -66,27 +66,42 @@ pub(super) fn choose(
     let mut candidates = ready_here(work, namespaces);
     let stored = if look { work.claimable(namespaces, permits.total())? } else { Claimable::default() };
     let mut choice = Choice { backlog: stored.more, ..Choice::default() };
+    let there = !stored.steps.is_empty();
     let elsewhere = stored.steps.into_iter().filter(|stored| work.at(stored.task_id).is_none());
     candidates.extend(elsewhere.map(|stored| (stored, None)));
-    candidates =
-        claim_order(candidates, |(candidate, _)| candidate, |(_, at), candidate| (age(candidate), *at, candidate.position));
+    candidates = claim_order(
+        candidates,
+        |(candidate, _)| candidate,
+        |(_, at), candidate| (age(candidate), *at, candidate.position),
+    );
     choice.backlog |= candidates.len() > permits.total();
-    candidates.truncate(permits.total());
-    work.load_held(candidates.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect())?;
-    let mut steps = Vec::with_capacity(candidates.len());
-    for (candidate, at) in candidates {
-        let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else { continue };
-        let step = work.graph(graph).steps.get(candidate.position);
-        // Somebody may have taken it before its task could be locked.
-        let Some(step) = step.filter(|step| step.state == StepState::Enqueued) else { continue };
-        if steps.len() >= permits.free && step.attempts + 1 >= step.max_attempts {
-            (choice.backlog, choice.waits) = (true, true);
-            break;
+    let mut steps = Vec::with_capacity(permits.total().min(candidates.len()));
+    let mut candidates = candidates.into_iter().peekable();
+    let mut taken = 0;
+    let unreadable = work.unreadable();
+    // What others are at work on is passed over, and the next ones are looked at.
+    while steps.len() < permits.total() && candidates.peek().is_some() {
+        let next: Vec<_> = candidates.by_ref().take(permits.total() - steps.len()).collect();
+        let wanted = next.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect();
+        work.load_free(wanted)?;
+        for (candidate, at) in next {
+            let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else { continue };
+            let step = work.graph(graph).steps.get(candidate.position);
+            // Somebody may have taken it before its task could be locked.
+            let Some(step) = step.filter(|step| step.state == StepState::Enqueued) else { continue };
+            taken += 1;
+            if steps.len() >= permits.free && step.attempts + 1 >= step.max_attempts {
+                (choice.backlog, choice.held_back) = (true, true);
+                candidates = Vec::new().into_iter().peekable();
+                break;
+            }
+            work.plan(graph, |graph, now, dice| plan::claim(graph, candidate.position, worker_id, now, dice))?;
+            steps.push((graph, candidate.position));
         }
-        work.plan(graph, |graph, now, dice| plan::claim(graph, candidate.position, worker_id, now, dice))?;
-        steps.push((graph, candidate.position));
     }
-    choice.contended = choice.backlog && steps.is_empty() && !choice.waits;
+    // What makes no sense is left alone from now on: the next look finds what comes after it.
+    choice.backlog |= there && taken == 0;
+    choice.contended = there && taken == 0 && work.unreadable() == unreadable;
     let inputs = work.inputs(&steps)?;
     let claimed = steps.into_iter().zip(inputs).enumerate();
     choice.claimed = claimed

@@ -39,6 +39,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dic
         span_id: Some(attempt.span_id_hex()),
         traceparent: Some(handler.to_traceparent()),
         dispatched_at: now,
+        claimed_ahead: claimed.ahead.then_some(span_id),
     };
     let in_flight = InFlight {
         claim: Claim { task_id: task.id, position: claimed.position, token: span_id },

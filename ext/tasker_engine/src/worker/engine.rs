@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::in_flight::{InFlights, Pending, Suspect};
 use super::inbox::{Inbox, Request};
+use super::machine::Machine;
 use super::measure::Metrics;
 use super::prefetch::Prefetch;
 use super::quarantine::Quarantine;
@@ -28,6 +29,7 @@ use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
 use crate::store::Store;
 use breaker::Breaker;
+pub(super) use retention::Pace;
 
 /// How often a transaction is begun again that the database made give way to another one.
 const TRIES: usize = 5;
@@ -52,6 +54,7 @@ pub(crate) struct EngineThread {
     clock: Clock,
     dice: Dice,
     durability: Durability,
+    machine: Arc<dyn Machine>,
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
@@ -64,12 +67,12 @@ pub(crate) struct EngineThread {
     unsettled: VecDeque<Pending>,
     /// What a transaction that failed leaves to the next one.
     kept: Batch,
-    /// How many requests and settlements a transaction carries at most; less after one failed.
+    /// How many requests, settlements and, after one failed, claims a transaction carries at most.
     units: usize,
+    /// The session at the store's server in which the worker's claims are known.
+    session: u64,
     look_due: bool,
     backlog: bool,
-    /// The next step to be claimed is not claimed ahead: it waits for a free handler.
-    waits_for_handler: bool,
     /// Until when steps that others are at work on are left alone, and for how long the next time.
     contended_until: Option<Tick>,
     contention: Duration,
@@ -94,6 +97,7 @@ impl EngineThread {
         clock: Clock,
         dice: Dice,
         durability: Durability,
+        machine: Arc<dyn Machine>,
         inbox: Arc<Inbox>,
         channel: Arc<Channel>,
         shared: Arc<Shared>,
@@ -107,6 +111,7 @@ impl EngineThread {
             clock,
             dice,
             durability,
+            machine,
             inbox,
             channel,
             shared,
@@ -118,9 +123,9 @@ impl EngineThread {
             unsettled: VecDeque::new(),
             kept: Batch::default(),
             units: intake::UNITS,
+            session: 0,
             look_due: false,
             backlog: false,
-            waits_for_handler: false,
             contended_until: None,
             contention: after_commit::CONTENDED,
             next_due: None,
@@ -134,8 +139,11 @@ impl EngineThread {
 
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
-        let _end =
-            End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox), channel: Arc::clone(&self.channel) };
+        let _end = End {
+            shared: Arc::clone(&self.shared),
+            inbox: Arc::clone(&self.inbox),
+            channel: Arc::clone(&self.channel),
+        };
         loop {
             match self.turn() {
                 Turn::Again => {}
@@ -151,7 +159,9 @@ impl EngineThread {
         if let Some(pause) = self.outage(tick) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
-        self.renew(tick);
+        if self.pause(tick).is_some() || self.after_new_session(tick) {
+            self.renew(tick);
+        }
         if let Some(pause) = self.pause(self.clock.tick()) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
@@ -197,13 +207,23 @@ impl EngineThread {
     }
 
     fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcome, Failure> {
+        self.check_session().map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
         let means = Means {
             catalogue: &self.catalogue,
             clock: &self.clock,
             dice: &mut self.dice,
             except: self.quarantine.numbers(),
+            machine: self.machine.as_ref(),
         };
         transaction::run(self.store.as_mut(), batch, means)
+    }
+
+    /// Writes down from now on which claims the worker's handlers begin.
+    fn record_begun(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        let record = self.machine.record(worker.worker_id());
+        worker.records = record.is_some();
+        self.channel.record_begun(record);
     }
 
     fn publish(&self) {
@@ -251,6 +271,9 @@ struct End {
 
 impl Drop for End {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.channel.fail();
+        }
         self.shared.pulse.end();
         self.inbox.close();
         self.shared.publish(WorkerStatus::default());

@@ -67,6 +67,11 @@ impl Monitor {
         waiting.and_then(|(backlog, at)| Some(at.since(backlog.oldest?).as_secs_f64())).unwrap_or(0.0)
     }
 
+    /// Tasks that are left alone for a while, by number, and why.
+    pub(crate) fn quarantined(&self) -> Vec<(i64, String)> {
+        self.shared.quarantine()
+    }
+
     /// Connections to the store: active, idle, at most.
     pub(crate) fn connections(&self) -> [usize; 3] {
         let active = usize::from(self.pulse().in_transaction().is_some());
@@ -76,6 +81,9 @@ impl Monitor {
     /// Everything, for a person.
     pub(crate) fn status(&self) -> serde_json::Value {
         let (worker, depth, counters) = (self.worker(), self.channel(), &self.shared.counters);
+        let quarantined = self.quarantined();
+        let quarantined: Vec<_> =
+            quarantined.iter().map(|(number, why)| json!({ "task": number, "why": why })).collect();
         json!({
             "database": self.location,
             "worker": {
@@ -91,6 +99,7 @@ impl Monitor {
                 "abandoned": depth.abandoned,
                 "completions": depth.completions,
             },
+            "quarantined": quarantined,
             "totals": {
                 "tasks_submitted": counters.submitted.load(Relaxed),
                 "tasks_finalized": counters.finalized.load(Relaxed),

@@ -2,12 +2,13 @@
 //! answers for the process's health. Refuses: asking the store.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::clock::Micros;
 use crate::interrupt::lock;
 use crate::store::Backlog;
+use crate::watchdog::{millis, Watchdog};
 
 /// The breaker's state, as a number for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +24,9 @@ pub(crate) enum BreakerState {
 pub(crate) struct Pulse {
     ended: AtomicBool,
     breaker: AtomicU8,
-    /// Milliseconds since the process's first look at the clock at which the transaction in flight began; 0: none.
+    /// When the transaction in flight began, as `millis` gives it; 0: none.
     transaction: AtomicU64,
+    watchdog: Arc<Watchdog>,
     failing: AtomicBool,
     waiting: Mutex<Option<(Backlog, Micros)>>,
 }
@@ -38,12 +40,15 @@ impl Pulse {
         breaker(self.breaker.load(Ordering::Relaxed))
     }
 
-    pub(super) fn transaction_begins(&self) {
-        self.transaction.store(uptime_millis().max(1), Ordering::Relaxed);
+    /// On the engine's thread: each wait of it for the store (`watchdog::waits`) counts from then on.
+    pub(crate) fn transaction_begins(&self) {
+        self.watchdog.start();
+        self.transaction.store(millis(), Ordering::Relaxed);
     }
 
     /// `failed`: the store did not answer as it should.
     pub(super) fn transaction_ends(&self, failed: bool) {
+        self.watchdog.stop();
         self.transaction.store(0, Ordering::Relaxed);
         self.failing.store(failed, Ordering::Relaxed);
     }
@@ -51,7 +56,19 @@ impl Pulse {
     /// For how long the transaction in flight has been in flight.
     pub(crate) fn in_transaction(&self) -> Option<Duration> {
         let since = self.transaction.load(Ordering::Relaxed);
-        (since > 0).then(|| Duration::from_millis(uptime_millis().saturating_sub(since)))
+        (since > 0).then(|| Duration::from_millis(millis().saturating_sub(since)))
+    }
+
+    /// Overdue beyond that, the engine's thread hangs: its store neither answers nor times out.
+    pub(crate) fn watchdog(&self) -> &Arc<Watchdog> {
+        &self.watchdog
+    }
+
+    /// As if that much more time had gone by.
+    #[cfg(test)]
+    pub(crate) fn pass(&self, time: Duration) {
+        self.transaction.fetch_sub(time.as_millis() as u64, Ordering::Relaxed);
+        crate::watchdog::tests::pass(&self.watchdog, time);
     }
 
     /// Whether the last transaction failed because of the store.
@@ -84,9 +101,4 @@ fn breaker(number: u8) -> BreakerState {
         1 => BreakerState::HalfOpen,
         _ => BreakerState::Open,
     }
-}
-
-fn uptime_millis() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }

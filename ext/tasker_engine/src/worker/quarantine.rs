@@ -65,16 +65,16 @@ impl Quarantine {
         self.tasks.values().flat_map(|entry| &entry.parked).any(|end| end.settlement.token == token)
     }
 
-    /// Lets go of tasks whose time is up; gives what was kept for them.
-    pub(super) fn retry(&mut self, tick: Tick) -> Vec<Pending> {
+    /// Lets go of tasks whose time is up; gives what was kept for them. `None`: there are none.
+    pub(super) fn retry(&mut self, tick: Tick) -> Option<Vec<Pending>> {
         if !self.tasks.values().any(|entry| entry.until <= tick) {
-            return Vec::new();
+            return None;
         }
         let (due, kept) = std::mem::take(&mut self.tasks).into_iter().partition(|(_, entry)| entry.until <= tick);
         let due: BTreeMap<i64, Entry> = due;
         self.tasks = kept;
         self.number();
-        due.into_values().flat_map(|entry| entry.parked).collect()
+        Some(due.into_values().flat_map(|entry| entry.parked).collect())
     }
 
     /// When the next one is tried again.

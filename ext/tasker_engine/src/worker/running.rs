@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::liveness;
+use super::engine::Pace;
+use super::machine::Machine;
 use crate::clock::{Clock, Tick};
 use crate::config::WorkerConfig;
-use crate::ids::Dice;
 use crate::store::{Holdings, WorkerProcess};
 
 /// A worker, from its start to its stop.
@@ -15,6 +15,8 @@ pub(super) struct Running {
     pub(super) namespaces: Arc<[String]>,
     pub(super) process: WorkerProcess,
     pub(super) lease: Duration,
+    /// Which claims its handlers begin is written down, for whoever finds it dead.
+    pub(super) records: bool,
     /// What its row in the store says of its claims.
     pub(super) recorded: Holdings,
     /// Its row is not there yet, or is gone.
@@ -30,22 +32,27 @@ pub(super) struct Running {
     pub(super) released: usize,
     /// Its handler threads were all busy when last seen: it gave back events that none of them took up.
     pub(super) saturated: bool,
+    /// The next step there is waits for a free handler.
+    pub(super) held_back: bool,
     pub(super) renew_at: Tick,
     pub(super) recover_at: Tick,
     pub(super) prune_at: Tick,
-    /// Tasks deleted since that was last told.
+    pub(super) pace: Pace,
+    /// Tasks deleted since that was last told, and when it is told next.
     pub(super) pruned: usize,
+    pub(super) told_at: Tick,
 }
 
 /// How often a worker looks for dead ones at the least.
 const RECOVERY: Duration = Duration::from_secs(5);
 
 impl Running {
-    pub(super) fn start(config: WorkerConfig, clock: &Clock, dice: &mut Dice) -> Running {
+    pub(super) fn start(config: WorkerConfig, clock: &Clock, machine: &dyn Machine) -> Running {
         let tick = clock.tick();
         Running {
             namespaces: config.namespaces.clone().into(),
-            process: liveness::this_process(clock.now(), dice),
+            process: machine.this_process(clock.now()),
+            records: false,
             lease: config.lease(),
             config,
             recorded: Holdings::default(),
@@ -55,18 +62,22 @@ impl Running {
             draining: false,
             released: 0,
             saturated: false,
+            held_back: false,
             renew_at: tick,
-            recover_at: tick,
+            // At once: the transaction that makes it known looks for work, too.
+            recover_at: Tick::default(),
             prune_at: tick,
+            pace: Pace::default(),
             pruned: 0,
+            told_at: tick,
         }
     }
 
     /// Begins anew as another worker, after others have taken this one for dead.
-    pub(super) fn begin_anew(&mut self, clock: &Clock, dice: &mut Dice) {
+    pub(super) fn begin_anew(&mut self, clock: &Clock, machine: &dyn Machine) {
         let draining = self.draining;
         let released = self.released;
-        *self = Running { draining, released, ..Running::start(self.config.clone(), clock, dice) };
+        *self = Running { draining, released, ..Running::start(self.config.clone(), clock, machine) };
     }
 
     pub(super) fn worker_id(&self) -> &Arc<str> {

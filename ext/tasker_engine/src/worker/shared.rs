@@ -55,7 +55,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Awaited {
     waiters: usize,
-    ended: bool,
+    /// How often it has ended since somebody waits for it.
+    ends: u64,
 }
 
 impl Shared {
@@ -68,7 +69,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(super) fn publish_quarantine(&self, tasks: Vec<(i64, String)>) {
+    pub(crate) fn publish_quarantine(&self, tasks: Vec<(i64, String)>) {
         *lock(&self.quarantine) = tasks;
     }
 
@@ -94,30 +95,15 @@ impl Shared {
         true
     }
 
-    /// Waits for one of this process's transactions to end the task, at most `timeout`.
-    pub(crate) fn wait_ended(self: &Arc<Self>, task_uuid: Uuid, timeout: Duration, interrupt: &Interrupt) {
-        let deadline = Instant::now() + timeout;
+    /// Says that somebody waits for the task, until what this gives is dropped.
+    pub(crate) fn expect(self: &Arc<Self>, task_uuid: Uuid) -> Expected {
         let mut awaited = lock(&self.awaited);
-        while !interrupt.is_set() && awaited.get(&task_uuid).is_some_and(|entry| !entry.ended) {
-            let Some(left) = time_left(Some(deadline), timeout) else { break };
-            awaited = wait_on(&self.ended, awaited, left);
-        }
-        if let Some(entry) = awaited.get_mut(&task_uuid) {
-            entry.ended = false;
-        }
+        let entry = awaited.entry(task_uuid).or_default();
+        entry.waiters += 1;
+        Expected { shared: Arc::clone(self), task_uuid, before: entry.ends }
     }
 
-    /// Says that somebody waits for the task. To be undone with [`Shared::forget`].
-    pub(crate) fn expect(self: &Arc<Self>, task_uuid: Uuid, interrupt: &Interrupt) {
-        let shared = Arc::clone(self);
-        interrupt.wakes(move || {
-            drop(lock(&shared.awaited));
-            shared.ended.notify_all();
-        });
-        lock(&self.awaited).entry(task_uuid).or_default().waiters += 1;
-    }
-
-    pub(crate) fn forget(&self, task_uuid: Uuid) {
+    fn forget(&self, task_uuid: Uuid) {
         let mut awaited = lock(&self.awaited);
         if let Some(entry) = awaited.get_mut(&task_uuid) {
             entry.waiters -= 1;
@@ -127,8 +113,13 @@ impl Shared {
         }
     }
 
+    /// The tasks whose ends somebody waits for.
+    pub(crate) fn awaited(&self) -> Vec<Uuid> {
+        lock(&self.awaited).keys().copied().collect()
+    }
+
     /// Tells those who wait that these tasks have ended.
-    pub(super) fn announce(&self, ended: impl Iterator<Item = Uuid>) {
+    pub(crate) fn announce(&self, ended: impl Iterator<Item = Uuid>) {
         let mut awaited = lock(&self.awaited);
         if awaited.is_empty() {
             return;
@@ -136,7 +127,7 @@ impl Shared {
         let mut any = false;
         for task_uuid in ended {
             if let Some(entry) = awaited.get_mut(&task_uuid) {
-                entry.ended = true;
+                entry.ends += 1;
                 any = true;
             }
         }
@@ -144,5 +135,40 @@ impl Shared {
         if any {
             self.ended.notify_all();
         }
+    }
+}
+
+/// Somebody waits for a task.
+pub(crate) struct Expected {
+    shared: Arc<Shared>,
+    task_uuid: Uuid,
+    /// How often the task had ended when this began.
+    before: u64,
+}
+
+impl Expected {
+    /// Waits to hear that the task has ended, at most `timeout`. Says whether it has.
+    pub(crate) fn wait(&self, timeout: Duration, interrupt: &Interrupt) -> bool {
+        let shared = Arc::clone(&self.shared);
+        interrupt.wakes(move || {
+            drop(lock(&shared.awaited));
+            shared.ended.notify_all();
+        });
+        let deadline = Instant::now() + timeout;
+        let mut awaited = lock(&self.shared.awaited);
+        loop {
+            if awaited.get(&self.task_uuid).is_some_and(|entry| entry.ends > self.before) {
+                return true;
+            }
+            let left = time_left(Some(deadline), timeout).filter(|_| !interrupt.is_set());
+            let Some(left) = left else { return false };
+            awaited = wait_on(&self.shared.ended, awaited, left);
+        }
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        self.shared.forget(self.task_uuid);
     }
 }

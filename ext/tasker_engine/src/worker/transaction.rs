@@ -16,6 +16,7 @@ pub(super) use batch::{Batch, Failure, Outcome, WorkerPart};
 
 use super::claims::choose;
 use super::in_flight::Pending;
+use super::machine::Machine;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StepTransition};
@@ -23,7 +24,9 @@ use crate::ids::Dice;
 use crate::plan::{self, Verdict};
 use crate::state::{StepState, TaskState};
 use crate::store::catalogue::Catalogue;
-use crate::store::{Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction};
+use crate::store::{
+    Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction,
+};
 use crate::template::Template;
 
 /// Rows a look at what waits goes through at most: some milliseconds.
@@ -36,14 +39,11 @@ pub(super) struct Means<'a> {
     pub(super) dice: &'a mut Dice,
     /// Tasks that are left alone.
     pub(super) except: &'a [i64],
+    pub(super) machine: &'a dyn Machine,
 }
 
 /// Carries `batch` in one transaction.
-pub(super) fn run(
-    store: &mut dyn Store,
-    batch: &Batch,
-    means: Means<'_>,
-) -> std::result::Result<Outcome, Failure> {
+pub(super) fn run(store: &mut dyn Store, batch: &Batch, means: Means<'_>) -> std::result::Result<Outcome, Failure> {
     let began = store.begin();
     let transaction = began.map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
     let mut work = Working {
@@ -103,7 +103,7 @@ impl<'t> Working<'t> {
         for (claim, begun) in &batch.release {
             outcome.released += usize::from(self.release(*claim, *begun)?);
         }
-        self.take_over(&lapsed, &mut outcome)?;
+        self.take_over(&lapsed, &batch.dead, &mut outcome)?;
         for request in &batch.requests {
             let reply = self.carry_out_request(&request.work);
             match reply {
@@ -117,7 +117,8 @@ impl<'t> Working<'t> {
         self.evaluate()?;
         if let (Some(permits), Some(worker)) = (batch.claim, &batch.worker) {
             let choice = choose(self, permits, &worker.worker_id, &worker.namespaces, batch.look_enqueued)?;
-            (outcome.contended, outcome.waits) = (choice.contended, choice.waits);
+            outcome.contended = choice.contended;
+            outcome.held_back = choice.held_back;
             outcome.claimed = choice.claimed;
             outcome.backlog = choice.backlog;
         }
@@ -200,9 +201,14 @@ impl<'t> Working<'t> {
         Ok(())
     }
 
-    /// Loads those of the tasks that are there and not loaded yet; they are this transaction's already.
-    pub(super) fn load_held(&mut self, task_ids: Vec<i64>) -> Result<()> {
-        self.load(task_ids, Hold::Locked)
+    /// Loads those of the tasks that are not loaded yet, and that nobody else is at work on.
+    pub(super) fn load_free(&mut self, task_ids: Vec<i64>) -> Result<()> {
+        self.load(task_ids, Hold::IfFree)
+    }
+
+    /// How many tasks were wanted and make no sense.
+    pub(super) fn unreadable(&self) -> usize {
+        self.unreadable.len()
     }
 
     pub(super) fn claimable(&mut self, namespaces: &[String], limit: usize) -> Result<Claimable> {
@@ -237,11 +243,7 @@ impl<'t> Working<'t> {
     }
 
     /// Makes a decision about a loaded graph which leaves it as it was when it cannot be made.
-    fn try_plan<T>(
-        &mut self,
-        at: usize,
-        decide: impl FnOnce(&mut Graph, Micros, &mut Dice) -> Result<T>,
-    ) -> Result<T> {
+    fn try_plan<T>(&mut self, at: usize, decide: impl FnOnce(&mut Graph, Micros, &mut Dice) -> Result<T>) -> Result<T> {
         let before = self.graphs[at].clone();
         self.plan(at, decide).inspect_err(|_| self.graphs[at] = before)
     }

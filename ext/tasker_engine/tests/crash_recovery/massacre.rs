@@ -97,7 +97,7 @@ fn check(engine: &Engine, task: Uuid) -> u32 {
         let holder = complete.metadata["worker"].as_str().unwrap();
         assert!(holder.contains(&format!("-{}-", result["pid"])), "{holder} {result}");
         let begun: Vec<u64> = to("in_progress").iter().map(|t| t.metadata["attempt"].as_u64().unwrap()).collect();
-        let unstarted = moves.iter().filter(|t| t.metadata["reason"] == "handed_back").count();
+        let unstarted = moves.iter().filter(|t| t.metadata["reason"] == "released").count();
         assert_eq!(begun.len() - unstarted, step.attempts as usize, "{moves:?}");
         let lost = moves.iter().filter(|t| t.metadata["reason"] == "lease_expired").count();
         assert_eq!(lost as u32, step.attempts - 1, "every attempt but the last was lost to a kill");

@@ -18,9 +18,10 @@ fn a_stalled_worker_loses_its_step_and_its_late_result_is_refused() {
     let clock = manual();
     let other = working(&folder.database(), clock.clone(), 1, TWO_ATTEMPTS);
     no_event(&other);
-    clock.advance(Duration::from_secs(29));
+    folder.pass(&clock, Duration::from_secs(29));
     no_event(&other);
-    clock.advance(Duration::from_secs(2));
+    // It looks for workers whose lease has run out every five seconds.
+    folder.pass(&clock, Duration::from_secs(5));
     let new = next_event(&other);
     assert_eq!((old.attempt, new.attempt), (1, 2));
 
@@ -41,7 +42,7 @@ fn a_stalled_worker_that_wakes_up_learns_that_its_claim_is_lost() {
     submit(&stalled, "single");
     let old = next_event(&stalled);
     let other = working(&folder.database(), fast.clone(), 1, TWO_ATTEMPTS);
-    fast.advance(Duration::from_secs(31));
+    folder.pass(&fast, Duration::from_secs(31));
     next_event(&other);
     assert!(!stalled.channel().cancelled(old.event_id));
     slow.advance(Duration::from_secs(31));
@@ -84,12 +85,13 @@ fn an_engine_that_was_dropped_with_claims_leaves_them_to_their_lease() {
     let engine = working(&folder.database(), manual(), 1, TWO_ATTEMPTS);
     let task = submit(&engine, "single").task_uuid;
     next_event(&engine);
+    folder.pass(&manual(), Duration::from_secs(31));
     drop(engine);
     let clock = manual();
     let engine = Engine::open_with(&config(&folder.database()), clock.clone()).unwrap();
     engine.start_worker(worker(1)).unwrap();
     no_event(&engine);
-    clock.advance(Duration::from_secs(31));
+    folder.pass(&clock, Duration::from_secs(31));
     run(&engine, "only", "1");
     assert_eq!(finished(&engine, task).steps[0].attempts, 2);
 }

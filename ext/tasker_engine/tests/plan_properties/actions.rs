@@ -8,7 +8,7 @@ use tasker_engine::channel::StepError;
 use tasker_engine::clock::{Clock, Micros};
 use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
-use tasker_engine::plan::{self, Lease, Settlement, Verdict};
+use tasker_engine::plan::{self, Settlement, Verdict};
 use tasker_engine::state::{StepState, TaskState};
 
 use super::world::World;
@@ -27,15 +27,15 @@ impl World {
             35..65 => self.settle_any(),
             65..70 => self.expire_any(),
             70..82 => self.look_due(),
-            82..88 => self.hand_back_any(),
+            82..88 => self.release_any(),
             88..90 => self.operate("cancel", plan::cancel),
             90..94 => {
                 let position = self.any_step();
-                self.operate("rerun", |graph, clock| plan::rerun_step(graph, position, clock));
+                self.operate("rerun", |graph, now| plan::rerun_step(graph, position, now));
             }
             94..98 => {
                 let position = self.any_step();
-                self.operate("resolve", |graph, clock| plan::resolve_step(graph, position, "0".into(), clock));
+                self.operate("resolve", |graph, now| plan::resolve_step(graph, position, "0".into(), now));
             }
             _ => self.operate("resolve_task", plan::resolve_task),
         }
@@ -70,13 +70,15 @@ impl World {
         }
     }
 
-    pub fn claim(&mut self, position: usize, worker: &str) -> u32 {
-        let lease = Lease { worker_id: Arc::from(worker), duration: Duration::from_secs(3) };
-        plan::claim(&mut self.graph, position, &lease, &self.clock).unwrap();
+    /// Claims a step and gives the claim's token.
+    pub fn claim(&mut self, position: usize, worker: &str) -> u64 {
+        plan::claim(&mut self.graph, position, &Arc::from(worker), self.clock.now(), &mut self.chance).unwrap();
+        let token = self.graph.steps[position].span_id.unwrap();
+        assert!(!self.attempts.contains(&(position, token)), "a token was given twice: {}", self.story());
+        self.attempts.push((position, token));
         let attempt = self.graph.steps[position].attempts;
-        self.attempts.push((position, attempt, lease.worker_id));
-        self.commit(format!("claim {position} attempt {attempt} by {worker}"));
-        attempt
+        self.commit(format!("claim {position} attempt {attempt} by {worker}: {token:x}"));
+        token
     }
 
     /// Hands in one to three attempts together, lost and already settled ones among them.
@@ -86,36 +88,26 @@ impl World {
             if self.attempts.is_empty() {
                 return;
             }
-            let (position, attempt, _) = self.attempts[self.dice.random_range(0..self.attempts.len())].clone();
+            let (position, token) = self.attempts[self.dice.random_range(0..self.attempts.len())];
             let outcome = match self.dice.random_range(0..10) {
                 0..6 => Ok(Arc::from("1")),
                 6..9 => Err(failure(true)),
                 _ => Err(failure(false)),
             };
-            settlements.push((position, attempt, outcome));
+            settlements.push((position, token, outcome));
         }
         self.settle(&settlements);
     }
 
-    pub fn settle(&mut self, settlements: &[(usize, u32, Outcome)]) {
+    pub fn settle(&mut self, settlements: &[(usize, u64, Outcome)]) {
         let began = self.clock.now();
         let mut settled = 0;
-        for (position, attempt, outcome) in settlements {
-            let holder = self.attempts.iter().rfind(|held| (held.0, held.1) == (*position, *attempt)).unwrap();
-            let settlement = Settlement {
-                position: *position,
-                attempt: *attempt,
-                worker_id: Arc::clone(&holder.2),
-                outcome: outcome.clone(),
-                completion: None,
-                reason: None,
-            };
+        for (position, token, outcome) in settlements {
+            let settlement = Settlement { position: *position, token: *token, outcome: outcome.clone(), reason: None };
             let step = &self.graph.steps[*position];
-            let current = step.state == StepState::InProgress
-                && step.attempts == *attempt
-                && step.worker_id.as_ref() == Some(&settlement.worker_id);
+            let current = step.state == StepState::InProgress && step.span_id == Some(*token);
             let before = format!("{:?}", self.graph);
-            let verdict = plan::settle(&mut self.graph, settlement, &self.clock).unwrap();
+            let verdict = plan::settle(&mut self.graph, &settlement, self.clock.now(), &mut self.chance).unwrap();
             let expected = if current { Verdict::Applied } else { Verdict::Stale };
             assert_eq!(verdict, expected, "{}", self.story());
             if verdict == Verdict::Stale {
@@ -125,7 +117,7 @@ impl World {
             }
         }
         if settled > 0 {
-            plan::evaluate(&mut self.graph, began, settled, &self.clock).unwrap();
+            plan::evaluate(&mut self.graph, began, settled, self.clock.now()).unwrap();
         }
         self.commit(format!("settle {settlements:?}, {settled} counted"));
     }
@@ -133,43 +125,49 @@ impl World {
     fn expire_any(&mut self) {
         let Some(position) = self.any_in(StepState::InProgress) else { return };
         let began = self.clock.now();
-        plan::expire(&mut self.graph, position, "test", &self.clock).unwrap();
+        plan::expire(&mut self.graph, position, "test", began).unwrap();
         if self.graph.steps[position].state == StepState::Error {
-            plan::evaluate(&mut self.graph, began, 1, &self.clock).unwrap();
+            plan::evaluate(&mut self.graph, began, 1, began).unwrap();
         }
         self.commit(format!("expire {position}"));
     }
 
-    fn hand_back_any(&mut self) {
-        let Some(position) = self.any_in(StepState::InProgress) else { return };
-        let started = self.dice.random_bool(0.5);
-        let attempt = self.graph.steps[position].attempts;
-        plan::hand_back(&mut self.graph, position, started, &self.clock).unwrap();
-        if !started {
-            // Nobody has it: an event that was never taken up cannot be handed in.
-            self.attempts.retain(|held| (held.0, held.1) != (position, attempt));
+    /// Gives a claim back, one that is long lost perhaps.
+    fn release_any(&mut self) {
+        if self.attempts.is_empty() {
+            return;
         }
-        self.commit(format!("hand back {position}, started: {started}"));
+        let (position, token) = self.attempts[self.dice.random_range(0..self.attempts.len())];
+        let begun = self.dice.random_bool(0.5);
+        let step = &self.graph.steps[position];
+        let current = step.state == StepState::InProgress && step.span_id == Some(token);
+        let before = format!("{:?}", self.graph);
+        let released = plan::release(&mut self.graph, position, token, begun, self.clock.now()).unwrap();
+        assert_eq!(released, current, "{}", self.story());
+        if !released {
+            assert_eq!(format!("{:?}", self.graph), before, "a stale claim was given back");
+        }
+        self.commit(format!("release {position} {token:x}, begun: {begun}, released: {released}"));
     }
 
     /// What the passing of time brings.
     pub fn look_due(&mut self) {
         let now = self.clock.now();
         if self.graph.task.state == TaskState::Pending && self.graph.task.run_at.is_some_and(|at| at <= now) {
-            plan::initialize(&mut self.graph, &self.clock).unwrap();
+            plan::initialize(&mut self.graph, now).unwrap();
         }
         let due = |position: &usize| self.graph.steps[*position].due_at.is_some_and(|at| at <= now);
         let retries: Vec<usize> = self.in_state(StepState::WaitingForRetry).into_iter().filter(due).collect();
         if !retries.is_empty() {
-            plan::wake(&mut self.graph, &retries, &self.clock).unwrap();
+            plan::wake(&mut self.graph, &retries, now).unwrap();
         }
         self.commit(format!("look due, woke {retries:?}"));
     }
 
     /// An operator's word. A refusal must be about the state, and leaves the task as it was.
-    fn operate(&mut self, name: &str, act: impl FnOnce(&mut Graph, &Clock) -> Result<()>) {
+    fn operate(&mut self, name: &str, act: impl FnOnce(&mut Graph, Micros) -> Result<()>) {
         let before = self.graph.clone();
-        match act(&mut self.graph, &self.clock) {
+        match act(&mut self.graph, self.clock.now()) {
             Ok(()) => self.commit(name),
             Err(Error::IllegalTransition(_)) => self.graph = before,
             Err(other) => panic!("{other}: {}", self.story()),
@@ -178,10 +176,10 @@ impl World {
 
     /// From here on everything succeeds: the task must come to its end.
     pub fn run_to_the_end(&mut self) {
-        self.run_with(|world, position, attempt| world.settle(&[(position, attempt, Ok(Arc::from("1")))]));
+        self.run_with(|world, position, token| world.settle(&[(position, token, Ok(Arc::from("1")))]));
     }
 
-    pub fn run_with(&mut self, mut handle: impl FnMut(&mut World, usize, u32)) {
+    pub fn run_with(&mut self, mut handle: impl FnMut(&mut World, usize, u64)) {
         for _ in 0..200 {
             if self.graph.task.state.is_final() {
                 return;
@@ -189,11 +187,12 @@ impl World {
             self.clock.advance(Duration::from_secs(20));
             self.look_due();
             if let Some(position) = self.any_in(StepState::Enqueued) {
-                let attempt = self.claim(position, "finisher");
-                handle(self, position, attempt);
+                let token = self.claim(position, "finisher");
+                handle(self, position, token);
             } else if let Some(position) = self.any_in(StepState::InProgress) {
-                plan::hand_back(&mut self.graph, position, true, &self.clock).unwrap();
-                self.commit(format!("hand back {position}, to finish"));
+                let token = self.graph.steps[position].span_id.unwrap();
+                assert!(plan::release(&mut self.graph, position, token, true, self.clock.now()).unwrap());
+                self.commit(format!("release {position}, to finish"));
             }
         }
         panic!("never ended: {}", self.story());

@@ -9,6 +9,7 @@ impl World {
     pub fn check(&self) {
         self.task_moves_are_legal_and_chain();
         self.step_moves_are_legal_and_chain();
+        self.moves_are_told_apart();
         self.steps_hold_what_their_state_says();
         self.no_step_runs_before_its_dependencies();
         self.the_task_says_what_its_steps_say();
@@ -65,8 +66,8 @@ impl World {
         } else if let Some(attempt) = running.take() {
             self.holds(t.attempt == attempt, "an attempt ends under its own number");
             self.holds(t.worker_id.is_some(), "the end of an attempt names the worker");
-            let unstarted = t.to == StepState::Enqueued && t.reason == Some("handed_back");
-            self.holds(unstarted || t.ended.is_some(), "the end of an attempt has what its spans need");
+            let unbegun = t.to == StepState::Enqueued && t.reason == Some("released");
+            self.holds(unbegun || t.ended.is_some(), "the end of an attempt has what its spans need");
         } else {
             self.holds(t.ended.is_none(), "what never began never ends");
         }
@@ -77,8 +78,8 @@ impl World {
             let claimed = step.state == StepState::InProgress;
             self.holds(step.worker_id.is_some() == claimed, "the holder is named while, and only while, it holds");
             self.holds(step.span_id.is_some() == claimed, "the attempt's span is known while it runs");
-            let timed = claimed || step.state == StepState::WaitingForRetry;
-            self.holds(step.due_at.is_some() == timed, "a lease or a wait has an end, nothing else has");
+            let waits = step.state == StepState::WaitingForRetry;
+            self.holds(step.due_at.is_some() == waits, "a wait for a retry has an end, nothing else has");
             self.holds(step.attempts <= step.max_attempts, "no more attempts than allowed");
         }
         for t in &self.graph.step_transitions {
@@ -86,6 +87,17 @@ impl World {
             if t.to == StepState::Complete {
                 self.holds(step.result.is_some() && step.error.is_none(), "a complete step has a result");
             }
+        }
+    }
+
+    /// What one decision moves is told apart by time, however coarse the clock: the order of the moves is their order.
+    fn moves_are_told_apart(&self) {
+        let task = self.graph.task_transitions.windows(2);
+        self.holds(task.clone().all(|pair| pair[0].at < pair[1].at), "a task's moves are told apart");
+        for t in &self.graph.step_transitions {
+            let of_step = |other: &&StepTransition| other.position == t.position && other.at >= t.at;
+            let later = self.graph.step_transitions.iter().filter(of_step);
+            self.holds(later.filter(|other| other.at == t.at).count() == 1, "a step's moves are told apart");
         }
     }
 

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tasker_engine::clock::{Clock, Micros};
 use tasker_engine::graph::{Graph, StepTransition, TaskTransition};
-use tasker_engine::ids;
+use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan::{self, NewTask};
 use tasker_engine::task::TaskTrace;
 use tasker_engine::template::Template;
@@ -18,10 +18,12 @@ pub const START: Micros = Micros(1_700_000_000_000_000);
 pub struct World {
     pub seed: u64,
     pub dice: SmallRng,
+    /// What decisions throw.
+    pub chance: Dice,
     pub clock: Clock,
     pub graph: Graph,
-    /// Attempts somebody may still hand in, current or long lost: step, attempt, worker.
-    pub attempts: Vec<(usize, u32, Arc<str>)>,
+    /// Claims somebody may still settle or give back, current or long lost: step, token.
+    pub attempts: Vec<(usize, u64)>,
     pub task_history: Vec<TaskTransition>,
     pub step_history: Vec<StepTransition>,
     pub roots_ended: usize,
@@ -34,10 +36,12 @@ impl World {
         let template = Arc::new(template(&mut dice));
         let clock = Clock::manual(START);
         let run_at = dice.random_bool(0.2).then(|| START.after(Duration::from_secs(dice.random_range(0..20))));
-        let graph = plan::submit(new_task(template, run_at), &clock);
+        let mut chance = Dice::seeded(seed);
+        let graph = plan::submit(&new_task(template, run_at), START, &mut chance);
         let mut world = World {
             seed,
             dice,
+            chance,
             clock,
             graph,
             attempts: Vec::new(),
@@ -47,7 +51,7 @@ impl World {
             actions: Vec::new(),
         };
         if run_at.is_none_or(|at| at <= START) {
-            plan::initialize(&mut world.graph, &world.clock).unwrap();
+            plan::initialize(&mut world.graph, START).unwrap();
         }
         world.commit("submit");
         world
@@ -60,10 +64,10 @@ impl World {
         self.task_history.append(&mut self.graph.task_transitions);
         self.step_history.append(&mut self.graph.step_transitions);
         self.roots_ended += usize::from(self.graph.root_ended);
-        self.graph.is_new = false;
         self.graph.root_ended = false;
+        self.graph.written(self.graph.task.journal + 1);
         for step in &mut self.graph.steps {
-            (step.changed, step.result, step.error) = (false, None, None);
+            (step.result, step.error, step.settled) = (None, None, false);
         }
     }
 

@@ -1,4 +1,5 @@
-//! A step has a message exactly while it waits or runs, and the message carries the task's trace.
+//! A step has a message exactly while it is left to whoever claims it, or waits for its retry; the message carries the
+//! task's trace.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ const VISIBLE: &str =
     "SELECT coalesce(string_agg((vt <= clock_timestamp())::text, ','), 'none') FROM pgmq.q_default_steps";
 
 #[test]
-fn a_message_lives_as_long_as_its_step_is_outstanding() {
+fn a_message_lives_as_long_as_its_step_waits() {
     let Some(database) = Database::new() else { return };
     let engine = Engine::open(&config(&database.url())).unwrap();
     register(&engine, LINEAR);
@@ -30,7 +31,7 @@ fn a_message_lives_as_long_as_its_step_is_outstanding() {
 
     engine.start_worker(worker(1)).unwrap();
     let event = next_event(&engine);
-    assert_eq!(database.sql(VISIBLE), "false", "claimed: not before the lease has run out");
+    assert_eq!(database.sql(VISIBLE), "none", "claimed: nobody else may have it");
     let mut error = failure("later", true);
     error.retry_after = Some(3600.0);
     engine.channel().complete(completion(&event, Err(error), Some((Clock::System.now(), 1.0))));
@@ -41,6 +42,7 @@ fn a_message_lives_as_long_as_its_step_is_outstanding() {
     }
     engine.cancel(submitted.task_uuid).unwrap();
     assert_eq!(database.sql(VISIBLE), "none", "cancelled: gone");
+    assert_eq!(database.sql("SELECT last_value FROM pgmq.q_default_steps_msg_id_seq"), "2", "no others were sent");
     engine.stop_worker(Duration::from_secs(5), &Interrupt::new()).unwrap();
     engine.close();
 }

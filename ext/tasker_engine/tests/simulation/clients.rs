@@ -1,14 +1,13 @@
 //! Those who ask: they submit, cancel, run again and resolve, start and stop workers, and remember what they were told.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::Arc;
 
 use rand::Rng;
 use tasker_engine::clock::Micros;
 use tasker_engine::error::{Error, Result};
 use tasker_engine::plan::NewTask;
-use tasker_engine::simulation::{Reply, Work};
+use tasker_engine::simulation::{self, Reply, Work};
 use tasker_engine::state::TaskState;
 use tasker_engine::task::TaskTrace;
 use uuid::{Builder, Uuid};
@@ -19,7 +18,7 @@ use crate::world::{World, START};
 pub struct Asked {
     process: usize,
     work: Work,
-    answer: Receiver<Result<Reply>>,
+    answer: simulation::Asked,
     asked_at: i64,
     /// The task it is about was acknowledged before.
     is_there: bool,
@@ -145,14 +144,10 @@ impl World {
     pub fn hear_answers(&mut self) {
         let mut still = Vec::new();
         for asked in std::mem::take(&mut self.clients.asked) {
-            match asked.answer.try_recv() {
-                Ok(answer) => self.hear(asked, answer),
-                Err(TryRecvError::Empty) => still.push(asked),
-                Err(TryRecvError::Disconnected) => {
-                    self.holds(!self.slots[asked.process].alive, || {
-                        format!("the question {} to #{} was dropped", brief(&asked.work), asked.process)
-                    });
-                }
+            let mut asked = asked;
+            match asked.answer.answer() {
+                Some(answer) => self.hear(asked, answer),
+                None => still.push(asked),
             }
         }
         still.append(&mut self.clients.asked);

@@ -65,11 +65,6 @@ impl Data {
         *self.locks.entry(lock).or_insert(transaction) == transaction
     }
 
-    /// Whether somebody else has locked it.
-    pub fn is_locked(&self, lock: &Lock, transaction: u64) -> bool {
-        self.locks.get(lock).is_some_and(|holder| *holder != transaction)
-    }
-
     pub fn task_number(&mut self) -> i64 {
         self.next_task += 1;
         self.next_task

@@ -102,7 +102,7 @@ fn template(number: usize, dice: &mut SmallRng) -> String {
             })
         })
         .collect();
-    let namespace = if number % 2 == 0 { "a" } else { "b" };
+    let namespace = if number.is_multiple_of(2) { "a" } else { "b" };
     json!({"namespace": namespace, "name": format!("t{number}"), "steps": steps}).to_string()
 }
 

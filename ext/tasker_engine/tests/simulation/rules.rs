@@ -42,7 +42,13 @@ impl World {
         let passing = [TaskState::Initializing, TaskState::EnqueuingSteps, TaskState::EvaluatingResults];
         self.holds(!passing.contains(&state), || format!("task {id} is left {state}"));
         let mut steps = before.map(|before| before.steps).unwrap_or_else(|| {
-            let fresh = |step: &Step| Step { state: StepState::Pending, attempts: 0, span_id: None, worker_id: None, ..step.clone() };
+            let fresh = |step: &Step| Step {
+                state: StepState::Pending,
+                attempts: 0,
+                span_id: None,
+                worker_id: None,
+                ..step.clone()
+            };
             written.after.steps.iter().map(fresh).collect()
         });
         for moved in &written.moves.step_transitions {
@@ -50,7 +56,9 @@ impl World {
         }
         for (position, (told, stored)) in steps.iter().zip(&written.after.steps).enumerate() {
             let same = (told.state, told.attempts, told.span_id) == (stored.state, stored.attempts, stored.span_id);
-            self.holds(same, || format!("step {position} of task {id} is not where its moves led: {told:?} {stored:?}"));
+            self.holds(same, || {
+                format!("step {position} of task {id} is not where its moves led: {told:?} {stored:?}")
+            });
         }
         let active = written.after.steps.iter().any(|step| step.state.is_active());
         let waits = state == TaskState::Pending;
@@ -109,22 +117,28 @@ impl World {
         let listed = holder.is_some_and(|row| row.holdings.unbegun.contains(&token));
         let Some(attempt) = self.attempts.get(&token) else { return };
         let (begun_at, own, result) = (attempt.begun_at, attempt.process == process, attempt.result.clone());
+        let attempt_process = attempt.process;
         match (moved.to, moved.reason) {
             (StepState::Complete, _) => {
                 let returned = result.is_some() && result == after.result;
-                self.holds(returned && own, || format!("{name} is complete with {:?}, its attempt gave {result:?}", after.result));
+                self.holds(returned && own, || {
+                    format!("{name} is complete with {:?}, its attempt gave {result:?}", after.result)
+                });
             }
             (_, Some("timeout")) => {
                 self.holds(begun_at.is_some(), || format!("{name}: an attempt timed out that no handler had begun"));
             }
             (StepState::Enqueued, Some("released")) if moved.ended.is_none() => {
-                // A worker that lost its lease is taken for dead by itself too.
-                let current = was.worker_id == self.slots[process].door.status().worker_id;
-                let free = begun_at.is_none() || listed && !current;
-                self.holds(free, || format!("{name}: an attempt that a handler had begun is given back for nothing"));
+                self.holds(begun_at.is_none(), || {
+                    format!("{name}: an attempt that a handler had begun is given back for nothing")
+                });
             }
             (_, Some("lease_expired")) => {
-                self.holds(!listed, || format!("{name}: an attempt that no handler had begun is counted"));
+                // Whether a handler had begun it can be known on the same machine, of a process that is gone.
+                let owner = &self.slots[attempt_process];
+                let knowable = !owner.alive && owner.machine == self.slots[process].machine;
+                let free = !(listed && knowable && begun_at.is_none());
+                self.holds(free, || format!("{name}: an attempt that no handler had begun is counted"));
             }
             (_, None) if moved.to != StepState::Cancelled => {
                 let error = moved.ended.as_ref().and_then(|ended| ended.error.as_ref());
@@ -142,7 +156,9 @@ impl World {
         let mut wrong = None;
         let mut unlisted = std::collections::BTreeMap::<usize, usize>::new();
         for (id, graph) in &self.data.tasks {
-            for (position, step) in graph.steps.iter().enumerate().filter(|(_, step)| step.state == StepState::InProgress) {
+            for (position, step) in
+                graph.steps.iter().enumerate().filter(|(_, step)| step.state == StepState::InProgress)
+            {
                 let row = step.worker_id.as_ref().and_then(|worker| self.data.workers.get(worker));
                 let Some(row) = row.filter(|row| row.holdings.tasks.contains(id)) else {
                     wrong = Some(format!("step {position} of task {id} is claimed, and no worker's row tells of it"));
@@ -177,8 +193,12 @@ impl World {
             attempt.begun_at.get_or_insert(now);
             fresh
         });
-        self.holds(known == Some(true), || format!("#{process} begins {token:x}, which is not committed or not its own"));
-        let Some(graph) = self.data.by_uuid.get(&event.task_uuid).and_then(|id| self.data.tasks.get(id)) else { return };
+        self.holds(known == Some(true), || {
+            format!("#{process} begins {token:x}, which is not committed or not its own")
+        });
+        let Some(graph) = self.data.by_uuid.get(&event.task_uuid).and_then(|id| self.data.tasks.get(id)) else {
+            return;
+        };
         let template = &graph.task.template;
         let results = event.dependency_results.iter().all(|(name, result)| {
             let step = template.step_position(name).map(|at| &graph.steps[at]);
@@ -207,7 +227,8 @@ impl World {
     /// A worker has said that it stopped.
     pub fn check_stopped(&mut self, process: usize, worker_id: Option<Arc<str>>) {
         let slot = &self.slots[process];
-        let excused = self.now - slot.impaired_at.max(slot.gave_way_at) < 10_000_000 || !slot.door.quarantine().is_empty();
+        let excused =
+            self.now - slot.impaired_at.max(slot.gave_way_at) < 10_000_000 || !slot.door.quarantine().is_empty();
         let left = worker_id.filter(|worker_id| self.data.workers.contains_key(worker_id));
         self.holds(excused || left.is_none(), || format!("#{process} has stopped, and the row of {left:?} is there"));
     }

@@ -142,7 +142,9 @@ fn check_promises(sim: &Sim) -> Result<(), String> {
     for uuid in &world.clients.acknowledged {
         task(uuid).ok_or(format!("task {uuid} was acknowledged and is gone"))?;
     }
-    for (told, state) in [(&world.clients.cancelled, TaskState::Cancelled), (&world.clients.resolved, TaskState::ResolvedManually)] {
+    for (told, state) in
+        [(&world.clients.cancelled, TaskState::Cancelled), (&world.clients.resolved, TaskState::ResolvedManually)]
+    {
         for uuid in told {
             let is = task(uuid).map(|graph| graph.task.state);
             if is != Some(state) {
@@ -173,7 +175,8 @@ fn probe(sim: &Sim) -> Result<(), String> {
         slot.alive && serves && slot.door.status().worker_id.is_some() && !slot.door.status().draining
     };
     let Some(chosen) = (0..world.slots.len()).rev().find(serving) else { return Ok(()) };
-    let others: Vec<usize> = (0..world.slots.len()).filter(|&number| number != chosen && world.slots[number].alive).collect();
+    let others: Vec<usize> =
+        (0..world.slots.len()).filter(|&number| number != chosen && world.slots[number].alive).collect();
     world.clients.is_probing = true;
     for number in others {
         world.ask(number, Work::StopWorker);
@@ -184,7 +187,7 @@ fn probe(sim: &Sim) -> Result<(), String> {
         return Err(format!("not all workers stop: {}", lock(sim).what_is_left()));
     }
     let mut world = lock(sim);
-        let mut task = world.new_task(Some(templates().len() - 1));
+    let mut task = world.new_task(Some(templates().len() - 1));
     (task.idempotency_key, task.run_at) = (None, None);
     world.ask(chosen, Work::Submit(vec![task]));
     let (end, most) = (world.now + 2 * SECOND, world.slots[chosen].config.concurrency);
@@ -232,6 +235,7 @@ fn bury_the_dead(sim: &Sim) -> Result<(), String> {
         return Ok(());
     }
     let world = lock(sim);
-    let left: Vec<_> = world.data.workers.values().filter(|row| !works(row, &world)).map(|row| &row.worker.worker_id).collect();
+    let left: Vec<_> =
+        world.data.workers.values().filter(|row| !works(row, &world)).map(|row| &row.worker.worker_id).collect();
     Err(format!("rows of workers that are gone are left: {left:?}"))
 }

@@ -10,7 +10,7 @@ use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
 use tasker_engine::state::{StepState, TaskState};
 use tasker_engine::store::{
-    claim_order, Backlog, Candidate, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
+    claim_order, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
     LapsedWorker, Loaded, Transaction, WorkerProcess,
 };
 use tasker_engine::template::Template;
@@ -121,6 +121,9 @@ impl Transaction for SimTransaction<'_> {
             if !world.data.tasks.contains_key(&task_id) {
                 continue;
             }
+            if hold == Hold::IfFree && !world.data.lock(Lock::Task(task_id), id) {
+                continue;
+            }
             if hold == Hold::Locked && !world.data.lock(Lock::Task(task_id), id) {
                 return Err(give_way(&mut world, process, "a task"));
             }
@@ -207,12 +210,13 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {
-        let id = self.id;
-        let mut world = self.enter(Call::Read)?;
+        let world = self.enter(Call::Read)?;
         let mut steps = Vec::new();
         for (task_id, graph) in &world.data.tasks {
             let namespace = &graph.task.template.namespace;
-            if except.contains(task_id) || !namespaces.is_empty() && !namespaces.iter().any(|name| **name == **namespace) {
+            if except.contains(task_id)
+                || !namespaces.is_empty() && !namespaces.iter().any(|name| **name == **namespace)
+            {
                 continue;
             }
             let enqueued = graph.steps.iter().enumerate().filter(|(_, step)| step.state == StepState::Enqueued);
@@ -227,11 +231,6 @@ impl Transaction for SimTransaction<'_> {
         steps = claim_order(steps, |step| step, |_, step| (step.task_id, step.position));
         // Others may be at work on the first ones: it looks at two for each that is wanted.
         steps.truncate(limit * 2);
-        steps.retain(|step| !world.data.is_locked(&Lock::Task(step.task_id), id));
-        steps.truncate(limit);
-        for step in &steps {
-            world.data.lock(Lock::Task(step.task_id), id);
-        }
         Ok(Claimable { more: there > steps.len(), steps })
     }
 
@@ -280,9 +279,7 @@ impl Transaction for SimTransaction<'_> {
         let id = self.id;
         let mut world = self.enter(Call::Read)?;
         let now = world.now;
-        let lapsed = |row: &&Row| {
-            row.lease_until < now || named.iter().any(|name| **name == *row.worker.worker_id)
-        };
+        let lapsed = |row: &&Row| row.lease_until < now || named.iter().any(|name| **name == *row.worker.worker_id);
         let found: Vec<LapsedWorker> = (world.data.workers.values().filter(lapsed))
             .map(|row| LapsedWorker { worker_id: Arc::clone(&row.worker.worker_id), holdings: row.holdings.clone() })
             .collect();
@@ -301,18 +298,19 @@ impl Transaction for SimTransaction<'_> {
     }
 
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>> {
-        let process = self.store.process;
         let world = self.enter(Call::Read)?;
-        let machine = world.slots[process].machine;
-        let rows = world.data.workers.values().filter(|row| world.slots[row.process].machine == machine);
-        Ok(rows
-            .map(|row| {
-                let dead = !world.slots[row.process].alive;
-                // All of them live in this process: one that is dead in the simulation has another birth.
-                let process_started = if dead { "1".into() } else { row.worker.process_started.clone() };
-                WorkerProcess { host: host.to_owned(), process_started, ..row.worker.clone() }
-            })
-            .collect())
+        let rows = world.data.workers.values().filter(|row| row.worker.host == host);
+        Ok(rows.map(|row| row.worker.clone()).collect())
+    }
+
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>> {
+        let world = self.enter(Call::Read)?;
+        let held = |claim: &&Claim| {
+            let graph = world.data.tasks.get(&claim.task_id);
+            let step = graph.and_then(|graph| graph.steps.get(claim.position));
+            step.is_some_and(|step| step.state == StepState::InProgress && step.span_id == Some(claim.token))
+        };
+        Ok(claims.iter().filter(|claim| !held(claim)).copied().collect())
     }
 
     fn prune(&mut self, _: Micros, _: usize) -> Result<usize> {

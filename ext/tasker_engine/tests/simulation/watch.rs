@@ -69,7 +69,8 @@ impl World {
             for (number, slot) in self.slots.iter().enumerate() {
                 let waited = self.now.saturating_sub(since.max(enqueued_at).max(slot.able_since));
                 let namespace = &*graph.task.template.namespace;
-                let serves = slot.config.namespaces.is_empty() || slot.config.namespaces.iter().any(|name| name == namespace);
+                let serves =
+                    slot.config.namespaces.is_empty() || slot.config.namespaces.iter().any(|name| name == namespace);
                 if waited > SOON && serves && !slot.door.quarantine().contains(&id) {
                     late = late.max(Some((id, position, number)));
                 }
@@ -84,9 +85,7 @@ impl World {
         }
         let alive = || self.slots.iter().filter(|slot| slot.alive);
         let Some(slowest) = alive().map(|slot| slot.clock.now().0 - self.now).min() else { return };
-        let able = alive().any(|slot| {
-            slot.able_since < self.now - SOON && slot.door.quarantine().is_empty()
-        });
+        let able = alive().any(|slot| slot.able_since < self.now - SOON && slot.door.quarantine().is_empty());
         let since = self.trouble_until;
         let mut late = None;
         for (id, graph) in self.data.tasks.iter().filter(|_| able) {

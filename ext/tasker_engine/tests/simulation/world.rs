@@ -18,6 +18,7 @@ use crate::clients::Clients;
 use crate::data::Data;
 use crate::faults::AFTER_FAULT;
 use crate::handlers::Run;
+use crate::machine::{Records, SimMachine};
 use crate::profile::{templates, Profile};
 use crate::rules::Attempt;
 use crate::store::SimStore;
@@ -80,6 +81,7 @@ pub struct World {
     pub data: Data,
     pub slots: Vec<Slot>,
     pub clients: Clients,
+    pub records: Arc<Records>,
     pub attempts: HashMap<u64, Attempt>,
     /// True time at which a step was enqueued.
     pub enqueued_at: HashMap<(i64, usize), i64>,
@@ -119,6 +121,7 @@ impl World {
         let world = World {
             seed,
             clients: Clients::new(),
+            records: Arc::default(),
             dice,
             now: START,
             profile,
@@ -342,13 +345,16 @@ pub fn spawn(sim: &Sim) {
     }
     let store = SimStore { sim: Arc::clone(sim), process: number, remembered: HashMap::new() };
     let dice = Dice::seeded(world.seed.wrapping_mul(31).wrapping_add(number as u64));
-    let (engine, door) = Engine::new(Box::new(store), catalogue, clock.clone(), dice);
+    let machine = number % world.profile.machines;
+    let records = Arc::clone(&world.records);
+    let host = SimMachine { sim: Arc::clone(sim), records, process: number, number: machine };
+    let (engine, door) = Engine::new(Box::new(store), catalogue, clock.clone(), dice, Arc::new(host));
     let World { profile, dice, is_calm, .. } = &mut *world;
     let mut config = profile.worker(dice);
     if number == 0 || *is_calm {
         config.namespaces = Vec::new();
     }
-    let (now, machine) = (world.now, number % world.profile.machines);
+    let now = world.now;
     world.slots.push(Slot {
         engine: Some(engine),
         door,

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tasker_engine::graph::Graph;
-use tasker_engine::store::{Existing, IdempotencyKey};
+use tasker_engine::ids::{self, Dice};
+use tasker_engine::plan;
+use tasker_engine::store::{Commit, Existing, IdempotencyKey};
 use tasker_engine::template::Template;
-use tasker_engine::{ids, plan};
 
 use crate::harness::failure;
 use crate::place::*;
@@ -20,7 +21,8 @@ fn stored(graph: &Graph) -> String {
     let document = std::mem::replace(&mut graph.task.template, Arc::new(single)).to_json();
     graph.task.context = None;
     for step in &mut graph.steps {
-        (step.result, step.error, step.changed, step.message_id) = (None, None, false, None);
+        (step.result, step.error, step.message_id) = (None, None, None);
+        (step.changed, step.settled) = (false, false);
     }
     format!("{document}\n{:#?}\n{:#?}", graph.task, graph.steps)
 }
@@ -36,17 +38,17 @@ pub fn what_is_loaded_is_what_was_applied(place: &Place) {
     new.trace.trace_id = 1;
     new.trace.sampled = false;
     new.run_at = Some(seconds(5));
-    let graph = insert(store, new, &at(0));
+    let graph = insert(store, new, NOW);
     assert_eq!(stored(&load(store, graph.task.id)), stored(&graph));
 
     let id = graph.task.id;
-    let started = change(store, id, |graph| plan::initialize(graph, &at(5)).unwrap());
+    let started = change(store, id, |graph| plan::initialize(graph, seconds(5)).unwrap());
     assert_eq!(stored(&load(store, id)), stored(&started));
-    let claimed = claim(store, id, 1, "worker ü", &at(6));
+    let claimed = claim(store, id, 1, "worker ü", seconds(6));
     assert_eq!(stored(&load(store, id)), stored(&claimed));
-    let failed = change(store, id, |graph| settle(graph, 1, Err(failure("no", true)), &at(7)));
+    let failed = change(store, id, |graph| settle(graph, 1, Err(failure("no", true)), seconds(7)));
     assert_eq!(stored(&load(store, id)), stored(&failed));
-    let cancelled = change(store, id, |graph| plan::cancel(graph, &at(8)).unwrap());
+    let cancelled = change(store, id, |graph| plan::cancel(graph, seconds(8)).unwrap());
     assert_eq!(stored(&load(store, id)), stored(&cancelled));
     assert!(cancelled.task.completed_at.is_some() && load(store, id).task.trace.root_recorded);
 }
@@ -59,12 +61,12 @@ pub fn what_was_not_committed_never_was(place: &Place) {
     let uuid = new.task_uuid;
     {
         let mut transaction = store.begin().unwrap();
-        let mut graphs = [plan::submit(new, &at(0)), transaction.load(&[kept.task.id]).unwrap().remove(0)];
-        plan::claim(&mut graphs[1], 0, &lease("w"), &at(1)).unwrap();
-        transaction.apply(&mut graphs).unwrap();
-        assert!(transaction.find(uuid).unwrap().is_some(), "the transaction itself sees it");
+        let new = plan::submit(&new, NOW, &mut Dice::new());
+        let mut graphs = [new, read(transaction.as_mut(), kept.task.id)];
+        plan::claim(&mut graphs[1], 0, &Arc::from("w"), seconds(1), &mut Dice::new()).unwrap();
+        transaction.write(&mut graphs).unwrap();
     }
-    assert_eq!(write(store, |transaction| transaction.find(uuid).unwrap()), None);
+    assert!(write(store, |transaction| transaction.find(&[uuid]).unwrap()).is_empty());
     assert_eq!(stored(&load(store, kept.task.id)), stored(&kept));
     assert_eq!(store.reader().transitions(kept.task.task_uuid).unwrap().len(), 5);
 }
@@ -75,7 +77,7 @@ pub fn an_idempotency_key_finds_its_task_and_only_that(place: &Place) {
     let mut new = new_task(store, "default");
     new.idempotency_key = Some("k".into());
     let again = new.clone();
-    let graph = insert(store, new, &at(0));
+    let graph = insert(store, new, NOW);
     let key = |namespace: &str, name: &str, key: &str| IdempotencyKey {
         namespace: Arc::from(namespace),
         name: Arc::from(name),
@@ -90,7 +92,9 @@ pub fn an_idempotency_key_finds_its_task_and_only_that(place: &Place) {
     assert_eq!(none, [None]);
     let twin = tasker_engine::plan::NewTask { task_uuid: ids::uuid_v7(NOW), ..again };
     let mut transaction = store.begin().unwrap();
-    assert!(transaction.apply(&mut [plan::submit(twin, &at(0))]).is_err(), "the store itself keeps the key unique");
+    let ended = transaction.write(&mut [plan::submit(&twin, NOW, &mut Dice::new())]);
+    let ended = ended.and_then(|()| transaction.commit(&Commit::default()));
+    assert!(ended.is_err(), "the store itself keeps the key unique");
 }
 
 pub fn the_same_document_keeps_its_number_and_a_changed_one_gets_its_own(place: &Place) {
@@ -113,8 +117,8 @@ pub fn a_step_keeps_its_result_and_its_last_error(place: &Place) {
     let mut error = failure("gateway \"busy\"\n\u{0}", true);
     error.code = Some("E-1".into());
     error.backtrace = vec!["a.rb:1".into(), "b.rb:2".into()];
-    claim(store, id, 0, "w", &at(1));
-    change(store, id, |graph| settle(graph, 0, Err(error.clone()), &at(2)));
+    claim(store, id, 0, "w", seconds(1));
+    change(store, id, |graph| settle(graph, 0, Err(error.clone()), seconds(2)));
     let kept = left(store).error.unwrap();
     assert_eq!(
         (&kept["class"], &kept["message"], &kept["code"]),
@@ -122,10 +126,10 @@ pub fn a_step_keeps_its_result_and_its_last_error(place: &Place) {
     );
     assert_eq!((&kept["backtrace"], &kept["attempt"]), (&json!(["a.rb:1", "b.rb:2"]), &json!(1)));
 
-    change(store, id, |graph| plan::wake(graph, &[0], &at(60)).unwrap());
-    claim(store, id, 0, "w", &at(61));
+    change(store, id, |graph| plan::wake(graph, &[0], seconds(60)).unwrap());
+    claim(store, id, 0, "w", seconds(61));
     assert!(left(store).error.is_some(), "the error of the last attempt is known while the next one runs");
-    change(store, id, |graph| settle(graph, 0, Ok(r#"{"receipt":1e300}"#), &at(62)));
+    change(store, id, |graph| settle(graph, 0, Ok(r#"{"receipt":1e300}"#), seconds(62)));
     let step = left(store);
     assert!(step.error.is_none());
     assert_eq!(step.result.unwrap().get(), r#"{"receipt":1e300}"#);
@@ -135,12 +139,12 @@ pub fn a_step_gets_the_context_and_the_results_it_depends_on(place: &Place) {
     let mut store = place.open();
     let store = store.as_mut();
     let id = started(store).task.id;
-    claim(store, id, 0, "w", &at(1));
-    claim(store, id, 1, "w", &at(1));
-    change(store, id, |graph| settle(graph, 0, Ok("[1]"), &at(2)));
+    claim(store, id, 0, "w", seconds(1));
+    claim(store, id, 1, "w", seconds(1));
+    change(store, id, |graph| settle(graph, 0, Ok("[1]"), seconds(2)));
     write(store, |transaction| {
-        let mut graph = transaction.load(&[id]).unwrap().remove(0);
-        settle(&mut graph, 1, Ok("\"r\""), &at(3));
+        let mut graph = read(transaction, id);
+        settle(&mut graph, 1, Ok("\"r\""), seconds(3));
         let inputs = transaction.inputs(&[(&graph, 2)]).unwrap().remove(0);
         assert_eq!(&*inputs.context, r#"{"order":1}"#);
         let results: Vec<(Arc<str>, Arc<str>)> = inputs.dependency_results;
@@ -154,7 +158,7 @@ pub fn what_ended_long_ago_is_deleted_whole_and_nothing_else(place: &Place) {
     let store = store.as_mut();
     let mut ended = |second: u64| {
         let graph = started(store);
-        change(store, graph.task.id, |graph| plan::cancel(graph, &at(second)).unwrap());
+        change(store, graph.task.id, |graph| plan::cancel(graph, seconds(second)).unwrap());
         graph.task
     };
     let (old, older, young) = (ended(20), ended(10), ended(40));

@@ -7,16 +7,16 @@ use tasker_engine::channel::StepError;
 use tasker_engine::clock::{Clock, Micros};
 use tasker_engine::config::Config;
 use tasker_engine::graph::Graph;
-use tasker_engine::ids;
-use tasker_engine::plan::{self, Lease, NewTask, Settlement};
+use tasker_engine::ids::{self, Dice};
+use tasker_engine::plan::{self, NewTask, Settlement};
 use tasker_engine::store::catalogue::Catalogue;
 use tasker_engine::store::postgres::PostgresStore;
 use tasker_engine::store::sqlite::SqliteStore;
-use tasker_engine::store::{Store, Transaction};
+use tasker_engine::store::{Commit, Hold, Loaded, Store, Transaction};
 use tasker_engine::task::TaskTrace;
 use tasker_engine::template::Template;
 
-use crate::harness::postgres::Database;
+use crate::harness::postgres::{psql, Database};
 use crate::harness::{config, Folder};
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
@@ -28,37 +28,146 @@ pub struct Place {
     pub shared: bool,
     /// Whether a store can say for certain what it was asked; otherwise it is told, and asks now and then.
     pub certain: bool,
+    /// Lets time pass for leases.
+    pass: Box<dyn Fn(Duration)>,
+    /// Gives what a process hears that cannot open it.
+    refusal: Box<dyn Fn() -> String>,
+    /// Runs SQL from outside, where that can be done. Tables are named as PostgreSQL has them: `tasker.tasks`.
+    sql: Option<Box<dyn Fn(&str) -> String>>,
 }
 
 impl Place {
     pub fn open(&self) -> Box<dyn Store> {
         (self.open)()
     }
+
+    pub fn pass(&self, duration: Duration) {
+        (self.pass)(duration);
+    }
+
+    /// Why it cannot be opened.
+    pub fn refusal(&self) -> String {
+        (self.refusal)()
+    }
+
+    /// Says that a newer version has migrated it, and which versions still work with it.
+    pub fn newer_schema(&self, works_with: u32) {
+        self.sql(&format!(
+            "INSERT INTO tasker.schema_migrations (version, name, works_with) \
+             SELECT max(version) + 1, 'later', {works_with} FROM tasker.schema_migrations"
+        ));
+        if self.certain {
+            // SQLite's short way to the same number.
+            self.sql("PRAGMA user_version = 99");
+        }
+    }
+
+    /// Whether somebody else can change what is stored.
+    pub fn has_sql(&self) -> bool {
+        self.sql.is_some()
+    }
+
+    /// Runs SQL from outside and gives what it says: rows a line each, columns separated by `|`.
+    pub fn sql(&self, sql: &str) -> String {
+        self.sql.as_ref().unwrap()(sql)
+    }
 }
 
 pub fn sqlite_file(folder: &Folder) -> Place {
-    let database = folder.sqlite();
-    let open = move || Box::new(SqliteStore::open(&config(&database), Arc::new(Catalogue::default())).unwrap()) as _;
-    Place { open: Box::new(open), shared: true, certain: true }
+    let clock = at(0);
+    let (database, file, time) = (folder.sqlite(), folder.sqlite(), clock.clone());
+    let open = move || Box::new(sqlite(&config(&database), &time)) as _;
+    let refused = config(&folder.sqlite());
+    Place {
+        open: Box::new(open),
+        refusal: Box::new(move || SqliteStore::open(&refused, Arc::default()).err().unwrap().to_string()),
+        shared: true,
+        certain: true,
+        pass: Box::new(move |duration| clock.advance(duration)),
+        sql: Some(Box::new(move |sql| sqlite_sql(&file, &sql.replace("tasker.", "")))),
+    }
 }
 
+/// Leases are by the server's clock, which nobody here moves: they grow old instead.
 pub fn postgres(database: &Database) -> Place {
-    let database = database.url();
-    let open = move || Box::new(PostgresStore::open(&config(&database), Arc::new(Catalogue::default())).unwrap()) as _;
-    Place { open: Box::new(open), shared: true, certain: false }
+    let (url, refused) = (database.url(), database.url());
+    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
+    let [age, sql] = [(); 2].map(|()| database.url());
+    Place {
+        open: Box::new(open),
+        shared: true,
+        certain: false,
+        pass: Box::new(move |time| {
+            let seconds = time.as_secs_f64();
+            psql(&age, &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{seconds} seconds'"));
+        }),
+        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
+        sql: Some(Box::new(move |text| psql(&sql, text))),
+    }
 }
 
 pub fn sqlite_memory() -> Place {
     let memory = Config { database: ":memory:".into(), ..Config::default() };
-    let open = move || Box::new(SqliteStore::open(&memory, Arc::new(Catalogue::default())).unwrap()) as _;
-    Place { open: Box::new(open), shared: false, certain: true }
+    let clock = at(0);
+    let time = clock.clone();
+    let open = move || Box::new(sqlite(&memory, &time)) as _;
+    let pass = Box::new(move |duration| clock.advance(duration));
+    Place { open: Box::new(open), shared: false, certain: true, pass, refusal: Box::new(String::new), sql: None }
+}
+
+pub fn postgres(database: &Database) -> Place {
+    let (url, refused, outside, clock) = (database.url(), database.url(), database.url(), database.url());
+    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
+    // Leases go by the server's clock, which nobody can move: they are moved instead.
+    let pass = move |duration: Duration| {
+        let micros = duration.as_micros();
+        psql(
+            &clock,
+            &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'"),
+        );
+    };
+    Place {
+        open: Box::new(open),
+        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
+        shared: true,
+        certain: false,
+        pass: Box::new(pass),
+        sql: Some(Box::new(move |sql| psql(&outside, sql))),
+    }
+}
+
+fn sqlite(config: &Config, clock: &Clock) -> SqliteStore {
+    SqliteStore::open_with(config, Arc::new(Catalogue::default()), clock.clone()).unwrap()
+}
+
+/// What another program does to the file.
+pub fn sqlite_sql(file: &str, sql: &str) -> String {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    connection.busy_timeout(crate::harness::PATIENCE).unwrap();
+    let mut told = Vec::new();
+    let mut batch = rusqlite::Batch::new(&connection, sql);
+    while let Some(mut statement) = batch.next().unwrap() {
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let text = |column| match row.get_unwrap::<_, rusqlite::types::Value>(column) {
+                rusqlite::types::Value::Null => String::new(),
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                rusqlite::types::Value::Text(text) => text,
+                other => format!("{other:?}"),
+            };
+            told.push((0..columns).map(text).collect::<Vec<_>>().join("|"));
+        }
+    }
+    told.join("\n")
 }
 
 pub fn seconds(count: u64) -> Micros {
     NOW.after(Duration::from_secs(count))
 }
 
-pub fn at(count: u64) -> Clock {
+/// A clock that stands still.
+fn at(count: u64) -> Clock {
     Clock::manual(seconds(count))
 }
 
@@ -66,23 +175,30 @@ pub fn at(count: u64) -> Clock {
 pub fn write<T>(store: &mut dyn Store, body: impl FnOnce(&mut dyn Transaction) -> T) -> T {
     let mut transaction = store.begin().unwrap();
     let answer = body(transaction.as_mut());
-    transaction.commit().unwrap();
+    transaction.commit(&Commit::default()).unwrap();
     answer
 }
 
 /// Loads a task, changes it and stores what changed; gives the graph as it was applied.
 pub fn change(store: &mut dyn Store, task_id: i64, body: impl FnOnce(&mut Graph)) -> Graph {
     write(store, |transaction| {
-        let mut graphs = [transaction.load(&[task_id]).unwrap().remove(0)];
+        let mut graphs = [read(transaction, task_id)];
         body(&mut graphs[0]);
-        transaction.apply(&mut graphs).unwrap();
+        transaction.write(&mut graphs).unwrap();
         let [graph] = graphs;
         graph
     })
 }
 
+/// A task as the transaction sees it.
+pub fn read(transaction: &mut dyn Transaction, task_id: i64) -> Graph {
+    let Loaded { mut graphs, unreadable } = transaction.load(&[task_id], Hold::Locked).unwrap();
+    assert!(unreadable.is_empty(), "{unreadable:?}");
+    graphs.remove(0)
+}
+
 pub fn load(store: &mut dyn Store, task_id: i64) -> Graph {
-    write(store, |transaction| transaction.load(&[task_id]).unwrap().remove(0))
+    write(store, |transaction| read(transaction, task_id))
 }
 
 pub fn keep(store: &mut dyn Store, template: &Template) -> i64 {
@@ -122,44 +238,32 @@ pub fn new_task(store: &mut dyn Store, namespace: &str) -> NewTask {
 }
 
 /// Stores a task that starts at once, or waits when it has a `run_at`.
-pub fn insert(store: &mut dyn Store, new: NewTask, clock: &Clock) -> Graph {
-    let mut graph = plan::submit(new, clock);
+pub fn insert(store: &mut dyn Store, new: NewTask, now: Micros) -> Graph {
+    let mut graph = plan::submit(&new, now, &mut Dice::new());
     if graph.task.run_at.is_none() {
-        plan::initialize(&mut graph, clock).unwrap();
+        plan::initialize(&mut graph, now).unwrap();
     }
-    write(store, |transaction| {
-        let mut graphs = [graph];
-        transaction.apply(&mut graphs).unwrap();
-        let [graph] = graphs;
-        graph
-    })
+    let mut transaction = store.begin().unwrap();
+    let mut graphs = [graph];
+    transaction.write(&mut graphs).unwrap();
+    transaction.commit(&Commit { steps_enqueued: true, ..Commit::default() }).unwrap();
+    let [graph] = graphs;
+    graph
 }
 
 pub fn started(store: &mut dyn Store) -> Graph {
     let new = new_task(store, "default");
-    insert(store, new, &at(0))
+    insert(store, new, NOW)
 }
 
-/// A lease of ten seconds.
-pub fn lease(worker: &str) -> Lease {
-    Lease { worker_id: Arc::from(worker), duration: Duration::from_secs(10) }
-}
-
-pub fn claim(store: &mut dyn Store, task_id: i64, position: usize, worker: &str, clock: &Clock) -> Graph {
-    change(store, task_id, |graph| plan::claim(graph, position, &lease(worker), clock).unwrap())
+pub fn claim(store: &mut dyn Store, task_id: i64, position: usize, worker: &str, now: Micros) -> Graph {
+    change(store, task_id, |graph| plan::claim(graph, position, &Arc::from(worker), now, &mut Dice::new()).unwrap())
 }
 
 /// Ends the current attempt of a step, and decides what follows.
-pub fn settle(graph: &mut Graph, position: usize, outcome: Result<&str, StepError>, clock: &Clock) {
-    let step = &graph.steps[position];
-    let settlement = Settlement {
-        position,
-        attempt: step.attempts,
-        worker_id: step.worker_id.clone().unwrap(),
-        outcome: outcome.map(Arc::from),
-        completion: None,
-        reason: None,
-    };
-    plan::settle(graph, settlement, clock).unwrap();
-    plan::evaluate(graph, clock.now(), 1, clock).unwrap();
+pub fn settle(graph: &mut Graph, position: usize, outcome: Result<&str, StepError>, now: Micros) {
+    let token = graph.steps[position].span_id.unwrap();
+    let settlement = Settlement { position, token, outcome: outcome.map(Arc::from), reason: None };
+    plan::settle(graph, &settlement, now, &mut Dice::new()).unwrap();
+    plan::evaluate(graph, now, 1, now).unwrap();
 }

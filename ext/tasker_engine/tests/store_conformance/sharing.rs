@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tasker_engine::channel::Bell;
 use tasker_engine::error::Error;
+use tasker_engine::ids::Dice;
 use tasker_engine::plan;
-use tasker_engine::store::{Change, Store};
+use tasker_engine::store::{Change, Commit, Store};
 
 use crate::place::*;
 
@@ -16,11 +17,11 @@ pub fn a_reader_sees_only_what_is_committed(place: &Place) {
     let uuid = new.task_uuid;
     let reader = store.reader();
     let mut transaction = store.begin().unwrap();
-    transaction.apply(&mut [plan::submit(new, &at(0))]).unwrap();
+    transaction.write(&mut [plan::submit(&new, NOW, &mut Dice::new())]).unwrap();
     if place.shared {
         assert!(matches!(reader.task(uuid), Err(Error::NotFound(_))));
     }
-    transaction.commit().unwrap();
+    transaction.commit(&Commit::default()).unwrap();
     assert_eq!(reader.task(uuid).unwrap().state, "pending");
 }
 
@@ -45,16 +46,25 @@ pub fn a_store_notices_what_another_one_committed_and_not_its_own(place: &Place)
 /// Who is told hears of others' work at once, and not of his own.
 fn told(place: &Place, mut store: Box<dyn Store>) {
     let bell = Arc::new(Bell::default());
-    store.ring(Arc::clone(&bell));
+    store.subscribe(Arc::clone(&bell));
     let patience = Duration::from_secs(10);
     assert!(bell.sleep(patience), "from here on it listens");
     assert_eq!(store.changed_elsewhere().unwrap(), Some(Change::Any));
-    started(store.as_mut());
-    started(place.open().as_mut());
+    tell(store.as_mut());
+    tell(place.open().as_mut());
     assert!(bell.sleep(patience));
     assert!(store.changed_elsewhere().unwrap().is_some());
     assert!(!bell.sleep(Duration::ZERO), "its own commit rang before the other's, or not at all");
-    assert!(store.ask_every(Duration::ZERO) >= Duration::from_secs(1));
+    assert!(store.poll_interval(Duration::ZERO) >= Duration::from_secs(1));
+}
+
+/// Commits steps for whoever wants them, and sees to it that others are told.
+fn tell(store: &mut dyn Store) {
+    started(store);
+    store.begin().unwrap().commit(&Commit { steps_enqueued: true, ..Commit::default() }).unwrap();
+    while let Some(later) = store.flush_notices() {
+        std::thread::park_timeout(later);
+    }
 }
 
 pub fn two_stores_hold_the_same_tasks(place: &Place) {
@@ -64,9 +74,9 @@ pub fn two_stores_hold_the_same_tasks(place: &Place) {
     let (mut one, mut two) = (place.open(), place.open());
     let graph = started(one.as_mut());
     let id = graph.task.id;
-    claim(two.as_mut(), id, 0, "two", &at(1));
+    claim(two.as_mut(), id, 0, "two", seconds(1));
     assert_eq!(&*load(one.as_mut(), id).steps[0].worker_id.clone().unwrap(), "two");
-    change(one.as_mut(), id, |graph| plan::expire(graph, 0, "test", &at(20)).unwrap());
+    change(one.as_mut(), id, |graph| plan::expire(graph, 0, "test", seconds(20)).unwrap());
     let view = two.reader().task(graph.task.task_uuid).unwrap();
     assert_eq!((view.steps[0].state.as_str(), view.steps[0].attempts), ("enqueued", 1));
 }

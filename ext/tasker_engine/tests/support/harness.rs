@@ -44,6 +44,18 @@ impl Folder {
         }
     }
 
+    /// Lets time pass for a worker, and for all leases: on a server they go by its clock, which nobody can move, and are
+    /// moved themselves.
+    pub fn pass(&self, clock: &Clock, duration: Duration) {
+        if let Some(database) = &self.1 {
+            let micros = duration.as_micros();
+            let lapse =
+                format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'");
+            database.sql(&lapse);
+        }
+        clock.advance(duration);
+    }
+
     pub fn sqlite(&self) -> String {
         self.0.join("tasker.sqlite3").display().to_string()
     }

@@ -41,4 +41,8 @@ RSpec.describe TaskerCore::Telemetry::Instrument do
     end
     expect(said).to eq([])
   end
+
+  it "takes labels that are no text" do
+    expect { TaskerCore.counter("labels.odd").add(1, "\xFF" => 1, "b" => "\xFE", "\xFE".b => nil) }.not_to raise_error
+  end
 end

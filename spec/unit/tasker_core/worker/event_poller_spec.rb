@@ -25,6 +25,14 @@ RSpec.describe TaskerCore::Worker::EventPoller do
     expect(run_task(fine)).to be_complete
   end
 
+  it "answers an event whose thread dies before anybody did" do
+    name = one_step("dies", retry: quick(1)) { 1 }
+    allow_any_instance_of(TaskerCore::Worker::Subscriber).to receive(:call) { Thread.exit }
+    TaskerCore::Worker.start(concurrency: 1)
+    task = TaskerCore.submit(name).wait(timeout: 10)
+    expect(task.error).to include(class: "TaskerCore::HandlerKilledError", retryable: true)
+  end
+
   it "survives what is raised into an idle thread" do
     name = one_step { 1 }
     TaskerCore::Worker.start(concurrency: 1)

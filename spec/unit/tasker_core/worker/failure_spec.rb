@@ -60,6 +60,16 @@ RSpec.describe TaskerCore::Worker::Failure do
                                                    class: /anonymous/)
   end
 
+  it "describes every exception, whatever raises meanwhile" do
+    HostileExceptions::CLASSES.each do |what, error|
+      described = described_class.describe(error.allocate)
+      expect(described).to include(class: String, message: String, retryable: true), what
+      expect(described.keys).to eq(described_class::UNKNOWN.keys), what
+    end
+    permanent = Class.new(TaskerCore::PermanentError) { def code = raise(NotImplementedError) }
+    expect(described_class.describe(permanent.new("no"))).to include(message: "no", code: nil, retryable: false)
+  end
+
   it "works without a backtrace" do
     expect(described_class.describe(RuntimeError.new("x"))[:backtrace]).to eq([])
   end

@@ -35,6 +35,33 @@ RSpec.describe TaskerCore::Worker::Signals do
     signals.remove
   end
 
+  it "hears a signal though every other thread and file of the process was ended" do
+    program = <<~RUBY
+      trap("TERM", "DEFAULT")
+      require "tasker_core"
+      TaskerCore.configure { |config| config.database = ":memory:"; config.template_paths = [] }
+      READY = $stdout.dup
+      class Reckless
+        def call(_)
+          own = [Thread.main, Thread.current]
+          (Thread.list - own).each(&:kill)
+          ObjectSpace.each_object(IO) { |io| io.close unless [READY, $stdin, $stdout, $stderr].include?(io) || io.closed? }
+          READY.syswrite("done\\n")
+        end
+      end
+      TaskerCore.template("reckless") { step :only, handler: "Reckless" }
+      TaskerCore.submit("reckless")
+      TaskerCore::Worker.run(concurrency: 2)
+      $stdout.syswrite("stopped\\n")
+    RUBY
+    status = start_ruby(program) do |output, pid|
+      expect(output.gets).to eq("done\n")
+      Process.kill("TERM", pid)
+      expect(output.gets).to eq("stopped\n")
+    end
+    expect(status).to be_success
+  end
+
   it "puts the earlier traps back" do
     described_class.new(ends_process: true) { raise "not called" }.install.remove
     Process.kill("TERM", Process.pid)

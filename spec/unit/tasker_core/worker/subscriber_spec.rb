@@ -90,6 +90,33 @@ RSpec.describe TaskerCore::Worker::Subscriber do
     expect { handle { 1 } }.not_to raise_error
   end
 
+  it "publishes a failure when its thread is killed while the exception describes itself" do
+    asked = Queue.new
+    error = Class.new(StandardError) do
+      define_method(:message) do
+        asked << true
+        Queue.new.pop
+      end
+    end
+    [:kill, [:raise, IOError, "enough"]].each do |interruption|
+      bridge.published.clear
+      thread = Thread.new { handle { raise error } }
+      thread.report_on_exception = false
+      asked.pop
+      wait_until("it to wait") { thread.stop? }
+      thread.public_send(*interruption)
+      wait_until("the end") { !thread.alive? }
+      expect(completion).to include(success: false, error: include(class: String, message: String, retryable: true))
+    end
+  end
+
+  it "fails the attempt when its completion cannot be published" do
+    allow(bridge).to receive(:publish_step_completion).and_raise(NoMemoryError, "too much")
+    event = step_event
+    handle(event) { 1 }
+    expect(bridge.failed).to eq([[event[:event_id], "NoMemoryError", "the step's completion failed: too much"]])
+  end
+
   it "publishes a completion as the reference documents call for it" do
     event = step_event
     subscriber = described_class.new(registry: TaskerCore::HandlerRegistry.new, bridge: bridge)

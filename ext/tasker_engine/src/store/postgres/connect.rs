@@ -32,6 +32,16 @@ pub(super) fn explain(error: &sqlx::Error) -> Error {
 fn database(error: &dyn DatabaseError) -> Error {
     let code = error.code().unwrap_or_default();
     let said = error.message();
+    if code == "23505" && error.constraint() == Some("journal_seq") {
+        return Error::Contention("another transaction was faster with one of the tasks".into());
+    }
+    if code == super::leases::NO_ROW {
+        return Error::LeaseLost("its row is gone".into());
+    }
+    // What was written is at fault: a value the server does not take, or too much of it.
+    if ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default()) {
+        return Error::Refused(format!("PostgreSQL: {said} ({code})"));
+    }
     let cure = match &*code {
         "40001" | "40P01" | "55P03" => return Error::Contention(format!("PostgreSQL: {said} ({code})")),
         "28P01" | "28000" => "Check user and password in DATABASE_URL, and the server's pg_hba.conf",

@@ -1,47 +1,116 @@
-//! Owns: being told that other processes committed. Refuses: being needed: who is not told asks.
+//! Owns: hearing what other processes committed, on one connection that listens. Refuses: being needed: who hears nothing
+//! looks.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
-use super::apply::{CHANNEL, DUE};
+use super::notices::{DUE, ENDED, WAITING, WORK};
 use crate::channel::Bell;
-use crate::store::Change;
+use crate::interrupt::lock;
+use crate::store::{self, Change, Ended, OnEnd};
 
 /// How long to wait before the next try to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What has been heard.
-#[derive(Default)]
+/// When to look for ends of tasks that workers told nobody of, because they had not heard yet that somebody waits.
+const UNHEARD: [Duration; 3] = [Duration::from_millis(20), Duration::from_millis(100), Duration::from_millis(500)];
+
+/// What has been heard, and whom to tell.
 pub(super) struct Listener {
-    told_steps: AtomicBool,
-    told_any: AtomicBool,
+    heard_steps: AtomicBool,
+    heard_any: AtomicBool,
     started: AtomicBool,
     listening: AtomicBool,
     /// The server's process for the connection that writes: what it did is no news.
     own: Arc<AtomicI32>,
+    bell: Mutex<Option<Arc<Bell>>>,
+    on_end: Mutex<Option<OnEnd>>,
+    born: Instant,
+    /// Milliseconds since then until which some other process waits for the end of a task; and when this one last said
+    /// that it does.
+    awaited_until: AtomicU64,
+    waiting_said: AtomicU64,
 }
 
 impl Listener {
     pub(super) fn new(own: Arc<AtomicI32>) -> Listener {
-        Listener { own, ..Listener::default() }
+        Listener {
+            heard_steps: AtomicBool::default(),
+            heard_any: AtomicBool::default(),
+            started: AtomicBool::default(),
+            listening: AtomicBool::default(),
+            own,
+            bell: Mutex::default(),
+            on_end: Mutex::default(),
+            born: Instant::now(),
+            awaited_until: AtomicU64::default(),
+            waiting_said: AtomicU64::default(),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Rings the bell from now on when other processes leave work.
+    pub(super) fn rings(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, bell: Arc<Bell>) {
+        *lock(&self.bell) = Some(bell);
+        self.start(runtime, pool);
+    }
+
+    /// Calls from now on when other processes end tasks. Says whether it will.
+    pub(super) fn on_end(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, on_end: &OnEnd) -> bool {
+        lock(&self.on_end).get_or_insert_with(|| Arc::clone(on_end));
+        self.start(runtime, pool);
+        if !self.is_listening() {
+            return false;
+        }
+        let (now, said) = (self.millis(), self.waiting_said.load(Ordering::Relaxed));
+        let again = u64::try_from(store::WAITING.as_millis() / 2).unwrap_or(0);
+        if said == 0 || now.saturating_sub(said) > again {
+            self.waiting_said.store(now, Ordering::Relaxed);
+            runtime.spawn(Arc::clone(self).say_waiting(pool.clone()));
+        }
+        true
+    }
+
+    /// Tells the workers that this process waits. What ends before they have heard of it is looked for: with one look for
+    /// all who wait here, a few times.
+    async fn say_waiting(self: Arc<Self>, pool: PgPool) {
+        let own = self.own.load(Ordering::Relaxed).to_string();
+        let say = sqlx::query("SELECT pg_notify($1, $2)").bind(WAITING).bind(own);
+        if let Err(error) = say.execute(&pool).await {
+            tracing::debug!(%error, "Workers were not told that this process waits; looking instead");
+        }
+        for pause in UNHEARD {
+            tokio::time::sleep(pause).await;
+            self.ended_any().await;
+        }
+    }
+
+    /// Whether some other process waits for the end of a task.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited_until.load(Ordering::Relaxed) > self.millis()
     }
 
     /// Listens on a task of `runtime`, for as long as the store lives. A second call does nothing.
-    pub(super) fn start(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, bell: Arc<Bell>) {
+    fn start(self: &Arc<Self>, runtime: &Handle, pool: &PgPool) {
         if self.started.swap(true, Ordering::Relaxed) {
             return;
         }
         let (listener, pool) = (Arc::downgrade(self), pool.clone());
         runtime.spawn(async move {
             while let Some(listener) = listener.upgrade() {
-                let heard = listener.listen(&pool, &bell).await;
+                let heard = listener.listen(&pool).await;
                 listener.listening.store(false, Ordering::Relaxed);
+                listener.waiting_said.store(0, Ordering::Relaxed);
                 if let Err(error) = heard {
-                    tracing::debug!(%error, "Not told of other processes' commits; asking instead");
+                    tracing::debug!(%error, "Not told of other processes' commits; looking instead");
                 }
                 drop(listener);
                 tokio::time::sleep(AGAIN).await;
@@ -51,31 +120,63 @@ impl Listener {
 
     /// What was committed since this was last asked.
     pub(super) fn take(&self) -> Option<Change> {
-        let steps = self.told_steps.swap(false, Ordering::Relaxed).then_some(Change::Steps);
-        steps.max(self.told_any.swap(false, Ordering::Relaxed).then_some(Change::Any))
+        let steps = self.heard_steps.swap(false, Ordering::Relaxed).then_some(Change::Steps);
+        steps.max(self.heard_any.swap(false, Ordering::Relaxed).then_some(Change::Any))
     }
 
     pub(super) fn is_listening(&self) -> bool {
         self.listening.load(Ordering::Relaxed)
     }
 
-    async fn listen(&self, pool: &PgPool, bell: &Bell) -> sqlx::Result<()> {
+    async fn listen(&self, pool: &PgPool) -> sqlx::Result<()> {
         let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen(CHANNEL).await?;
+        listener.listen_all([WORK, ENDED, WAITING]).await?;
         self.listening.store(true, Ordering::Relaxed);
-        // Something may have been missed until now.
-        self.tell(bell, true);
+        // Something may have been missed until now. Whoever waits reads, which must not be done on this thread.
+        self.work(true);
+        self.ended_any().await;
         while let Some(notification) = listener.try_recv().await? {
-            if notification.process_id().cast_signed() != self.own.load(Ordering::Relaxed) {
-                self.tell(bell, notification.payload() == DUE);
+            let own = notification.process_id().cast_signed() == self.own.load(Ordering::Relaxed);
+            match notification.channel() {
+                WAITING if notification.payload() == self.own.load(Ordering::Relaxed).to_string() => {}
+                WAITING => {
+                    let until = self.millis() + 2 * u64::try_from(store::WAITING.as_millis()).unwrap_or(0);
+                    self.awaited_until.store(until, Ordering::Relaxed);
+                }
+                _ if own => {}
+                ENDED => {
+                    let uuids = notification.payload().split(',').filter_map(|uuid| Uuid::try_parse(uuid).ok());
+                    self.ended(Ended::These(&uuids.collect::<Vec<_>>()));
+                }
+                _ => self.work(notification.payload() == DUE),
             }
         }
         // The connection was lost.
         Ok(())
     }
 
-    fn tell(&self, bell: &Bell, any: bool) {
-        if any { &self.told_any } else { &self.told_steps }.store(true, Ordering::Relaxed);
-        bell.ring();
+    fn work(&self, any: bool) {
+        if any { &self.heard_any } else { &self.heard_steps }.store(true, Ordering::Relaxed);
+        if let Some(bell) = lock(&self.bell).as_ref() {
+            bell.ring();
+        }
+    }
+
+    /// Has ends looked for: that reads, and must not keep the thread that drives the connections.
+    async fn ended_any(&self) {
+        let on_end = lock(&self.on_end).clone();
+        if let Some(on_end) = on_end {
+            let look = tokio::task::spawn_blocking(move || on_end(Ended::Any));
+            if let Err(error) = look.await {
+                tracing::debug!(%error, "Ends of tasks could not be looked for");
+            }
+        }
+    }
+
+    fn ended(&self, ended: Ended<'_>) {
+        let on_end = lock(&self.on_end).clone();
+        if let Some(on_end) = on_end {
+            on_end(ended);
+        }
     }
 }

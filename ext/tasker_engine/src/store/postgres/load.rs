@@ -1,63 +1,89 @@
 //! Owns: reading tasks with their steps, locked, and what their steps work on.
 
-use std::collections::hash_map::{Entry, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::Row;
+use sqlx::{Column, Row};
 
+use super::connect::explain;
 use super::rows::{count, micros, optional, optional_micros, parsed, span_id, trace_id};
+use crate::clock::Micros;
 use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
 use crate::step::Step;
 use crate::store::catalogue::Catalogue;
-use crate::store::Inputs;
+use crate::store::{Inputs, Loaded};
 use crate::task::{Task, TaskTrace};
 use crate::template::Template;
 
-pub(super) const TASKS: &str = "SELECT id, task_uuid, template_id, state, state_since, priority, correlation_id, \
-    parent_correlation_id, idempotency_key, trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, \
-    run_at, completed_at, transitions, CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context \
-    FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+/// The tasks, locked; in their order, or only those that nobody else has.
+macro_rules! tasks {
+    ($wait:literal) => {
+        concat!(
+            "SELECT id, task_uuid, template_id, state, priority, correlation_id, parent_correlation_id, idempotency_key, \
+             trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, run_at, completed_at, \
+             CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context \
+             FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+            $wait
+        )
+    };
+}
+pub(super) const TASKS: &str = tasks!("");
+pub(super) const FREE_TASKS: &str = tasks!(" SKIP LOCKED");
 
-// A statement of its own, after the lock: what another transaction wrote before it let go is seen only now.
+// Statements of their own, after the lock: what another transaction wrote before it let go is seen only now.
 pub(super) const STEPS: &str =
-    "SELECT task_id, step_uuid, state, state_since, attempts, max_attempts, due_at, worker_id, span_id, \
-    transitions, message_id FROM tasker.steps WHERE task_id = ANY($1) ORDER BY task_id, position";
+    "SELECT task_id, step_uuid, state, state_since, attempts, max_attempts, due_at, worker_id, span_id, message_id \
+    FROM tasker.steps WHERE task_id = ANY($1) ORDER BY task_id, position";
+
+pub(super) const LAST: &str = "SELECT u.id AS journal_of, j.seq, j.since FROM unnest($1::bigint[]) AS u (id) \
+    CROSS JOIN LATERAL (SELECT seq, since FROM tasker.journal WHERE task_id = u.id ORDER BY seq DESC LIMIT 1) j";
 
 pub(super) const CONTEXTS: &str =
     "SELECT id AS task_id, -1 AS position, context::text AS json FROM tasker.tasks WHERE id = ANY($1) \
     UNION ALL SELECT s.task_id, s.position, coalesce(s.result::text, 'null') FROM unnest($2::bigint[], $3::int[]) \
     AS wanted (task_id, position) JOIN tasker.steps s USING (task_id, position)";
 
-/// What a session prepares for [`begin_with_graphs`].
+/// What a session prepares for [`graphs`].
 pub(super) fn prepare() -> String {
-    format!("PREPARE tasker_lock (bigint[]) AS {TASKS}; PREPARE tasker_steps (bigint[]) AS {STEPS}")
+    format!(
+        "PREPARE tasker_lock (bigint[]) AS {TASKS}; PREPARE tasker_lock_free (bigint[]) AS {FREE_TASKS}; PREPARE tasker_steps (bigint[]) AS {STEPS}; \
+         PREPARE tasker_last (bigint[]) AS {LAST}"
+    )
 }
 
-/// Locks tasks and loads them with their steps, in the order of their numbers.
+/// Locks tasks, with `free` those that nobody else has, and loads them with their steps, in the order of their numbers.
+/// With `script`, which comes before, in one round trip.
 pub(super) async fn graphs(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     task_ids: &[i64],
-) -> sqlx::Result<Vec<Graph>> {
-    let tasks = sqlx::query(TASKS).bind(task_ids).fetch_all(&mut *connection).await?;
-    let steps = sqlx::query(STEPS).bind(task_ids).fetch_all(&mut *connection).await?;
-    assemble(connection, catalogue, &tasks, &steps).await
-}
-
-/// Begins the transaction and does what [`graphs`] does, in one round trip.
-pub(super) async fn begin_with_graphs(
-    connection: &mut PgConnection,
-    catalogue: &Catalogue,
-    task_ids: &[i64],
-) -> sqlx::Result<Vec<Graph>> {
+    free: bool,
+    script: Option<&str>,
+) -> sqlx::Result<Loaded> {
+    let Some(script) = script else {
+        let tasks =
+            sqlx::query(if free { FREE_TASKS } else { TASKS }).bind(task_ids).fetch_all(&mut *connection).await?;
+        let steps = sqlx::query(STEPS).bind(task_ids).fetch_all(&mut *connection).await?;
+        let last = sqlx::query(LAST).bind(task_ids).fetch_all(&mut *connection).await?;
+        return assemble(connection, catalogue, &tasks, &steps, &last).await;
+    };
+    let lock = if free { "tasker_lock_free" } else { "tasker_lock" };
     let ids = task_ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-    let sql = format!("BEGIN; EXECUTE tasker_lock('{{{ids}}}'); EXECUTE tasker_steps('{{{ids}}}')");
-    let rows = sqlx::raw_sql(&sql).fetch_all(&mut *connection).await?;
-    let (tasks, steps): (Vec<PgRow>, Vec<PgRow>) =
-        rows.into_iter().partition(|row| row.try_column("step_uuid").is_err());
-    assemble(connection, catalogue, &tasks, &steps).await
+    let sql = format!(
+        "{script}EXECUTE {lock}('{{{ids}}}'); EXECUTE tasker_steps('{{{ids}}}'); EXECUTE tasker_last('{{{ids}}}')"
+    );
+    let (mut tasks, mut steps, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for row in sqlx::raw_sql(&sql).fetch_all(&mut *connection).await? {
+        let rows = match row.columns().first().map(|column| column.name()) {
+            Some("id") => &mut tasks,
+            Some("task_id") => &mut steps,
+            _ => &mut last,
+        };
+        rows.push(row);
+    }
+    assemble(connection, catalogue, &tasks, &steps, &last).await
 }
 
 async fn assemble(
@@ -65,58 +91,71 @@ async fn assemble(
     catalogue: &Catalogue,
     tasks: &[PgRow],
     steps: &[PgRow],
-) -> sqlx::Result<Vec<Graph>> {
-    let mut templates = HashMap::new();
+    last: &[PgRow],
+) -> sqlx::Result<Loaded> {
+    let mut by_task: HashMap<i64, Vec<&PgRow>> = HashMap::with_capacity(tasks.len());
+    for row in steps {
+        by_task.entry(row.try_get(0)?).or_default().push(row);
+    }
+    let mut journals = HashMap::with_capacity(tasks.len());
+    for row in last {
+        journals.insert(row.try_get::<i64, _>(0)?, (count(row, 1)?, micros(row, "since")?));
+    }
+    let mut loaded = Loaded::default();
     for row in tasks {
-        let id: i64 = row.try_get("template_id")?;
-        if let Entry::Vacant(unknown) = templates.entry(id) {
-            unknown.insert(template(connection, catalogue, id).await?);
+        let id: i64 = row.try_get(0)?;
+        let template = template(connection, catalogue, row.try_get(2)?).await;
+        match graph(row, template, by_task.remove(&id).unwrap_or_default(), journals.get(&id)) {
+            Ok(graph) => loaded.graphs.push(graph),
+            Err(error @ (sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_))) => {
+                return Err(error)
+            }
+            Err(error) => loaded.unreadable.push((id, explain(&error))),
         }
     }
-    let mut by_task: HashMap<i64, Vec<Step>> = HashMap::with_capacity(tasks.len());
-    for row in steps {
-        by_task.entry(row.try_get("task_id")?).or_default().push(step(row)?);
-    }
-    tasks
-        .iter()
-        .map(|row| {
-            let template_id: i64 = row.try_get("template_id")?;
-            let task = task(row, template_id, Arc::clone(&templates[&template_id]))?;
-            let (id, expected) = (task.id, task.template.steps.len());
-            let steps = by_task.remove(&id).unwrap_or_default();
-            if steps.len() == expected {
-                Ok(Graph::loaded(task, steps))
-            } else {
-                let found = steps.len();
-                Err(sqlx::Error::Decode(format!("task number {id} has {found} steps, its template {expected}").into()))
-            }
-        })
-        .collect()
+    Ok(loaded)
 }
 
-fn task(row: &PgRow, template_id: i64, template: Arc<Template>) -> sqlx::Result<Task> {
+fn graph(
+    row: &PgRow,
+    template: sqlx::Result<Arc<Template>>,
+    steps: Vec<&PgRow>,
+    journal: Option<&(u32, Micros)>,
+) -> sqlx::Result<Graph> {
+    let unreadable = |what: String| sqlx::Error::Decode(what.into());
+    let &(seq, since) = journal.ok_or_else(|| unreadable("it has no journal".into()))?;
+    let task = task(row, template?, seq, since)?;
+    let (found, expected) = (steps.len(), task.template.steps.len());
+    if found != expected {
+        return Err(unreadable(format!("it has {found} steps, its template {expected}")));
+    }
+    let steps = steps.into_iter().map(step).collect::<sqlx::Result<_>>()?;
+    Ok(Graph::loaded(task, steps))
+}
+
+fn task(row: &PgRow, template: Arc<Template>, journal: u32, state_since: Micros) -> sqlx::Result<Task> {
     Ok(Task {
-        id: row.try_get("id")?,
-        task_uuid: row.try_get("task_uuid")?,
+        id: row.try_get(0)?,
+        task_uuid: row.try_get(1)?,
         template,
-        template_id,
-        state: parsed(row, "state", TaskState::parse)?,
-        state_since: micros(row, "state_since")?,
-        priority: row.try_get("priority")?,
-        correlation_id: row.try_get("correlation_id")?,
-        parent_correlation_id: row.try_get("parent_correlation_id")?,
-        idempotency_key: row.try_get("idempotency_key")?,
+        template_id: row.try_get(2)?,
+        state: TaskState::stored(row.try_get(3)?),
+        state_since,
+        priority: row.try_get(4)?,
+        correlation_id: row.try_get(5)?,
+        parent_correlation_id: row.try_get(6)?,
+        idempotency_key: row.try_get(7)?,
         trace: TaskTrace {
             trace_id: parsed(row, "trace_id", trace_id)?,
             root_span_id: parsed(row, "root_span_id", span_id)?,
             parent_span_id: optional(row, "parent_span_id", span_id)?,
-            sampled: row.try_get("sampled")?,
-            root_recorded: row.try_get("root_recorded")?,
+            sampled: row.try_get(11)?,
+            root_recorded: row.try_get(12)?,
         },
         created_at: micros(row, "created_at")?,
         run_at: optional_micros(row, "run_at")?,
         completed_at: optional_micros(row, "completed_at")?,
-        transitions: count(row, "transitions")?,
+        journal,
         // A small one comes along: the next step will want it.
         context: optional(row, "context", |text| Some(Arc::from(text)))?,
     })
@@ -124,19 +163,18 @@ fn task(row: &PgRow, template_id: i64, template: Arc<Template>) -> sqlx::Result<
 
 fn step(row: &PgRow) -> sqlx::Result<Step> {
     Ok(Step {
-        id: 0,
-        step_uuid: row.try_get("step_uuid")?,
-        state: parsed(row, "state", StepState::parse)?,
+        step_uuid: row.try_get(1)?,
+        state: StepState::stored(row.try_get(2)?),
         state_since: micros(row, "state_since")?,
-        attempts: count(row, "attempts")?,
-        max_attempts: count(row, "max_attempts")?,
+        attempts: count(row, 4)?,
+        max_attempts: count(row, 5)?,
         due_at: optional_micros(row, "due_at")?,
         worker_id: optional(row, "worker_id", |text| Some(Arc::from(text)))?,
         span_id: optional(row, "span_id", span_id)?,
-        transitions: count(row, "transitions")?,
-        message_id: row.try_get("message_id")?,
+        message_id: row.try_get(9)?,
         result: None,
         error: None,
+        settled: false,
         changed: false,
     })
 }
@@ -154,10 +192,25 @@ pub(super) async fn template(
         .bind(id)
         .fetch_one(connection)
         .await?;
-    let template = Template::from_json(&format!("stored template {id}"), &document);
+    let template = Template::from_stored(&format!("stored template {id}"), &document);
     let template = Arc::new(template.map_err(|error| sqlx::Error::Decode(Box::new(error)))?);
     catalogue.add_read(id, Arc::clone(&template));
     Ok(template)
+}
+
+/// What steps of graphs work on, when the graphs hold all of it.
+pub(super) fn known_inputs(steps: &[(&Graph, usize)]) -> Option<Vec<Inputs>> {
+    let known = |(graph, position): &(&Graph, usize)| {
+        let context = Arc::clone(graph.task.context.as_ref()?);
+        let template = &graph.task.template;
+        let dependencies = template.steps[*position].dependencies.iter();
+        let result = |&dependency: &usize| {
+            let result = Arc::clone(graph.steps[dependency].result.as_ref()?);
+            Some((Arc::clone(&template.steps[dependency].name), result))
+        };
+        Some(Inputs { context, dependency_results: dependencies.map(result).collect::<Option<_>>()? })
+    };
+    steps.iter().map(known).collect()
 }
 
 /// What steps of graphs work on: what the graphs do not hold is read with one statement.

@@ -9,13 +9,14 @@ use sqlx::{Executor, Row};
 use tokio::runtime::{Builder, Handle, Runtime};
 use uuid::Uuid;
 
+use super::listen::Listener;
 use super::load;
 use super::rows::{count, micros, optional_micros};
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Reader, StepView, TaskView, TransitionView};
+use crate::store::{journal, OnEnd, Reader, StepView, TaskView, TransitionView};
 
 /// How long a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -28,10 +29,15 @@ pub(super) struct PostgresReader {
     pool: PgPool,
     settings: Arc<Settings>,
     catalogue: Arc<Catalogue>,
+    listener: Arc<Listener>,
 }
 
 impl PostgresReader {
-    pub(super) fn open(settings: &Arc<Settings>, catalogue: Arc<Catalogue>) -> Result<PostgresReader> {
+    pub(super) fn open(
+        settings: &Arc<Settings>,
+        catalogue: Arc<Catalogue>,
+        listener: Arc<Listener>,
+    ) -> Result<PostgresReader> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tasker-postgres").enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
         // One more than read: the one that listens.
@@ -43,7 +49,7 @@ impl PostgresReader {
             let _inside = runtime.enter();
             options.connect_lazy_with(settings.options.clone())
         };
-        Ok(PostgresReader { runtime: Some(runtime), pool, settings: Arc::clone(settings), catalogue })
+        Ok(PostgresReader { runtime: Some(runtime), pool, settings: Arc::clone(settings), catalogue, listener })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -95,12 +101,7 @@ pub(super) const TASK: &str = "SELECT id, template_id, namespace, name, version,
 pub(super) const STEPS: &str =
     "SELECT step_uuid, name, state, attempts, max_attempts, due_at, worker_id, result::text AS result, \
     error::text AS error, position FROM tasker.steps WHERE task_id = $1 ORDER BY position";
-pub(super) const TRANSITIONS: &str =
-    "SELECT NULL AS step, from_state, to_state, created_at, metadata::text AS metadata, sort_key, \
-    -1 AS position FROM tasker.task_transitions WHERE task_id = $1 UNION ALL \
-    SELECT s.name, t.from_state, t.to_state, t.created_at, t.metadata::text, t.sort_key, t.position \
-    FROM tasker.step_transitions t JOIN tasker.steps s ON s.task_id = t.task_id AND s.position = t.position \
-    WHERE t.task_id = $1 ORDER BY created_at, position, sort_key";
+pub(super) const JOURNAL: &str = "SELECT at, moves::text AS moves FROM tasker.journal WHERE task_id = $1 ORDER BY seq";
 
 impl Reader for PostgresReader {
     fn task(&self, task_uuid: Uuid) -> Result<TaskView> {
@@ -113,29 +114,30 @@ impl Reader for PostgresReader {
             let state = sqlx::query_scalar::<_, String>("SELECT state FROM tasker.tasks WHERE task_uuid = $1");
             let state = state.bind(task_uuid).fetch_optional(&mut *connection).await?;
             let state = state.ok_or_else(|| unknown(task_uuid))?;
-            TaskState::parse(&state)
-                .ok_or_else(|| Error::Store(format!("task {task_uuid} is in an unknown state {state}")))
+            Ok(TaskState::stored(&state))
+        })
+    }
+
+    fn ended(&self, tasks: &[Uuid]) -> Result<Vec<Uuid>> {
+        self.read(async |connection| {
+            let find = "SELECT task_uuid FROM tasker.tasks WHERE task_uuid = ANY($1) AND completed_at IS NOT NULL";
+            Ok(sqlx::query_scalar(find).bind(tasks).fetch_all(connection).await?)
         })
     }
 
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
-        self.read(async |connection| {
-            let id: Option<i64> = sqlx::query_scalar("SELECT id FROM tasker.tasks WHERE task_uuid = $1")
-                .bind(task_uuid)
-                .fetch_optional(&mut *connection)
-                .await?;
-            let id = id.ok_or_else(|| unknown(task_uuid))?;
-            let rows = sqlx::query(TRANSITIONS).bind(id).fetch_all(&mut *connection).await?;
-            let view = |row: &PgRow| -> sqlx::Result<TransitionView> {
-                Ok(TransitionView {
-                    step: row.try_get("step")?,
-                    from_state: row.try_get("from_state")?,
-                    to_state: row.try_get("to_state")?,
-                    created_at: micros(row, "created_at")?.0,
-                    metadata: serde_json::from_str(row.try_get("metadata")?).unwrap_or_default(),
-                })
-            };
-            Ok(rows.iter().map(view).collect::<sqlx::Result<_>>()?)
+        self.read_in(Some(self.settings.begin_snapshot()), async |connection| {
+            let find =
+                sqlx::query_as("SELECT id, correlation_id FROM tasker.tasks WHERE task_uuid = $1").bind(task_uuid);
+            let task: Option<(i64, Uuid)> = find.fetch_optional(&mut *connection).await?;
+            let (id, correlation_id) = task.ok_or_else(|| unknown(task_uuid))?;
+            let names =
+                sqlx::query_scalar("SELECT name FROM tasker.steps WHERE task_id = $1 ORDER BY position").bind(id);
+            let names: Vec<String> = names.fetch_all(&mut *connection).await?;
+            let rows = sqlx::query(JOURNAL).bind(id).fetch_all(&mut *connection).await?;
+            let row = |row: &PgRow| Ok((micros(row, "at")?, row.try_get("moves")?));
+            let rows: Vec<_> = rows.iter().map(row).collect::<sqlx::Result<_>>()?;
+            journal::transitions(&rows, &names, &correlation_id.to_string())
         })
     }
 
@@ -153,10 +155,28 @@ impl Reader for PostgresReader {
             let list = "SELECT id FROM tasker.templates WHERE namespace = $1 AND name = $2 ORDER BY id";
             let ids: Vec<i64> = sqlx::query_scalar(list).bind(namespace).bind(name).fetch_all(&mut *connection).await?;
             for id in ids {
-                load::template(connection, catalogue, id).await?;
+                // An old version that cannot be read must not stand in the way of the others.
+                match load::template(connection, catalogue, id).await {
+                    Err(error @ sqlx::Error::Decode(_)) => {
+                        tracing::warn!(%error, namespace, name, "A stored template cannot be read; passing it over");
+                    }
+                    other => drop(other?),
+                }
             }
             Ok(())
         })
+    }
+
+    // Its runtime keeps threads for that.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>) -> Result<()> {
+        let runtime = self.runtime().ok_or_else(|| Error::Stopped("the store is closed".into()))?;
+        drop(runtime.spawn_blocking(work));
+        Ok(())
+    }
+
+    fn watch_ends(&self, on_end: &OnEnd) -> bool {
+        let runtime = self.runtime().filter(|_| self.settings.listens());
+        runtime.is_some_and(|runtime| self.listener.on_end(runtime, &self.pool, on_end))
     }
 }
 

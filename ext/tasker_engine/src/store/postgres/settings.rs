@@ -22,7 +22,12 @@ pub(super) struct Settings {
     pub(super) pool_size: u32,
     /// The longest a statement may run.
     pub(super) statement_timeout: Duration,
+    /// The longest it waits for another transaction: a lease must be renewed in the meantime.
+    lock_timeout: Duration,
 }
+
+const SHORTEST_LOCK: Duration = Duration::from_millis(250);
+const LONGEST_LOCK: Duration = Duration::from_secs(3);
 
 impl Settings {
     /// Reads `config.database`. Besides what libpq's URLs know, it may say `pgbouncer=true`: a pooler in transaction
@@ -40,18 +45,21 @@ impl Settings {
         }
         options = options.disable_statement_logging();
         let statement_timeout = Duration::from_secs_f64(config.statement_timeout);
+        let lock_timeout = (config.worker.lease() / 4).clamp(SHORTEST_LOCK, LONGEST_LOCK);
         if pooler {
             options = options.statement_cache_capacity(0).extra_float_digits(None);
         } else {
             let timeout = format!("{}ms", statement_timeout.as_millis());
             let idle = format!("{}ms", IDLE_IN_TRANSACTION.as_millis());
+            let lock = format!("{}ms", lock_timeout.as_millis());
             options = options.options([
                 ("statement_timeout", timeout.as_str()),
                 ("idle_in_transaction_session_timeout", idle.as_str()),
+                ("lock_timeout", lock.as_str()),
                 ("client_min_messages", "warning"),
             ]);
         }
-        Ok(Settings { options, pooler, pool_size: config.pool_size, statement_timeout })
+        Ok(Settings { options, pooler, pool_size: config.pool_size, statement_timeout, lock_timeout })
     }
 
     /// Whether to LISTEN: a session of one's own is needed for it.
@@ -75,13 +83,14 @@ impl Settings {
         if self.pooler {
             let timeout = self.statement_timeout.as_millis();
             let idle = IDLE_IN_TRANSACTION.as_millis();
+            let lock = self.lock_timeout.as_millis();
             let local = SESSION.replace("SET ", "SET LOCAL ");
             format!(
-                "BEGIN; DEALLOCATE ALL; SET LOCAL statement_timeout = {timeout}; \
-                 SET LOCAL idle_in_transaction_session_timeout = {idle}; {local}"
+                "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL; SET LOCAL statement_timeout = {timeout}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {idle}; SET LOCAL lock_timeout = {lock}; {local}"
             )
         } else {
-            "BEGIN".into()
+            "BEGIN ISOLATION LEVEL READ COMMITTED".into()
         }
     }
 
@@ -165,7 +174,9 @@ mod tests {
         assert!(settings.pooler && !settings.listens() && settings.begin().contains("SET LOCAL statement_timeout"));
         assert!(settings.session().is_none());
         let direct = read("postgres://shop@db.example/orders").unwrap();
-        assert!(!direct.pooler && direct.listens() && direct.begin() == "BEGIN");
+        assert!(
+            !direct.pooler && direct.listens() && direct.begin().starts_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+        );
     }
 
     #[test]

@@ -1,39 +1,135 @@
-//! Owns: one write transaction on the connection that writes.
+//! Owns: one write transaction on the connection that writes. Refuses: a round trip that another one can carry.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Executor, PgConnection, Row};
 use uuid::Uuid;
 
-use super::rows::{parsed, time, trace_id};
+use super::notices::Notices;
+use super::remembered::Remembered;
+use super::rows::{bigint, parsed, time, trace_id};
+use super::write::{self, Probe, Script};
 use super::writer::Writer;
-use super::{apply, claim, load, prune, queue};
+use super::{claim, leases, load, prune, queue, TaskIds};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
-use crate::store::{Backlog, Due, Enqueued, Existing, Held, IdempotencyKey, Inputs, Transaction, WorkerProcess};
+use crate::store::{
+    Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded,
+    Transaction, WorkerProcess,
+};
 use crate::template::Template;
 
+/// Names the lock of who makes templates and queues: "template" in ASCII.
+const TEMPLATES: i64 = 0x7465_6d70_6c61_7465;
+
+/// What a transaction works with.
 pub(super) struct PostgresTransaction<'a> {
-    writer: &'a mut Writer,
-    catalogue: &'a Catalogue,
-    /// The transaction's number, once it has written.
-    xid: Option<String>,
+    pub(super) writer: &'a mut Writer,
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) remembered: &'a mut Remembered,
+    pub(super) notices: &'a mut Notices,
+    pub(super) task_ids: &'a mut TaskIds,
+    pub(super) look_ahead: &'a mut usize,
     /// Whether it has begun at the server: it does with its first statement.
-    begun: bool,
+    pub(super) begun: bool,
+    /// What is written together with the COMMIT.
+    pub(super) script: Script,
+    /// Graphs worth remembering, once it is committed.
+    pub(super) written: Vec<Graph>,
+    /// Tasks that were given as they are remembered, and are not locked.
+    pub(super) unlocked: HashSet<i64>,
+    /// A row of its own, by which it is known again when its answer is lost.
+    pub(super) probe: Option<Probe>,
 }
 
-impl<'a> PostgresTransaction<'a> {
-    pub(super) fn begin(writer: &'a mut Writer, catalogue: &'a Catalogue) -> Result<Self> {
-        writer.connect()?;
-        Ok(PostgresTransaction { writer, catalogue, xid: None, begun: false })
-    }
-
+impl PostgresTransaction<'_> {
+    /// Does something in the transaction, which sees what was kept for the COMMIT.
     fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> Result<T> {
         if !self.begun {
             self.writer.begin()?;
             self.begun = true;
         }
+        let script = std::mem::take(&mut self.script);
+        if !script.is_empty() {
+            self.writer.run(async |connection| connection.execute(script.text()).await.map(drop))?;
+        }
         self.writer.run(work)
+    }
+
+    /// Whether nothing was sent yet: BEGIN may go along with what comes first.
+    fn is_fresh(&self) -> bool {
+        self.writer.is_prepared() && !self.begun && self.script.is_empty()
+    }
+
+    /// Gives new tasks their numbers.
+    fn number(&mut self, graphs: &mut [Graph]) -> Result<()> {
+        let new = graphs.iter().filter(|graph| graph.is_new).count();
+        if new == 0 {
+            return Ok(());
+        }
+        let mut ids = self.task_ids.take(new);
+        if ids.len() < new {
+            // One more: the next task that is submitted alone, soon, needs no round trip for its number.
+            let wanted = bigint(new + 1);
+            let next = "SELECT nextval('tasker.task_ids') FROM generate_series(1, $1)";
+            let found: Vec<i64> =
+                self.run(async |connection| sqlx::query_scalar(next).bind(wanted).fetch_all(connection).await)?;
+            ids = self.task_ids.keep(found, new);
+        }
+        for (graph, id) in graphs.iter_mut().filter(|graph| graph.is_new).zip(ids) {
+            graph.task.id = id;
+        }
+        Ok(())
+    }
+
+    /// Everything that is left to be done, as one message.
+    fn commit_script(&mut self, commit: &Commit) -> Result<()> {
+        let mut script = Script::default();
+        if !self.begun {
+            script.statement(&self.writer.begin_statement());
+        }
+        if !commit.flushed {
+            script.statement("SET LOCAL synchronous_commit = off");
+        }
+        let mut text = script.text().to_owned();
+        text.push_str(self.script.text());
+        let mut script = Script::default();
+        if let Some((worker_id, lease, holdings)) = &commit.holdings {
+            script.execute("tasker_hold", |values| {
+                values.text(worker_id).text(&format!("{} microseconds", lease.as_micros()));
+                values.ints(&holdings.tasks).ints(&leases::tokens(&holdings.unbegun));
+            });
+        }
+        self.notices.write(&mut script);
+        script.statement("COMMIT");
+        text.push_str(script.text());
+        self.begun = false;
+        self.writer.run(async |connection| connection.execute(text.as_str()).await.map(drop))
+    }
+
+    /// Behind a pooler, where a crash of the server would not be noticed: always flushed.
+    async fn commit_statements(connection: &mut PgConnection, commit: &Commit, notices: &str) -> sqlx::Result<()> {
+        if let Some((worker_id, lease, holdings)) = &commit.holdings {
+            leases::hold(connection, worker_id, *lease, holdings).await?;
+        }
+        connection.execute(format!("{notices}COMMIT").as_str()).await.map(drop)
+    }
+
+    /// A commit whose answer was lost with the connection: the server is asked, on a new one, how it ended. What was
+    /// acknowledged happened, what was refused did not.
+    fn after_lost_answer(&mut self, error: Error) -> Result<()> {
+        let Some(probe) = &self.probe else { return Err(error) };
+        match self.writer.was_written(probe) {
+            Some(true) => Ok(()),
+            Some(false) => Err(error),
+            None => {
+                Err(Error::Unknown(format!("{error}; whether the transaction was committed could not be found out")))
+            }
+        }
     }
 }
 
@@ -48,18 +144,50 @@ impl Drop for PostgresTransaction<'_> {
 }
 
 impl Transaction for PostgresTransaction<'_> {
-    fn find(&mut self, task_uuid: Uuid) -> Result<Option<i64>> {
-        let find = sqlx::query_scalar("SELECT id FROM tasker.tasks WHERE task_uuid = $1").bind(task_uuid);
-        self.run(async |connection| find.fetch_optional(connection).await)
+    fn find(&mut self, task_uuids: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
+        let find = sqlx::query_as("SELECT task_uuid, id FROM tasker.tasks WHERE task_uuid = ANY($1)").bind(task_uuids);
+        let found: Vec<(Uuid, i64)> = self.run(async |connection| find.fetch_all(connection).await)?;
+        Ok(found.into_iter().collect())
     }
 
-    fn load(&mut self, task_ids: &[i64]) -> Result<Vec<Graph>> {
-        let catalogue = self.catalogue;
-        if self.begun || !self.writer.is_prepared() {
-            return self.run(async |connection| load::graphs(connection, catalogue, task_ids).await);
+    fn load(&mut self, task_ids: &[i64], hold: Hold) -> Result<Loaded> {
+        let free = hold == Hold::IfFree;
+        let mut remembered = Vec::new();
+        let mut unknown = Vec::with_capacity(task_ids.len());
+        for &task_id in task_ids {
+            match self.remembered.take(task_id).filter(|_| hold == Hold::Remembered) {
+                Some(graph) => remembered.push(graph),
+                None => unknown.push(task_id),
+            }
         }
-        self.begun = true;
-        self.writer.run(async |connection| load::begin_with_graphs(connection, catalogue, task_ids).await)
+        let mut loaded = Loaded::default();
+        if !unknown.is_empty() {
+            let (catalogue, prepared) = (self.catalogue, self.writer.is_prepared());
+            if self.is_fresh() {
+                let begin = format!("{};", self.writer.begin_statement());
+                self.begun = true;
+                loaded = self
+                    .writer
+                    .run(async |connection| load::graphs(connection, catalogue, &unknown, free, Some(&begin)).await)?;
+            } else {
+                let script = prepared.then_some("");
+                loaded =
+                    self.run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
+            }
+            if free {
+                // Others are at work on the first ones: farther the next time.
+                let contended = loaded.graphs.len() + loaded.unreadable.len() < unknown.len();
+                *self.look_ahead = if contended {
+                    (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST)
+                } else {
+                    (*self.look_ahead / 2).max(1)
+                };
+            }
+        }
+        self.unlocked.extend(remembered.iter().map(|graph: &Graph| graph.task.id));
+        loaded.graphs.append(&mut remembered);
+        loaded.graphs.sort_by_key(|graph| graph.task.id);
+        Ok(loaded)
     }
 
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
@@ -68,6 +196,8 @@ impl Transaction for PostgresTransaction<'_> {
 
     fn keep_template(&mut self, template: &Template, now: Micros) -> Result<i64> {
         self.run(async |connection| {
+            // Two that make the same templates in another order wait here, and not for each other.
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(TEMPLATES).execute(&mut *connection).await?;
             let document = template.to_json();
             let insert = "INSERT INTO tasker.templates (namespace, name, version, created_at, document) \
                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
@@ -81,83 +211,147 @@ impl Transaction for PostgresTransaction<'_> {
         })
     }
 
-    fn due(&mut self, now: Micros, limit: usize) -> Result<Due> {
-        self.run(async |connection| claim::due(connection, now, limit).await)
+    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due> {
+        self.run(async |connection| claim::due(connection, now, limit, except).await)
     }
 
-    fn next_due(&mut self) -> Result<Option<Micros>> {
-        self.run(async |connection| claim::next_due(connection).await)
+    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>> {
+        self.run(async |connection| claim::next_due(connection, except).await)
     }
 
     fn backlog(&mut self, limit: usize) -> Result<Backlog> {
         self.run(async |connection| claim::backlog(connection, limit).await)
     }
 
-    fn enqueued(&mut self, namespaces: &[String], limit: usize) -> Result<Enqueued> {
-        self.run(async |connection| claim::enqueued(connection, namespaces, limit).await)
+    fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {
+        let looked = limit.saturating_mul(*self.look_ahead);
+        let steps = if self.is_fresh() {
+            let mut script = Script::default();
+            script.statement(&self.writer.begin_statement());
+            script.execute("tasker_claimable", |values| {
+                values.texts(namespaces).int(bigint(looked)).ints(except);
+            });
+            self.begun = true;
+            self.writer.run(async |connection| {
+                claim::claimable(connection, namespaces, looked, except, Some(script.text())).await
+            })?
+        } else {
+            self.run(async |connection| claim::claimable(connection, namespaces, looked, except, None).await)?
+        };
+        let more = steps.len() >= looked;
+        Ok(Claimable { steps, more })
     }
 
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {
+        if let Some(inputs) = load::known_inputs(steps) {
+            return Ok(inputs);
+        }
         self.run(async |connection| load::inputs(connection, steps).await)
     }
 
-    fn renew(&mut self, worker_id: &str, held: &[Held], until: Micros) -> Result<Vec<Held>> {
-        self.run(async |connection| claim::renew(connection, worker_id, held, until).await)
+    fn register_worker(&mut self, worker: &WorkerProcess, lease: Duration, now: Micros) -> Result<()> {
+        self.remembered.register(&worker.worker_id);
+        self.run(async |connection| leases::register(connection, worker, lease, now).await)
     }
 
-    fn register_worker(&mut self, worker: &WorkerProcess, now: Micros) -> Result<()> {
-        let insert = "INSERT INTO tasker.workers (worker_id, host, pid, process_started, started_at) \
-            VALUES ($1, $2, $3, $4, $5) ON CONFLICT (worker_id) DO UPDATE SET host = excluded.host, \
-            pid = excluded.pid, process_started = excluded.process_started, started_at = excluded.started_at";
-        let insert = sqlx::query(insert).bind(&*worker.worker_id).bind(&worker.host).bind(i64::from(worker.pid));
-        let insert = insert.bind(&worker.process_started).bind(time(now));
-        self.run(async |connection| insert.execute(connection).await.map(drop))
+    fn renew(&mut self, worker_id: &str, lease: Duration) -> Result<bool> {
+        self.run(async |connection| leases::renew(connection, worker_id, lease).await)
     }
 
-    fn forget_worker(&mut self, worker_id: &str) -> Result<()> {
-        self.run(async |connection| claim::forget(connection, worker_id).await)
+    fn lapsed_workers(&mut self, named: &[String]) -> Result<Vec<LapsedWorker>> {
+        self.run(async |connection| leases::lapsed(connection, named).await)
+    }
+
+    fn deregister(&mut self, workers: &[Arc<str>]) -> Result<()> {
+        self.run(async |connection| leases::deregister(connection, workers).await)
+    }
+
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>> {
+        self.run(async |connection| leases::lost(connection, claims).await)
+    }
+
+    fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>> {
+        self.run(async |connection| leases::holdings(connection, worker_id).await)
     }
 
     fn workers(&mut self, host: &str) -> Result<Vec<WorkerProcess>> {
-        self.run(async |connection| workers(connection, host).await)
+        self.run(async |connection| leases::workers(connection, host).await)
     }
 
     fn prune(&mut self, before: Micros, limit: usize) -> Result<usize> {
         self.run(async |connection| prune::prune(connection, before, limit).await)
     }
 
-    fn apply(&mut self, graphs: &mut [Graph]) -> Result<()> {
-        let mut failed = None;
-        let xid = self.run(async |connection| match apply::graphs(connection, graphs).await {
-            Ok(xid) => Ok(xid),
-            Err(apply::Failed::Here(error)) => {
-                failed = Some(error);
-                Ok(None)
-            }
-            Err(apply::Failed::There(error)) => Err(error),
-        })?;
-        self.xid = xid.or(self.xid.take());
-        failed.map_or(Ok(()), Err)
-    }
-
-    /// Commits. When the answer is lost with the connection, the server is asked, on a new one, how it ended: what
-    /// was acknowledged happened, what was refused did not.
-    fn commit(mut self: Box<Self>) -> Result<()> {
-        if !std::mem::take(&mut self.begun) {
+    fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
+        self.number(graphs)?;
+        let changes = write::changes(graphs)?;
+        self.probe = changes.first().map(write::Change::probe);
+        if changes.is_empty() {
             return Ok(());
         }
-        let committed = self.writer.run(async |connection| connection.execute("COMMIT").await.map(drop));
-        let (Err(error), Some(xid)) = (&committed, &self.xid) else { return committed };
-        if self.writer.is_connected() {
-            return committed;
+        let unlocked = write::unlocked(&changes, &self.unlocked);
+        if self.writer.is_prepared() && write::are_few(&changes) {
+            write::write_script(&mut self.script, &changes, &unlocked)?;
+        } else {
+            let mut failed = None;
+            self.run(async |connection| match write::write_arrays(connection, &changes, unlocked).await {
+                Ok(()) => Ok(()),
+                Err(write::Failed::There(error)) => Err(error),
+                Err(write::Failed::Here(error)) => {
+                    failed = Some(error);
+                    Ok(())
+                }
+            })?;
+            failed.map_or(Ok(()), Err)?;
         }
-        match self.writer.was_committed(xid) {
-            Some(true) => Ok(()),
-            Some(false) => committed,
-            None => Err(Error::Store(format!(
-                "{error}; whether the transaction {xid} was committed could not be found out"
-            ))),
+        drop(changes);
+        for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
+            graph.written(graph.task.journal + 1);
+            self.written.extend(self.remembered.memory(graph));
         }
+        Ok(())
+    }
+
+    fn commit(mut self: Box<Self>, commit: &Commit) -> Result<()> {
+        self.notices.add(commit);
+        if !self.begun && self.script.is_empty() && commit.holdings.is_none() && !self.notices.are_due() {
+            return Ok(());
+        }
+        let committed = if self.writer.is_prepared() {
+            self.commit_script(commit)
+        } else {
+            let mut notices = Script::default();
+            self.notices.write(&mut notices);
+            let committed = self.run(async |connection| {
+                PostgresTransaction::commit_statements(connection, commit, notices.text()).await
+            });
+            self.begun = committed.is_err();
+            committed
+        };
+        let committed = match (committed, &commit.holdings) {
+            (Err(Error::LeaseLost(_)), Some((worker_id, ..))) => {
+                Err(Error::LeaseLost(format!("{worker_id} is not among the workers of this database any more")))
+            }
+            (committed, _) => committed,
+        };
+        let committed = match committed {
+            Err(error) if !self.writer.is_connected() => self.after_lost_answer(error),
+            Err(error) => {
+                // The message ended where it failed.
+                self.begun = true;
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        };
+        if committed.is_ok() {
+            self.notices.were_sent();
+            let written = std::mem::take(&mut self.written);
+            // Behind a pooler nobody hears that the server was another one meanwhile.
+            if self.writer.is_prepared() {
+                self.remembered.keep(written);
+            }
+        }
+        committed
     }
 }
 
@@ -204,19 +398,4 @@ async fn find_idempotent(
         }
     }
     Ok(found)
-}
-
-async fn workers(connection: &mut PgConnection, host: &str) -> sqlx::Result<Vec<WorkerProcess>> {
-    let list = "SELECT worker_id, pid, process_started FROM tasker.workers WHERE host = $1";
-    let rows = sqlx::query(list).bind(host).fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(WorkerProcess {
-                worker_id: row.try_get::<&str, _>("worker_id")?.into(),
-                host: host.to_owned(),
-                pid: u32::try_from(row.try_get::<i64, _>("pid")?).unwrap_or_default(),
-                process_started: row.try_get("process_started")?,
-            })
-        })
-        .collect()
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor, Row};
@@ -11,45 +11,52 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::connect::{explain, survives};
 use super::settings::Settings;
+use super::write::Probe;
 use crate::error::{Error, Result};
+use crate::watchdog;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How much longer than its own statement timeout the server may take to say so.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often, and for how long in between, the end of a transaction is asked about whose commit was not answered.
-const ASK_END: u32 = 20;
-const ASK_END_EVERY: Duration = Duration::from_millis(250);
+/// How long, and how often in it, the server is asked how a transaction ended whose commit was not answered.
+const ASK_END: Duration = Duration::from_secs(10);
+const ASK_END_EVERY: Duration = Duration::from_millis(100);
+/// The server's process for the connection.
+const WHO: &str = "SELECT pg_backend_pid()::text";
 
-/// The server's process for the connection, and its timeline; a replica has none of its own.
-const WHO: &str = "SELECT pg_backend_pid()::text, \
-    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END";
+/// Ends the session that was left behind, if it is still there: then its transaction is over, one way or the other.
+const END_SESSION: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND usename = current_user \
+    AND backend_start < now() AND pid <> pg_backend_pid() AND application_name = current_setting('application_name')";
+
+const WAS_WRITTEN: &str =
+    "SELECT coalesce((SELECT moves::text = $3 FROM tasker.journal WHERE task_id = $1 AND seq = $2), false)";
+
+/// Behind a pooler nobody knows which session it was. But the row was there before the COMMIT was sent: whoever tries to
+/// write it as well waits for the end of that transaction. It is rolled back in any case.
+const WAIT_FOR_END: &str =
+    "INSERT INTO tasker.journal (task_id, seq, at, since, moves) VALUES ($1, $2, now(), now(), '[]') \
+    ON CONFLICT DO NOTHING";
 
 /// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
 pub(super) struct Writer {
     settings: Arc<Settings>,
     runtime: Runtime,
     connection: Option<PgConnection>,
+    /// How many sessions there have been.
+    sessions: u64,
     /// The server's process for the connection: what it notifies of is no news here.
     backend: Arc<AtomicI32>,
     /// What each new session prepares; nothing until the schema is there, and nothing behind a pooler.
     prepare: Option<String>,
-    /// The server's timeline: after a failover the numbers of transactions may mean others.
-    timeline: String,
 }
 
 impl Writer {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
-        Ok(Writer {
-            settings,
-            runtime,
-            connection: None,
-            backend: Arc::default(),
-            prepare: None,
-            timeline: String::new(),
-        })
+        Ok(Writer { settings, runtime, connection: None, sessions: 0, backend: Arc::default(), prepare: None })
     }
 
     /// Begins a transaction, on a new connection if need be.
@@ -74,14 +81,19 @@ impl Writer {
                 connection.execute(prepare.as_str()).await?;
             }
             let row = sqlx::raw_sql(WHO).fetch_one(&mut connection).await?;
-            let (backend, timeline) = (row.try_get::<String, _>(0)?, row.try_get::<Option<String>, _>(1)?);
-            Ok::<_, sqlx::Error>((connection, backend.parse().unwrap_or(0), timeline.unwrap_or_default()))
+            let backend: String = row.try_get(0)?;
+            Ok::<_, sqlx::Error>((connection, backend.parse().unwrap_or(0)))
         };
-        let (connection, backend, timeline) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
+        let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
         self.backend.store(backend, Ordering::Relaxed);
-        self.timeline = timeline;
         self.connection = Some(connection);
+        self.sessions += 1;
         Ok(())
+    }
+
+    /// Which session this is, or was: counted from 1.
+    pub(super) fn session(&self) -> u64 {
+        self.sessions
     }
 
     /// Prepares statements in this session and in each one to come.
@@ -147,27 +159,44 @@ impl Writer {
         self.connection.is_some()
     }
 
-    /// Whether a transaction of which only the number is known was committed. `None`: nobody could be asked.
-    pub(super) fn was_committed(&mut self, xid: &str) -> Option<bool> {
-        let timeline = self.timeline.clone();
-        for _ in 0..ASK_END {
-            let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)");
-            let status = status.bind(xid.to_owned());
-            let asked = self.look(async |connection| status.fetch_one(connection).await);
-            if asked.is_ok() && self.timeline != timeline {
-                return None;
+    /// What a transaction begins with.
+    pub(super) fn begin_statement(&self) -> String {
+        self.settings.begin()
+    }
+
+    /// Whether a transaction was committed that should have left that row. `None`: nobody could be asked.
+    pub(super) fn was_written(&mut self, probe: &Probe) -> Option<bool> {
+        let (began, behind) = (Instant::now(), self.backend.load(Ordering::Relaxed));
+        let pooler = self.settings.pooler;
+        while began.elapsed() < ASK_END {
+            if pooler || matches!(self.is_over(behind), Ok(true)) {
+                let find = sqlx::query_scalar(WAS_WRITTEN).bind(probe.task_id).bind(probe.seq).bind(&probe.moves);
+                let wait = sqlx::query(WAIT_FOR_END).bind(probe.task_id).bind(probe.seq);
+                let written = self.look(async |connection| {
+                    if pooler && wait.execute(&mut *connection).await?.rows_affected() == 1 {
+                        return Ok(false);
+                    }
+                    find.fetch_one(connection).await
+                });
+                if let Ok(written) = written {
+                    return Some(written);
+                }
             }
-            match asked.as_ref().map(Option::as_deref) {
-                Ok(Some("committed")) => return Some(true),
-                Ok(Some("aborted")) => return Some(false),
-                // Its session has not noticed yet that we are gone; or the server is not there yet.
-                Ok(_) | Err(_) => std::thread::sleep(ASK_END_EVERY),
-            }
+            // Its session has not ended yet; or the server is not there yet.
+            std::thread::sleep(ASK_END_EVERY);
         }
         None
     }
 
+    /// Whether the session that was left behind is gone.
+    fn is_over(&mut self, backend: i32) -> Result<bool> {
+        let end = sqlx::query(END_SESSION).bind(backend);
+        let found = self.look(async |connection| end.fetch_all(connection).await)?;
+        Ok(found.is_empty())
+    }
+
     fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
+        let _waiting = watchdog::waits(limit);
         let waited = self.runtime.block_on(async { tokio::time::timeout(limit, work).await });
         waited.map_err(|_| {
             Error::Store(format!(

@@ -8,7 +8,7 @@ use rusqlite::{params, Connection, OptionalExtension, Row};
 
 use crate::clock::{Micros, Tick};
 use crate::error::Result;
-use crate::store::{journal, Holdings, LapsedWorker, WorkerProcess};
+use crate::store::{journal, Claim, Holdings, LapsedWorker, WorkerProcess};
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
@@ -53,7 +53,9 @@ pub(super) fn hold(
     tick: Tick,
 ) -> Result<bool> {
     let held = connection
-        .prepare_cached("UPDATE workers SET lease_until = ?2, lease = ?3, tasks = ?4, unbegun = ?5 WHERE worker_id = ?1")?
+        .prepare_cached(
+            "UPDATE workers SET lease_until = ?2, lease = ?3, tasks = ?4, unbegun = ?5 WHERE worker_id = ?1",
+        )?
         .execute(params![
             worker_id,
             tick.after(lease).0,
@@ -76,6 +78,20 @@ pub(super) fn lapsed(connection: &Connection, named: &[String], tick: Tick) -> R
         Ok(LapsedWorker { worker_id: Arc::from(row.get_ref(0)?.as_str()?), holdings: holdings_at(row, 1)? })
     })?;
     Ok(lapsed.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn lost(connection: &Connection, claims: &[Claim]) -> Result<Vec<Claim>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT 1 FROM steps WHERE task_id = ?1 AND position = ?2 AND state = 'in_progress' AND span_id = ?3",
+    )?;
+    let mut lost = Vec::new();
+    for claim in claims {
+        let position = i64::try_from(claim.position).unwrap_or(i64::MAX);
+        if !statement.exists(params![claim.task_id, position, format!("{:016x}", claim.token)])? {
+            lost.push(*claim);
+        }
+    }
+    Ok(lost)
 }
 
 pub(super) fn holdings(connection: &Connection, worker_id: &str) -> Result<Option<Holdings>> {

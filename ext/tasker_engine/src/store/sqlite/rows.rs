@@ -19,7 +19,7 @@ use crate::template::Template;
 const TASK: &str = "SELECT t.task_uuid, t.template_id, t.state, j.since, t.priority, t.correlation_id, \
     t.parent_correlation_id, t.idempotency_key, t.trace_id, t.root_span_id, t.parent_span_id, t.sampled, t.root_recorded, \
     t.created_at, t.run_at, t.completed_at, j.seq FROM tasks t \
-    JOIN journal j ON j.task_id = t.id AND j.seq = (SELECT max(seq) FROM journal WHERE task_id = ?1) WHERE t.id = ?1";
+    LEFT JOIN journal j ON j.task_id = t.id AND j.seq = (SELECT max(seq) FROM journal WHERE task_id = ?1) WHERE t.id = ?1";
 
 const STEPS: &str = "SELECT step_uuid, state, state_since, attempts, max_attempts, due_at, worker_id, span_id \
     FROM steps WHERE task_id = ?1 ORDER BY position";
@@ -30,6 +30,8 @@ pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64
     let mut rows = statement.query([task_id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let template_id = row.get(1)?;
+    let journal: Option<u32> = row.get(16)?;
+    let journal = journal.ok_or_else(|| Error::Refused(format!("task number {task_id} has no journal")))?;
     let task = Task {
         id: task_id,
         task_uuid: uuid(row, 0)?,
@@ -51,7 +53,7 @@ pub(super) fn graph(connection: &Connection, catalogue: &Catalogue, task_id: i64
         created_at: Micros(row.get(13)?),
         run_at: row.get::<_, Option<i64>>(14)?.map(Micros),
         completed_at: row.get::<_, Option<i64>>(15)?.map(Micros),
-        journal: row.get(16)?,
+        journal,
         context: None,
     };
     let steps = steps(connection, task_id, task.template.steps.len())?;
@@ -82,7 +84,7 @@ fn steps(connection: &Connection, task_id: i64, expected: usize) -> Result<Vec<S
     if steps.len() == expected {
         Ok(steps)
     } else {
-        Err(Error::Store(format!("task number {task_id} has {} steps, its template {expected}", steps.len())))
+        Err(Error::Refused(format!("task number {task_id} has {} steps, its template {expected}", steps.len())))
     }
 }
 
@@ -132,5 +134,5 @@ fn optional<T>(row: &Row<'_>, column: usize, parse: impl Fn(&str) -> Option<T>) 
 fn unreadable(row: &Row<'_>, column: usize) -> Error {
     let name = row.as_ref().column_name(column).unwrap_or("?").to_owned();
     let value = row.get_ref(column).map(|value| format!("{value:?}")).unwrap_or_default();
-    Error::Store(format!("column {name} holds {value}, which this version does not understand"))
+    Error::Refused(format!("column {name} holds {value}, which this version does not understand"))
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::watch::Watcher;
 use super::{leases, prune, rows, write};
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    claim_order, journal, Backlog, Candidate, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
-    LapsedWorker, Loaded, Transaction, WorkerProcess,
+    claim_order, journal, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey,
+    Inputs, LapsedWorker, Loaded, Transaction, WorkerProcess,
 };
 use crate::template::Template;
 
@@ -22,6 +23,7 @@ pub(super) struct SqliteTransaction<'a> {
     connection: MutexGuard<'a, Connection>,
     catalogue: &'a Catalogue,
     clock: &'a Clock,
+    watcher: Option<&'a Watcher>,
     open: bool,
 }
 
@@ -30,9 +32,10 @@ impl<'a> SqliteTransaction<'a> {
         connection: MutexGuard<'a, Connection>,
         catalogue: &'a Catalogue,
         clock: &'a Clock,
+        watcher: Option<&'a Watcher>,
     ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, clock, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, watcher, open: true })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -103,6 +106,8 @@ impl Transaction for SqliteTransaction<'_> {
         for &task_id in task_ids {
             match rows::graph(&self.connection, self.catalogue, task_id) {
                 Ok(graph) => loaded.graphs.extend(graph),
+                // The database is at fault, not the task.
+                Err(error @ Error::Store(_)) => return Err(error),
                 Err(error) => loaded.unreadable.push((task_id, error)),
             }
         }
@@ -245,6 +250,10 @@ impl Transaction for SqliteTransaction<'_> {
         leases::deregister(&self.connection, workers)
     }
 
+    fn lost(&mut self, claims: &[Claim]) -> Result<Vec<Claim>> {
+        leases::lost(&self.connection, claims)
+    }
+
     fn holdings(&mut self, worker_id: &str) -> Result<Option<Holdings>> {
         leases::holdings(&self.connection, worker_id)
     }
@@ -267,11 +276,18 @@ impl Transaction for SqliteTransaction<'_> {
     fn commit(mut self: Box<Self>, commit: &Commit) -> Result<()> {
         if let Some((worker_id, lease, holdings)) = &commit.holdings {
             if !leases::hold(&self.connection, worker_id, *lease, holdings, self.clock.tick())? {
-                return Err(Error::LeaseLost(format!("{worker_id} is not among the workers of this database any more")));
+                return Err(Error::LeaseLost(format!(
+                    "{worker_id} is not among the workers of this database any more"
+                )));
             }
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
+        if let Some(watcher) = self.watcher {
+            if commit.steps_enqueued || commit.due || !commit.ended.is_empty() {
+                watcher.hint();
+            }
+        }
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
-//! Owns: hearing of other processes' commits: the file with the write-ahead log is watched, and whoever wants to know is
-//! told at once. Linux only; elsewhere who wants to know has to look. Refuses: saying what was committed, or by whom.
+//! Owns: telling other processes of a commit, and hearing of theirs. Who has committed what others may wait for touches
+//! the file of the shared memory, which all who have the database open watch: writes to the log are no sign, they come
+//! before the commit can be seen. Linux only; elsewhere who wants to know has to look. Refuses: saying what was
+//! committed, or by whom.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,9 +31,9 @@ impl Listeners {
     }
 }
 
-/// Watches the log of one database.
+/// Watches one database.
 pub(super) struct Watcher {
-    log: PathBuf,
+    touched: PathBuf,
     listeners: Arc<Listeners>,
     thread: Mutex<Option<thread::Watch>>,
 }
@@ -39,16 +41,21 @@ pub(super) struct Watcher {
 impl Watcher {
     /// Watches nothing until somebody wants to know.
     pub(super) fn new(database: &str) -> Watcher {
-        Watcher { log: format!("{database}-wal").into(), listeners: Arc::default(), thread: Mutex::default() }
+        Watcher { touched: format!("{database}-shm").into(), listeners: Arc::default(), thread: Mutex::default() }
     }
 
-    /// Rings the bell at each commit from now on.
+    /// Tells whoever watches that something was committed.
+    pub(super) fn hint(&self) {
+        thread::touch(&self.touched);
+    }
+
+    /// Rings the bell at each hint from now on.
     pub(super) fn rings(&self, bell: Arc<Bell>) {
         *lock(&self.listeners.bell) = Some(bell);
         self.start();
     }
 
-    /// Calls at each commit from now on. Says whether it will.
+    /// Calls at each hint from now on. Says whether it will.
     pub(super) fn on_end(&self, on_end: &OnEnd) -> bool {
         lock(&self.listeners.on_end).get_or_insert_with(|| Arc::clone(on_end));
         self.start();
@@ -62,7 +69,7 @@ impl Watcher {
     fn start(&self) {
         let mut thread = lock(&self.thread);
         if thread.is_none() {
-            *thread = thread::Watch::start(&self.log, &self.listeners)
+            *thread = thread::Watch::start(&self.touched, &self.listeners)
                 .inspect_err(|error| tracing::debug!(%error, "Not told of other processes' commits; looking instead"))
                 .ok();
         }
@@ -81,6 +88,7 @@ mod thread {
 
     use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags};
     use rustix::fs::inotify::{add_watch, init, CreateFlags, Reader, WatchFlags};
+    use rustix::fs::{utimensat, AtFlags, Timespec, Timestamps, CWD, UTIME_NOW};
 
     use super::Listeners;
 
@@ -88,26 +96,37 @@ mod thread {
     /// very process, must not keep it busy.
     const REST: Duration = Duration::from_millis(2);
 
-    /// The thread that waits for the log to change; gone when this is dropped.
+    pub(super) fn touch(file: &Path) {
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        // Nobody's fault and no harm: who is not told looks now and then.
+        let _ = utimensat(CWD, file, &Timestamps { last_access: now, last_modification: now }, AtFlags::empty());
+    }
+
+    /// The thread that waits for the file to be touched; gone when this is dropped.
     pub(super) struct Watch {
         stop: Arc<OwnedFd>,
     }
 
     impl Watch {
-        pub(super) fn start(log: &Path, listeners: &Arc<Listeners>) -> io::Result<Watch> {
+        pub(super) fn start(touched: &Path, listeners: &Arc<Listeners>) -> io::Result<Watch> {
             let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-            add_watch(&inotify, log, WatchFlags::MODIFY)?;
+            add_watch(&inotify, touched, WatchFlags::ATTRIB)?;
             let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-            let (stopped, listeners) = (Arc::clone(&stop), Arc::clone(listeners));
-            std::thread::Builder::new().name("tasker-watch".into()).spawn(move || {
-                listeners.watching.store(true, Ordering::Relaxed);
+            let (stopped, told) = (Arc::clone(&stop), Arc::clone(listeners));
+            // From here on nothing is missed, even before the thread runs.
+            listeners.watching.store(true, Ordering::Relaxed);
+            let started = std::thread::Builder::new().name("tasker-watch".into()).spawn(move || {
+                let listeners = told;
                 let ended = watch(&inotify, &stopped, &listeners);
                 listeners.watching.store(false, Ordering::Relaxed);
                 if let Err(error) = ended {
                     tracing::debug!(%error, "No longer told of other processes' commits; looking instead");
                 }
-            })?;
-            Ok(Watch { stop })
+            });
+            if started.is_err() {
+                listeners.watching.store(false, Ordering::Relaxed);
+            }
+            started.map(|_| Watch { stop })
         }
     }
 
@@ -161,6 +180,8 @@ mod thread {
     use super::Listeners;
 
     pub(super) struct Watch;
+
+    pub(super) fn touch(_: &Path) {}
 
     impl Watch {
         pub(super) fn start(_: &Path, _: &Arc<Listeners>) -> io::Result<Watch> {

@@ -43,13 +43,14 @@ pub(super) fn graph(connection: &Connection, graph: &mut Graph) -> Result<()> {
         }
     }
     let row = journal::row(graph)?;
-    connection.prepare_cached(INSERT_JOURNAL)?.execute(params![
-        graph.task.id,
-        row.seq,
-        row.at.0,
-        graph.task.state_since.0,
-        row.moves
-    ])?;
+    let (id, since) = (graph.task.id, graph.task.state_since.0);
+    let written = connection.prepare_cached(INSERT_JOURNAL)?.execute(params![id, row.seq, row.at.0, since, row.moves]);
+    match written.map_err(Error::from) {
+        Err(Error::Refused(_)) => {
+            return Err(Error::Contention(format!("task number {id} was changed by another transaction meanwhile")))
+        }
+        written => written?,
+    };
     graph.written(row.seq);
     Ok(())
 }
@@ -139,11 +140,29 @@ fn update_step(connection: &Connection, task_id: i64, position: i64, step: &Step
         let error = step.error.as_ref().map(journal::json_text).transpose()?;
         let result = step.result.as_deref();
         statement.execute(params![
-            task_id, position, state, since, attempts, max_attempts, due_at, worker_id, span_id, error, result
+            task_id,
+            position,
+            state,
+            since,
+            attempts,
+            max_attempts,
+            due_at,
+            worker_id,
+            span_id,
+            error,
+            result
         ])?;
     } else {
         statement.execute(params![
-            task_id, position, state, since, attempts, max_attempts, due_at, worker_id, span_id
+            task_id,
+            position,
+            state,
+            since,
+            attempts,
+            max_attempts,
+            due_at,
+            worker_id,
+            span_id
         ])?;
     }
     Ok(())

@@ -99,12 +99,12 @@ fn samples<T: Display + Copy>(text: &mut String, name: &str, data: &MetricData<T
     match data {
         MetricData::Gauge(gauge) => {
             for point in gauge.data_points() {
-                line(text, format_args!("{name}{} {}", labels(point.attributes(), None), point.value()));
+                line(text, format_args!("{name}{} {}", labels(point.attributes()), point.value()));
             }
         }
         MetricData::Sum(sum) => {
             for point in sum.data_points() {
-                line(text, format_args!("{name}{} {}", labels(point.attributes(), None), point.value()));
+                line(text, format_args!("{name}{} {}", labels(point.attributes()), point.value()));
             }
         }
         MetricData::Histogram(histogram) => buckets(text, name, histogram),
@@ -113,21 +113,24 @@ fn samples<T: Display + Copy>(text: &mut String, name: &str, data: &MetricData<T
 }
 
 fn buckets<T: Display + Copy>(text: &mut String, name: &str, histogram: &Histogram<T>) {
+    // The same in every series of it, and there may be thousands.
+    let bounds = histogram.data_points().next().into_iter().flat_map(|point| point.bounds());
+    let bounds: Vec<String> = bounds.map(|bound| bound.to_string()).chain(["+Inf".to_owned()]).collect();
     for point in histogram.data_points() {
+        let plain = labels(point.attributes());
+        let others = plain.strip_suffix('}').map_or_else(|| "{".to_owned(), |others| format!("{others},"));
         let mut below = 0;
-        let bounds = point.bounds().map(|bound| bound.to_string()).chain(["+Inf".to_owned()]);
-        for (bound, count) in bounds.zip(point.bucket_counts()) {
+        for (bound, count) in bounds.iter().zip(point.bucket_counts()) {
             below += count;
-            line(text, format_args!("{name}_bucket{} {below}", labels(point.attributes(), Some(&bound))));
+            line(text, format_args!("{name}_bucket{others}le=\"{bound}\"}} {below}"));
         }
-        let plain = labels(point.attributes(), None);
         line(text, format_args!("{name}_sum{plain} {}", point.sum()));
         line(text, format_args!("{name}_count{plain} {}", point.count()));
     }
 }
 
 /// `{name="value",…}`; nothing at all without labels.
-fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>, bound: Option<&str>) -> String {
+fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> String {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     for attribute in attributes {
         let name = label_name(attribute.key.as_str());
@@ -135,8 +138,7 @@ fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>, bound: Option<&str
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         known.entry(name).or_insert(value);
     }
-    let pairs = known.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(bound.map(|le| ("le", le)));
-    let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    let pairs: Vec<String> = known.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     if pairs.is_empty() {
         return String::new();
     }
@@ -172,8 +174,8 @@ mod tests {
     #[test]
     fn labels_are_quoted_and_their_names_made_fit() {
         let given = [KeyValue::new("a.b", "say \"x\"\\\n"), KeyValue::new("le", 3), KeyValue::new("9", true)];
-        let text = labels(given.iter(), Some("0.5"));
-        assert_eq!(text, "{a_b=\"say \\\"x\\\"\\\\\\n\",key_9=\"true\",key_le=\"3\",le=\"0.5\"}");
-        assert_eq!(labels([].iter(), None), "");
+        let text = labels(given.iter());
+        assert_eq!(text, "{a_b=\"say \\\"x\\\"\\\\\\n\",key_9=\"true\",key_le=\"3\"}");
+        assert_eq!(labels([].iter()), "");
     }
 }

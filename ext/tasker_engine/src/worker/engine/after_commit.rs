@@ -57,10 +57,13 @@ impl EngineThread {
         }
         self.note_due(&outcome.graphs);
         if batch.claim.is_some() {
+            // Where nobody looked, there may be what there was before.
             self.backlog = outcome.backlog || batch.left_enqueued;
-            self.waits_for_handler = outcome.waits;
             if batch.look_enqueued {
                 self.after_contention(outcome.contended, tick);
+            }
+            if let Some(worker) = &mut self.worker {
+                worker.held_back = outcome.held_back;
             }
         } else {
             // It claimed nothing: what it gave back, or took over, is still to be claimed.
@@ -78,6 +81,7 @@ impl EngineThread {
         if batch.register.is_some() {
             worker.unregistered = false;
             worker.renewed(tick);
+            self.session = self.store.session().unwrap_or(self.session);
         }
         if let Some(holdings) = outcome.holdings.take() {
             worker.recorded = holdings;

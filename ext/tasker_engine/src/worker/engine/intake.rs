@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Micros, Tick};
 use crate::config::Durability;
-use crate::store::{Change, Claim};
+use crate::store::{Change, Claim, Store, WorkerProcess};
 use crate::worker::claims::Permits;
 use crate::worker::inbox::Work;
-use crate::worker::liveness;
+use crate::worker::machine::Machine;
 use crate::worker::running::Running;
 use crate::worker::shared::Counters;
 use crate::worker::transaction::{Batch, WorkerPart};
@@ -34,21 +34,28 @@ impl EngineThread {
         let (now, tick) = (self.clock.now(), self.clock.tick());
         let mut batch = std::mem::take(&mut self.kept);
         batch.gathered_at = now;
-        batch.due_limit = DUE_LIMIT;
         batch.flush = self.durability == Durability::Step;
         self.flush_notices(tick);
-        self.unsettled.extend(self.quarantine.retry(tick));
+        if let Some(parked) = self.quarantine.retry(tick) {
+            self.unsettled.extend(parked);
+            (self.backlog, self.look_due) = (true, true);
+            self.shared.publish_quarantine(self.quarantine.list());
+        }
         self.requests.extend(self.inbox.take(REQUESTS.saturating_sub(self.requests.len())));
         self.take_completions(tick);
-        self.take_units(&mut batch);
+        let room = self.take_units(&mut batch);
         self.work_of_the_worker(now, tick, &mut batch);
+        if room == 0 {
+            self.put_off(&mut batch);
+        }
         if self.is_stopping(&batch) {
             self.abandon(&mut batch);
         }
         let alone = |(claim, _): &(Claim, bool)| self.quarantine.contains(claim.task_id);
         (self.kept.release, batch.release) = std::mem::take(&mut batch.release).into_iter().partition(alone);
-        batch.look_due = std::mem::take(&mut self.look_due);
-        self.permit(tick, &mut batch);
+        batch.due_limit = DUE_LIMIT.min(room);
+        batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
+        self.permit(tick, room, &mut batch);
         if !self.is_stopping(&batch) {
             self.describe_worker(&mut batch);
         }
@@ -59,8 +66,9 @@ impl EngineThread {
         batch.requests.iter().any(|request| matches!(request.work, Work::StopWorker))
     }
 
-    /// As many requests and ends of attempts as a transaction may carry.
-    fn take_units(&mut self, batch: &mut Batch) {
+    /// As many requests and ends of attempts as a transaction may carry. Gives how much more it may: after one failed,
+    /// everything counts, so that what is at fault is alone in the end.
+    fn take_units(&mut self, batch: &mut Batch) -> usize {
         let mut left = self.units;
         while left > 0 {
             let Some(request) = self.requests.pop_front() else { break };
@@ -75,15 +83,28 @@ impl EngineThread {
             batch.pending.push(pending);
             left -= 1;
         }
+        if self.units < UNITS {
+            left
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// Leaves what may be done later to the next transaction.
+    fn put_off(&mut self, batch: &mut Batch) {
+        self.kept.release.append(&mut batch.release);
+        self.kept.dead.append(&mut batch.dead);
+        self.kept.look_lapsed |= std::mem::take(&mut batch.look_lapsed);
     }
 
     fn begin_request(&mut self, work: &Work, batch: &mut Batch) {
         match work {
             Work::StartWorker(config) => {
                 self.store.subscribe(Arc::clone(&self.inbox.bell));
-                let worker = Running::start(config.clone(), &self.clock, &mut self.dice);
+                let worker = Running::start(config.clone(), &self.clock, self.machine.as_ref());
                 batch.register = Some((worker.process.clone(), worker.lease));
                 self.worker = Some(worker);
+                self.record_begun();
                 self.channel.open();
             }
             Work::Drain => {
@@ -132,7 +153,7 @@ impl EngineThread {
         }
         if worker.recover_at <= tick {
             worker.recover_at = tick.after(worker.recovery_interval());
-            batch.dead.extend(liveness::dead_workers(self.store.as_mut(), &worker.process));
+            batch.dead.extend(dead_workers(self.store.as_mut(), &worker.process, self.machine.as_ref()));
             batch.look_lapsed = true;
             batch.look_waiting = true;
             self.look_due = true;
@@ -144,7 +165,7 @@ impl EngineThread {
     }
 
     /// How many steps may be claimed now.
-    fn permit(&mut self, tick: Tick, batch: &mut Batch) {
+    fn permit(&mut self, tick: Tick, room: usize, batch: &mut Batch) {
         // One that is over must not wake a worker that claims nothing.
         self.contended_until = self.contended_until.filter(|until| tick < *until);
         let Some(worker) = &self.worker else { return };
@@ -156,13 +177,16 @@ impl EngineThread {
         let held = self.in_flights.len() - ending + self.channel.depth().abandoned;
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
+        let free = free.min(room);
+        let ahead = if worker.held_back && free == 0 { 0 } else { ahead.min(room - free) };
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
         let contended = self.contended_until.is_some();
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
-        let room = (free > 0 || ahead > 0 && !self.waits_for_handler) && !worker.saturated;
+        let free_hands = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
         batch.left_enqueued = look && contended;
-        batch.claim = (room && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
+        batch.claim =
+            (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;
@@ -170,7 +194,8 @@ impl EngineThread {
 
     fn describe_worker(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
-        let waiting = if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
+        let waiting =
+            if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
         let in_flights = || self.in_flights.claims();
         let unbegun = in_flights().filter(|(event_id, flight)| flight.ahead && waiting.contains(*event_id));
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
@@ -181,6 +206,7 @@ impl EngineThread {
         batch.worker = Some(WorkerPart {
             worker_id: Arc::clone(worker.worker_id()),
             lease: worker.lease,
+            records: worker.records,
             namespaces: Arc::clone(&worker.namespaces),
             recorded: worker.recorded.clone(),
             unbegun,
@@ -203,4 +229,14 @@ impl EngineThread {
         }
         self.channel.close();
     }
+}
+
+/// Workers of this machine whose process is gone.
+fn dead_workers(store: &mut dyn Store, me: &WorkerProcess, machine: &dyn Machine) -> Vec<String> {
+    if me.host.is_empty() {
+        return Vec::new();
+    }
+    let listed = store.begin().and_then(|mut transaction| transaction.workers(&me.host));
+    let others = listed.unwrap_or_default().into_iter().filter(|worker| worker.worker_id != me.worker_id);
+    others.filter(|worker| machine.is_dead(worker)).map(|worker| worker.worker_id.to_string()).collect()
 }

@@ -79,10 +79,13 @@ impl EngineThread {
         } else {
             self.breaker.succeeded();
         }
+        // A store that refuses something is there, and what it refuses is found the sooner.
+        let found_sooner = batch.units() > 0 || !tasks.is_empty();
+        let at_once = matches!(error, Error::Refused(_) | Error::IllegalTransition(_)) && found_sooner;
         self.keep(batch, &error, reached, &tasks, tick);
         if lost {
             self.lease_lost(&self.last_error.clone());
-        } else if !self.inbox.is_closed() {
+        } else if !at_once && !self.inbox.is_closed() {
             let pause = Duration::from_millis(20 << self.failures.min(6)).min(LONGEST_PAUSE);
             self.retry_at = Some(tick.after(pause));
         }
@@ -91,13 +94,20 @@ impl EngineThread {
     /// Finds a place for all that the transaction carried.
     fn keep(&mut self, mut batch: Batch, error: &Error, reached: bool, tasks: &[i64], tick: Tick) {
         let units = batch.units();
+        let alone = if units == 0 { tasks.len() <= 1 || self.units <= 1 } else { units == 1 && batch.is_bare() };
         self.kept.release.append(&mut batch.release);
         self.kept.dead.append(&mut batch.dead);
         self.kept.look_lapsed |= batch.look_lapsed;
         let requests = std::mem::take(&mut batch.requests);
         let pending = std::mem::take(&mut batch.pending);
-        let may_be_at_fault = reached && !matches!(error, Error::Contention(_) | Error::LeaseLost(_));
-        if units <= 1 || !may_be_at_fault {
+        if matches!(error, Error::LeaseLost(_)) {
+            // The worker's loss, not theirs who asked.
+            requests.into_iter().rev().for_each(|request| self.requests.push_front(request));
+            pending.into_iter().rev().for_each(|pending| self.unsettled.push_front(pending));
+            return;
+        }
+        let may_be_at_fault = reached && !matches!(error, Error::Contention(_));
+        if alone || !may_be_at_fault {
             if may_be_at_fault && units == 0 {
                 let mut suspect = std::mem::take(&mut self.suspect);
                 if self.is_at_fault(&mut suspect, error, tick) {
@@ -118,8 +128,8 @@ impl EngineThread {
             return;
         }
         // Half of it the next time.
-        self.units = (units / 2).max(1);
-        if matches!(error, Error::Store(_) | Error::Unknown(_)) {
+        self.units = (units.max(tasks.len()).min(self.units) / 2).max(1);
+        if is_the_stores(error) {
             // A request is tried once: its caller hears what happened.
             self.refuse(requests, || again(error));
         } else {
@@ -232,6 +242,11 @@ impl EngineThread {
             let _ = request.reply.send(reply);
         }
     }
+}
+
+/// Whether the store may be at fault, not what was written.
+fn is_the_stores(error: &Error) -> bool {
+    matches!(error, Error::Store(_) | Error::Unknown(_))
 }
 
 fn message(error: &Error) -> String {

@@ -52,6 +52,8 @@ pub(in crate::worker) struct WorkerPart {
     pub(in crate::worker) worker_id: Arc<str>,
     pub(in crate::worker) lease: Duration,
     pub(in crate::worker) namespaces: Arc<[String]>,
+    /// Which claims its handlers begin is written down.
+    pub(in crate::worker) records: bool,
     /// What its row says.
     pub(in crate::worker) recorded: Holdings,
     /// Tokens of claims that no handler had begun when the batch was gathered.
@@ -69,6 +71,12 @@ impl Batch {
             && !self.look_lapsed
             && !self.look_due
             && self.claim.is_none()
+    }
+
+    /// Whether it carries nothing besides requests and settlements.
+    pub(in crate::worker) fn is_bare(&self) -> bool {
+        let alone = self.release.is_empty() && self.dead.is_empty() && !self.look_lapsed;
+        alone && !self.look_due && self.claim.is_none()
     }
 
     /// Requests and settlements: what may be tried apart when a transaction fails.
@@ -94,8 +102,8 @@ pub(in crate::worker) struct Outcome {
     pub(in crate::worker) backlog: bool,
     /// Whether others are at work on all that may be claimed.
     pub(in crate::worker) contended: bool,
-    /// Whether the next step to be claimed waits for a free handler.
-    pub(in crate::worker) waits: bool,
+    /// Whether the next step is on its last attempt and waits for a free handler.
+    pub(in crate::worker) held_back: bool,
     /// Whether there may be more that is due.
     pub(in crate::worker) more_due: bool,
     /// When something is next due, when that was looked up.

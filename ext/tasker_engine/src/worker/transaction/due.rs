@@ -13,7 +13,7 @@ impl Working<'_> {
     pub(super) fn due(&mut self, now: Micros, limit: usize) -> Result<bool> {
         let due = self.transaction.due(now, limit, self.means.except)?;
         let steps = due.retries.iter().map(|&(task_id, _)| task_id);
-        self.load_held(due.tasks.iter().copied().chain(steps).collect())?;
+        self.load_free(due.tasks.iter().copied().chain(steps).collect())?;
         for &task_id in &due.tasks {
             let Some(at) = self.at(task_id) else { continue };
             if self.graph(at).task.state == TaskState::Pending {

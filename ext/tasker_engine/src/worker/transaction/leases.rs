@@ -12,14 +12,14 @@ use crate::store::{Holdings, LapsedWorker};
 use crate::worker::claims::Claimed;
 
 impl Working<'_> {
-    /// Takes the steps of workers whose lease has run out, or whose process is gone. What no handler had begun costs no
-    /// attempt.
-    pub(super) fn take_over(&mut self, lapsed: &[LapsedWorker], outcome: &mut Outcome) -> Result<()> {
+    /// Takes the steps of workers whose lease has run out, or that are `dead`. What no handler of a dead one had certainly
+    /// begun costs no attempt.
+    pub(super) fn take_over(&mut self, lapsed: &[LapsedWorker], dead: &[String], outcome: &mut Outcome) -> Result<()> {
         if lapsed.is_empty() {
             return Ok(());
         }
         for worker in lapsed {
-            let unbegun: HashSet<u64> = worker.holdings.unbegun.iter().copied().collect();
+            let unbegun = self.unbegun(worker, dead);
             let why = format!("{} died or did not renew its lease", worker.worker_id);
             for &task_id in &worker.holdings.tasks {
                 if let Some(at) = self.at(task_id) {
@@ -35,7 +35,17 @@ impl Working<'_> {
         };
         let done: Vec<_> = lapsed.iter().filter(left).map(|worker| worker.worker_id.clone()).collect();
         outcome.backlog = true;
+        done.iter().for_each(|worker_id| self.means.machine.forget(worker_id));
         self.transaction.deregister(&done)
+    }
+
+    /// The worker's row says what no handler had begun when it was written; what its handlers began after that, they
+    /// wrote down where this machine can see it.
+    fn unbegun(&self, worker: &LapsedWorker, dead: &[String]) -> HashSet<u64> {
+        let is_dead = dead.iter().any(|dead| **dead == *worker.worker_id);
+        let begun = is_dead.then(|| self.means.machine.begun(&worker.worker_id)).flatten();
+        let Some(begun) = begun else { return HashSet::new() };
+        worker.holdings.unbegun.iter().copied().filter(|token| !begun.contains(token)).collect()
     }
 
     fn take_steps(&mut self, at: usize, worker: &LapsedWorker, unbegun: &HashSet<u64>, why: &str) {
@@ -63,11 +73,7 @@ impl Working<'_> {
 /// The row names all tasks in which the worker has claims, so that whoever finds it dead finds them. A claim in a task of
 /// which the row tells already needs no word, if it follows from a claim that this transaction settled: had the worker
 /// been taken for dead meanwhile, that claim would be gone. Any other claim needs the row to be there.
-pub(super) fn holdings(
-    work: &Working<'_>,
-    batch: &Batch,
-    outcome: &Outcome,
-) -> Option<(Arc<str>, Duration, Holdings)> {
+pub(super) fn holdings(work: &Working<'_>, batch: &Batch, outcome: &Outcome) -> Option<(Arc<str>, Duration, Holdings)> {
     let worker = batch.worker.as_ref()?;
     let recorded: HashSet<i64> = worker.recorded.tasks.iter().copied().collect();
     let followed = |graph: usize| {
@@ -78,7 +84,7 @@ pub(super) fn holdings(
     };
     let mut unbegun = worker.unbegun.clone();
     let token = |claimed: &Claimed| {
-        work.graphs[claimed.graph].steps[claimed.position].span_id.filter(|_| claimed.ahead)
+        work.graphs[claimed.graph].steps[claimed.position].span_id.filter(|_| claimed.ahead && worker.records)
     };
     unbegun.extend(outcome.claimed.iter().filter_map(token));
     unbegun.sort_unstable();
