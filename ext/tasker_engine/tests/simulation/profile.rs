@@ -27,6 +27,8 @@ pub struct Profile {
     pub kills: bool,
     /// Handlers take less time than a commit.
     pub brisk: bool,
+    /// The second process only asks, at first.
+    pub client: bool,
     /// How often a process looks that is not told; `None`: it is told.
     pub ask_every: Option<i64>,
     pub requests: i64,
@@ -56,6 +58,7 @@ impl Profile {
             jumps: dice.random_bool(0.4),
             kills: dice.random_bool(0.6),
             brisk: dice.random_bool(0.5),
+            client: dice.random_bool(0.2),
             ask_every: dice.random_bool(0.3).then(|| [SECOND / 10, SECOND][dice.random_range(0..2)]),
             requests: (requests * 1e6) as i64,
         }

@@ -166,6 +166,9 @@ impl World {
                 };
                 let token = step.span_id.unwrap_or_default();
                 let begun = self.attempts.get(&token).is_some_and(|attempt| attempt.begun_at.is_some());
+                if row.holdings.unbegun.contains(&token) && step.attempts >= step.max_attempts {
+                    wrong = Some(format!("step {position} of task {id} is claimed ahead for its last attempt"));
+                }
                 let current = self.slots[row.process].door.status().worker_id;
                 if !begun && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
                     *unlisted.entry(row.process).or_default() += 1;
@@ -174,9 +177,9 @@ impl World {
         }
         for (process, count) in unlisted {
             let slot = &self.slots[process];
-            if count > slot.config.concurrency && slot.alive && self.now - slot.unknown_at > 10_000_000 {
-                wrong =
-                    Some(format!("#{process} has {count} claims that no handler has begun and its row does not list"));
+            let busy = slot.runs.len();
+            if count + busy > slot.config.concurrency && slot.alive && self.now - slot.unknown_at > 10_000_000 {
+                wrong = Some(format!("#{process} has {count} claims for handlers that {busy} steps keep busy"));
             }
         }
         self.holds(wrong.is_none(), || wrong.unwrap_or_default());

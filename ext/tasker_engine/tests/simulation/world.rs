@@ -384,5 +384,7 @@ pub fn spawn(sim: &Sim) {
         turns: 0,
     });
     world.note(|| format!("#{number} begins on machine {machine}"));
-    world.start_worker(number);
+    if number != 1 || !world.profile.client {
+        world.start_worker(number);
+    }
 }

@@ -43,6 +43,7 @@ impl EngineThread {
         self.revoke_ended(&outcome.graphs, &mut attempts);
         let depth = self.channel.depth();
         self.dispatch(&mut outcome, now, tick);
+        let gave_back = outcome.released > 0;
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
         report::report(&outcome.graphs, &attempts, &self.shared.counters);
@@ -64,6 +65,9 @@ impl EngineThread {
             if let Some(worker) = &mut self.worker {
                 worker.held_back = outcome.held_back;
             }
+        } else {
+            // It claimed nothing: what it gave back, or took over, is still to be claimed.
+            self.backlog |= outcome.backlog || gave_back;
         }
         self.flush_notices(tick);
         if let Some(worker) = &self.worker {
