@@ -11,14 +11,15 @@ module TaskerCore
   #     end
   class Configuration
     SETTINGS = %i[
-      database synchronous busy_timeout migrate pool_size statement_timeout concurrency namespaces lease_seconds
-      shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry web
-      filter_parameters filter_mask log_payloads
+      database synchronous durability busy_timeout migrate pool_size statement_timeout concurrency namespaces
+      lease_seconds shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry
+      web filter_parameters filter_mask log_payloads
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval retention_days].freeze
 
     # 8 MiB: a result is kept in the database and travels to every step that depends on it.
     MAX_RESULT_BYTES = 8 * 1024 * 1024
+    DURABILITIES = %w[step task].freeze
 
     # @!attribute [rw] database
     #   @return [String] a SQLite file, ":memory:", or a postgres:// URL, as libpq reads them (sslmode, sslrootcert,
@@ -26,6 +27,11 @@ module TaskerCore
     #     TASKER_DATABASE, else DATABASE_URL when it is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
     # @!attribute [rw] synchronous
     #   @return [String, Symbol] SQLite: :full survives power loss, :normal only a crash of the process
+    # @!attribute [rw] durability
+    #   @return [String, Symbol] PostgreSQL: which commits the server has on its disk before the engine goes on. :step,
+    #     all of them; :task, those that somebody is told of (a submission, a cancellation, the end of a task): should
+    #     the *server* crash, steps that were settled in about the last 0.6 s run again. A crash of a worker costs
+    #     nothing more either way. Behind a pooler (`pgbouncer=true`) always :step
     # @!attribute [rw] busy_timeout
     #   @return [Float] SQLite: seconds to wait for another process that writes
     # @!attribute [rw] migrate
@@ -44,8 +50,8 @@ module TaskerCore
     # @!attribute [rw] shutdown_timeout
     #   @return [Float] seconds a stop waits for handlers
     # @!attribute [rw] poll_interval
-    #   @return [Float] seconds between looks for what other processes wrote; on PostgreSQL at least 1, or 0.1 where no
-    #     notification reaches this process
+    #   @return [Float] seconds between an idle worker's looks for what other processes wrote. Where it is notified of
+    #     it, they are at least 0.25 (SQLite, on Linux) or 1 (PostgreSQL); on PostgreSQL without notifications 0.1
     # @!attribute [rw] retention_days
     #   @return [Float] days for which the worker keeps finished tasks, all that belongs to them and their idempotency
     #     keys; 0 for ever
@@ -89,9 +95,9 @@ module TaskerCore
       @in_use = false
       @absolute = nil
       @settings = {
-        database: default_database(env), synchronous: "full", busy_timeout: 10.0, migrate: true, pool_size: 5,
-        statement_timeout: 30.0, concurrency: 10, namespaces: [],
-        lease_seconds: 30.0, shutdown_timeout: 25.0, poll_interval: 0.01, retention_days: 30,
+        database: default_database(env), synchronous: "full", durability: "step", busy_timeout: 10.0,
+        migrate: true, pool_size: 5, statement_timeout: 30.0, concurrency: 10, namespaces: [], lease_seconds: 30.0,
+        shutdown_timeout: 25.0, poll_interval: 0.01, retention_days: 30,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
         telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
       }
@@ -119,7 +125,7 @@ module TaskerCore
       worker = @settings.slice(*WORKER_SETTINGS).merge(overrides)
       worker[:namespaces] = Array(worker[:namespaces]).map(&:to_s)
       JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
-                    database: absolute, synchronous: synchronous.to_s, worker: worker)
+                    database: absolute, synchronous: synchronous.to_s, durability: durability.to_s, worker: worker)
     rescue JSON::JSONError => e
       raise ConfigurationError, "a setting is not UTF-8, or no number that JSON knows: #{e.message.scrub}"
     end
@@ -132,20 +138,28 @@ module TaskerCore
 
     private
 
-    # What the engine cannot judge, or would judge too late.
+    # What the engine cannot judge, or would judge too late: what is wanted, and whether a value is that.
+    CHECKS = {
+      durability: [":step or :task", ->(value) { DURABILITIES.include?(value.to_s) }],
+      max_result_bytes: ["a number of bytes above 0", ->(value) { value.is_a?(Integer) && value.positive? }],
+      namespaces: ["an Array of names", ->(value) { names?(value) }],
+      handlers: ["a Hash of handlers by name", ->(value) { value.is_a?(Hash) }],
+      telemetry: ["a Hash of settings", ->(value) { value.nil? || value.is_a?(Hash) }],
+      web: ["a Hash of settings", ->(value) { value.nil? || value.is_a?(Hash) }]
+    }.freeze
+    private_constant :CHECKS
+
     def check(name, value)
-      wanted = case name
-               when :max_result_bytes then "a number of bytes above 0" unless value.is_a?(Integer) && value.positive?
-               when :namespaces then "an Array of names" unless names?(value)
-               when :handlers then "a Hash of handlers by name" unless value.is_a?(Hash)
-               when :telemetry, :web then "a Hash of settings" unless value.nil? || value.is_a?(Hash)
-               end
-      raise ConfigurationError, "#{name} must be #{wanted}, not #{value.inspect}" if wanted
+      wanted, fits = CHECKS[name]
+      return if wanted.nil? || fits.call(value)
+
+      raise ConfigurationError, "#{name} must be #{wanted}, not #{value.inspect}"
     end
 
-    def names?(value)
+    def self.names?(value)
       Array(value).all? { |name| (name.is_a?(String) || name.is_a?(Symbol)) && !name.empty? }
     end
+    private_class_method :names?
 
     # A path means what it meant at first: Process.daemon changes the folder. Kept until another one is set.
     def absolute

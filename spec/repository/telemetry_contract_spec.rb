@@ -93,9 +93,9 @@ RSpec.describe "docs/telemetry.md" do
     let(:calls) do
       files = sources.reject { |source| source.path.end_with?("/telemetry/line.rs") }
       files.flat_map(&:log_calls).map do |level, arguments|
-        fields = arguments[0...-1].map { |argument| argument.sub(/\s=.*/m, "").delete("%?") }
-        fields.reject! { |field| field.start_with?("target:") }
-        [level, arguments.last.delete_prefix('"').delete_suffix('"'), fields]
+        *fields, message = arguments[..arguments.rindex { |argument| argument.start_with?('"') }]
+        fields = fields.map { |field| field.sub(/\s=.*/m, "").delete("%?") }.grep_v(/\Atarget:/)
+        [level, message.delete_prefix('"').delete_suffix('"').gsub(/\\\n\s*/, ""), fields]
       end
     end
 

@@ -312,6 +312,11 @@ impl Channel {
         lock(&self.state).queue.iter().map(|(_, event)| event.event_id).collect()
     }
 
+    /// So many handler threads wait for an event, as far as the engine can tell: for a simulation, which has none.
+    pub(crate) fn pretend_waiting(&self, threads: usize) {
+        lock(&self.state).waiting = threads;
+    }
+
     /// Whether a handler thread waits for an event.
     pub(crate) fn has_idle_thread(&self) -> bool {
         lock(&self.state).waiting > 0
@@ -339,7 +344,9 @@ impl Channel {
     pub(crate) fn overdue(&self, now: Tick) -> Vec<Uuid> {
         let state = lock(&self.state);
         let overdue = state.running.iter().filter(|(_, running)| running.deadline.is_some_and(|at| at <= now));
-        overdue.map(|(event_id, _)| *event_id).collect()
+        let mut overdue: Vec<Uuid> = overdue.map(|(event_id, _)| *event_id).collect();
+        overdue.sort_unstable();
+        overdue
     }
 
     /// When the next running attempt's time is up.

@@ -22,6 +22,8 @@ pub mod graph;
 pub mod ids;
 pub mod interrupt;
 pub mod plan;
+#[doc(hidden)]
+pub mod simulation;
 pub mod state;
 pub mod step;
 pub mod store;

@@ -32,6 +32,15 @@ pub trait Store: Send {
     /// An error from here means that the store is away; one from a later call may be the fault of what was written.
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>>;
 
+    /// Which session at the store's server this is, made anew if need be. In another one the server may have forgotten what
+    /// was committed last: it has crashed without waiting for its disk, or another one has taken its place.
+    ///
+    /// # Errors
+    /// The server is away.
+    fn session(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+
     /// What another process may have committed since this was last asked. Cheap enough to ask often.
     fn changed_elsewhere(&mut self) -> Result<Option<Change>>;
 

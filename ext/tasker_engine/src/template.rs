@@ -97,11 +97,7 @@ impl Template {
         Template::build(source_name, document::from_json(text), Problems::lenient())
     }
 
-    fn build(
-        source_name: &str,
-        document: std::result::Result<Value, String>,
-        problems: Problems,
-    ) -> Result<Template> {
+    fn build(source_name: &str, document: std::result::Result<Value, String>, problems: Problems) -> Result<Template> {
         let refuse = |message| Error::Template { source_name: source_name.to_owned(), message };
         let document = document.map_err(refuse)?;
         let draft = read::read(&document, &problems);

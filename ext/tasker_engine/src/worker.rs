@@ -24,9 +24,10 @@ mod shared;
 mod trace;
 mod transaction;
 
-pub(crate) use engine::{EngineThread, Turn};
-pub(crate) use inbox::{Inbox, Reply, Ticket, Work};
-
+pub(crate) use engine::EngineThread;
+pub use engine::Turn;
+pub(crate) use inbox::{Inbox, Ticket};
+pub use inbox::{Reply, Work};
 pub use machine::Machine;
 pub(crate) use machine::ThisMachine;
 pub(crate) use monitor::Monitor;

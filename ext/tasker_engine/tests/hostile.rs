@@ -14,6 +14,8 @@ mod files;
 mod harness;
 #[path = "hostile/leases.rs"]
 mod leases;
+#[path = "hostile/panics.rs"]
+mod panics;
 #[path = "hostile/poison.rs"]
 mod poison;
 #[path = "hostile/refused.rs"]

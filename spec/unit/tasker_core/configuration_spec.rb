@@ -33,7 +33,8 @@ RSpec.describe TaskerCore::Configuration do
   it "is the engine's document" do
     configuration.namespaces = :orders
     document = JSON.parse(configuration.to_engine_json(concurrency: 3))
-    expect(document).to include("database" => File.absolute_path("storage/tasker.sqlite3"), "synchronous" => "full")
+    expect(document).to include("database" => File.absolute_path("storage/tasker.sqlite3"), "synchronous" => "full",
+                                "durability" => "step")
     expect(document["worker"]).to include("concurrency" => 3, "namespaces" => ["orders"])
   end
 
@@ -48,6 +49,14 @@ RSpec.describe TaskerCore::Configuration do
     [{ ports: 1 }, { port: 70_000 }, { port: "http" }].each do |web|
       configure(web: web)
       expect { TaskerCore::Worker.start }.to raise_error(TaskerCore::ConfigurationError, /port/)
+    end
+  end
+
+  it "tells the engine which commits the server must have on its disk" do
+    in_folder do |folder|
+      configure(database: "#{folder}/a.sqlite3", durability: :task)
+      expect(JSON.parse(TaskerCore.configuration.to_engine_json)).to include("durability" => "task")
+      expect { TaskerCore.engine.open }.not_to raise_error
     end
   end
 
@@ -67,7 +76,7 @@ RSpec.describe TaskerCore::Configuration do
   it "refuses at once what no worker can use" do
     configuration = described_class.new({})
     { max_result_bytes: [nil, "x", 0, -1, 1.5], namespaces: [5, [nil], [""], [5]], handlers: [nil, 5, []],
-      telemetry: [5, "x"], web: [5] }.each do |name, values|
+      durability: [nil, "", :steps, 1], telemetry: [5, "x"], web: [5] }.each do |name, values|
       values.each do |value|
         expect { configuration.public_send(:"#{name}=", value) }
           .to raise_error(TaskerCore::ConfigurationError, /#{name} must be .*not #{Regexp.escape(value.inspect)}/)

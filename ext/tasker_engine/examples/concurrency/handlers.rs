@@ -7,7 +7,7 @@ use shuttle::thread::{self, JoinHandle};
 use uuid::Uuid;
 
 use crate::channel::{Bell, Channel, StepError, StepEvent};
-use crate::clock::Micros;
+use crate::clock::Tick;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::{channel, completion, event, LONG};
@@ -67,7 +67,7 @@ fn carry(channel: &Channel, bell: &Bell, wanted: usize, brisk: bool) {
         settled += completions.len();
         // Two chains: events 1, 3, 5 and 2, 4, 6.
         let next = completions.iter().map(|(completion, _)| completion.event_id.as_u128() + 2);
-        channel.dispatch(next.filter(|number| *number <= wanted as u128).map(event).collect());
+        channel.dispatch(next.filter(|number| *number <= wanted as u128).map(event).collect(), Tick(0));
         channel.rest(brisk);
         // What was left is taken without a bell.
         if channel.depth().completions > 0 {
@@ -80,7 +80,7 @@ fn to_the_end() {
     let (channel, bell) = channel();
     channel.rest(true);
     let handlers = handlers(&channel, 2);
-    channel.dispatch(vec![event(1), event(2)]);
+    channel.dispatch(vec![event(1), event(2)], Tick(0));
     carry(&channel, &bell, 6, true);
     channel.close();
     assert_eq!(joined(handlers), 6);
@@ -91,8 +91,8 @@ fn to_the_end() {
 fn dispatch() {
     let (channel, bell) = channel();
     let handlers = handlers(&channel, 3);
-    channel.dispatch(vec![event(7), event(8), event(9)]);
-    channel.dispatch(vec![event(10)]);
+    channel.dispatch(vec![event(7), event(8), event(9)], Tick(0));
+    channel.dispatch(vec![event(10)], Tick(0));
     let mut done = 0;
     while done < 4 {
         match channel.take_completions(10).len() {
@@ -109,7 +109,7 @@ fn close() {
     let handlers = handlers(&channel, 2);
     let closing = Arc::clone(&channel);
     let closer = thread::spawn(move || closing.close());
-    channel.dispatch(vec![event(1)]);
+    channel.dispatch(vec![event(1)], Tick(0));
     closer.join().unwrap();
     let handled = joined(handlers);
     assert_eq!(handled + channel.depth().waiting, 1, "it was handled, or is still there");
@@ -119,7 +119,7 @@ fn close() {
 fn brief() {
     let (channel, bell) = channel();
     channel.rest(true);
-    channel.dispatch(vec![event(1)]);
+    channel.dispatch(vec![event(1)], Tick(0));
     let handlers = handlers(&channel, 2);
     while channel.take_completions(10).is_empty() {
         bell.sleep(LONG);
@@ -149,7 +149,7 @@ fn interrupt() {
         thread::spawn(move || poll(&channel).is_some())
     };
     let calling = thread::spawn(move || interrupt.set());
-    channel.dispatch(vec![event(1)]);
+    channel.dispatch(vec![event(1)], Tick(0));
     calling.join().unwrap();
     if called_back.join().unwrap() {
         channel.close();
@@ -171,7 +171,7 @@ fn interrupt_alone() {
 
 fn taken_back() {
     let (channel, _bell) = channel();
-    channel.dispatch(vec![event(1), event(2)]);
+    channel.dispatch(vec![event(1), event(2)], Tick(0));
     let begun = Arc::new(Mutex::new(Vec::new()));
     let handler = {
         let (channel, begun) = (Arc::clone(&channel), Arc::clone(&begun));
@@ -185,7 +185,7 @@ fn taken_back() {
     if channel.revoke(Uuid::from_u128(2)) {
         taken.push(Uuid::from_u128(2));
     }
-    taken.extend(channel.take_unstarted(Micros(1)));
+    taken.extend(channel.take_unstarted(Tick(1)));
     handler.join().unwrap();
     taken.extend(begun.lock().unwrap().iter().copied());
     taken.sort();
@@ -195,7 +195,7 @@ fn taken_back() {
 /// A handler's answer, and somebody who fails the attempt because he sees none: whoever was first counts.
 fn failed() {
     let (channel, _bell) = channel();
-    channel.dispatch(vec![event(1)]);
+    channel.dispatch(vec![event(1)], Tick(0));
     let event = channel.try_poll().unwrap();
     let (event_id, answering) = (event.event_id, Arc::clone(&channel));
     let handler = thread::spawn(move || answering.complete(completion(&event)));
@@ -209,7 +209,7 @@ fn fails() {
     let (channel, _bell) = channel();
     channel.rest(true);
     let handlers = handlers(&channel, 2);
-    channel.dispatch(vec![event(1)]);
+    channel.dispatch(vec![event(1)], Tick(0));
     channel.fail();
     assert!(joined(handlers) <= 1);
 }

@@ -94,7 +94,11 @@ struct Move(
 );
 
 /// All moves of a task in the order they happened, from the rows of its journal in their order. `names` are its steps'.
-pub(super) fn transitions(rows: &[(Micros, String)], names: &[String], correlation_id: &str) -> Result<Vec<TransitionView>> {
+pub(super) fn transitions(
+    rows: &[(Micros, String)],
+    names: &[String],
+    correlation_id: &str,
+) -> Result<Vec<TransitionView>> {
     let mut moves = Vec::new();
     for (at, text) in rows {
         let values: Vec<Value> = serde_json::from_str(text).map_err(unreadable)?;
@@ -126,7 +130,8 @@ fn view(at: i64, step: Move, names: &[String], correlation_id: &str) -> Transiti
             metadata[key] = value;
         }
     }
-    let step = usize::try_from(position).ok().map(|at| names.get(at).cloned().unwrap_or_else(|| format!("#{position}")));
+    let step =
+        usize::try_from(position).ok().map(|at| names.get(at).cloned().unwrap_or_else(|| format!("#{position}")));
     TransitionView { step, from_state, to_state, created_at: at, metadata }
 }
 

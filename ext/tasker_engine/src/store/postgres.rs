@@ -117,6 +117,8 @@ pub struct PostgresStore {
     remembered: Remembered,
     notices: Notices,
     task_ids: TaskIds,
+    /// The session in which what is remembered and what was drawn is true.
+    session: u64,
     /// Candidates looked at for each step that is wanted.
     look_ahead: usize,
     asked: Instant,
@@ -145,6 +147,7 @@ impl PostgresStore {
             remembered: Remembered::default(),
             notices: Notices::default(),
             task_ids: TaskIds::default(),
+            session: 0,
             look_ahead: 1,
             asked: Instant::now(),
         })
@@ -175,7 +178,7 @@ impl PostgresStore {
 
 impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        self.writer.connect()?;
+        self.session()?;
         self.notices.awaited = self.listener.is_awaited();
         Ok(Box::new(PostgresTransaction {
             writer: &mut self.writer,
@@ -190,6 +193,16 @@ impl Store for PostgresStore {
             unlocked: HashSet::new(),
             probe: None,
         }))
+    }
+
+    fn session(&mut self) -> Result<u64> {
+        self.writer.connect()?;
+        let session = self.writer.session();
+        if std::mem::replace(&mut self.session, session) != session {
+            self.remembered.clear();
+            self.task_ids = TaskIds::default();
+        }
+        Ok(session)
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {

@@ -28,7 +28,6 @@ use reader::SqliteReader;
 use transaction::SqliteTransaction;
 use watch::Watcher;
 
-
 /// Pages the WAL may hold before they are copied into the file: 32 MB. Hot pages are then copied once
 /// for many commits, and the copying is rare.
 const AUTOCHECKPOINT_PAGES: u32 = 8192;

@@ -93,7 +93,9 @@ fn report(monitor: &Monitor) -> (Status, Value) {
     let lag = if monitor.lag_seconds() > LATE { Status::Degraded } else { Status::Healthy };
     let [active, idle, max] = monitor.connections();
     let waiting = monitor.waiting();
-    let status = [database, handlers, engine, lag].into_iter().max().unwrap_or(Status::Healthy);
+    let quarantined = monitor.quarantined().len();
+    let tasks = if quarantined > 0 { Status::Degraded } else { Status::Healthy };
+    let status = [database, handlers, engine, lag, tasks].into_iter().max().unwrap_or(Status::Healthy);
     let body = json!({
         "status": status.as_str(),
         "checks": {
@@ -127,6 +129,7 @@ fn report(monitor: &Monitor) -> (Status, Value) {
                 "overdue_seconds": pulse.watchdog().overdue().as_secs_f64(),
             },
             "lag": { "status": lag.as_str(), "seconds": monitor.lag_seconds() },
+            "tasks": { "status": tasks.as_str(), "quarantined": quarantined },
         },
         "uptime_seconds": monitor.uptime().as_secs(),
         "worker_id": worker.worker_id.as_deref(),
@@ -145,11 +148,25 @@ mod tests {
     use crate::watchdog::waits;
     use crate::worker::Shared;
 
+    fn monitor(shared: &Arc<Shared>) -> Monitor {
+        let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
+        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), 1)
+    }
+
+    #[test]
+    fn tasks_that_are_left_alone_are_counted() {
+        let shared = Arc::new(Shared::default());
+        let monitor = monitor(&shared);
+        assert_eq!(report(&monitor).1["checks"]["tasks"], json!({ "status": "healthy", "quarantined": 0 }));
+        shared.publish_quarantine(vec![(7, "its template is no JSON".into())]);
+        assert_eq!(report(&monitor).1["checks"]["tasks"], json!({ "status": "degraded", "quarantined": 1 }));
+        assert_eq!(monitor.status()["quarantined"], json!([{ "task": 7, "why": "its template is no JSON" }]));
+    }
+
     #[test]
     fn only_a_store_that_neither_answers_nor_times_out_is_a_reason_to_kill() {
         let shared = Arc::new(Shared::default());
-        let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
-        let monitor = Monitor::new(Arc::clone(&shared), channel, Clock::System, "here".into(), 1);
+        let monitor = monitor(&shared);
         shared.pulse.transaction_begins();
         for _ in 0..5 {
             let _waiting = waits(STUCK * 10);

@@ -36,7 +36,8 @@ impl Attempts {
     /// The attempts whose completions were settled.
     pub(super) fn of(pending: &mut [Pending]) -> Attempts {
         let completions = pending.iter_mut();
-        let completions = completions.filter_map(|pending| Some((pending.settlement.token, pending.completion.take()?)));
+        let completions =
+            completions.filter_map(|pending| Some((pending.settlement.token, pending.completion.take()?)));
         Attempts { completions: completions.collect(), unbegun: HashSet::new() }
     }
 

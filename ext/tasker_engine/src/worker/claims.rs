@@ -69,8 +69,11 @@ pub(super) fn choose(
     let there = !stored.steps.is_empty();
     let elsewhere = stored.steps.into_iter().filter(|stored| work.at(stored.task_id).is_none());
     candidates.extend(elsewhere.map(|stored| (stored, None)));
-    candidates =
-        claim_order(candidates, |(candidate, _)| candidate, |(_, at), candidate| (age(candidate), *at, candidate.position));
+    candidates = claim_order(
+        candidates,
+        |(candidate, _)| candidate,
+        |(_, at), candidate| (age(candidate), *at, candidate.position),
+    );
     choice.backlog |= candidates.len() > permits.total();
     let mut steps = Vec::with_capacity(permits.total().min(candidates.len()));
     let mut candidates = candidates.into_iter().peekable();

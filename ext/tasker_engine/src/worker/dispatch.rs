@@ -7,12 +7,12 @@ use super::in_flight::InFlight;
 use crate::channel::StepEvent;
 use crate::clock::Micros;
 use crate::graph::Graph;
-use crate::ids;
+use crate::ids::{self, Dice};
 use crate::store::Claim;
 use crate::telemetry::context::TraceContext;
 
 /// The event for a claimed step of `graph`, and what the worker remembers of it.
-pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros) -> (StepEvent, InFlight) {
+pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dice) -> (StepEvent, InFlight) {
     let task = &graph.task;
     let step = &graph.steps[claimed.position];
     let template = &task.template.steps[claimed.position];
@@ -20,7 +20,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros) -> (StepEvent,
     let attempt = TraceContext { trace_id: task.trace.trace_id, span_id, sampled: task.trace.sampled };
     let handler = TraceContext { span_id: ids::handler_span_id(span_id), ..attempt };
     let event = StepEvent {
-        event_id: ids::uuid_v7(now),
+        event_id: dice.uuid_v7(now),
         task_uuid: task.task_uuid,
         step_uuid: step.step_uuid,
         correlation_id: task.correlation_id,
@@ -45,6 +45,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros) -> (StepEvent,
         claim: Claim { task_id: task.id, position: claimed.position, token: span_id },
         attempt: step.attempts,
         ahead: claimed.ahead,
+        ending: false,
         timeout_seconds: template.timeout_seconds,
         dispatched_at: now,
     };

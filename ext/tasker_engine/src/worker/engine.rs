@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::in_flight::{InFlights, Pending};
+use super::in_flight::{InFlights, Pending, Suspect};
 use super::inbox::{Inbox, Request};
 use super::machine::Machine;
 use super::measure::Metrics;
@@ -38,7 +38,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// What a turn of the loop ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
     /// There may be more to do at once.
     Again,
     /// Nothing to do for so long, unless the bell rings.
@@ -69,8 +69,8 @@ pub(crate) struct EngineThread {
     kept: Batch,
     /// How many requests, settlements and, after one failed, claims a transaction carries at most.
     units: usize,
-    /// Transactions that succeeded.
-    successes: u64,
+    /// The session at the store's server in which the worker's claims are known.
+    session: u64,
     look_due: bool,
     backlog: bool,
     /// Until when steps that others are at work on are left alone, and for how long the next time.
@@ -80,6 +80,10 @@ pub(crate) struct EngineThread {
     notices_at: Option<Tick>,
     retry_at: Option<Tick>,
     failures: u32,
+    /// Commits so far.
+    commits: u64,
+    /// What a transaction without requests and settlements works on.
+    suspect: Suspect,
     last_error: String,
     breaker: Breaker,
     metrics: Metrics,
@@ -119,7 +123,7 @@ impl EngineThread {
             unsettled: VecDeque::new(),
             kept: Batch::default(),
             units: intake::UNITS,
-            successes: 0,
+            session: 0,
             look_due: false,
             backlog: false,
             contended_until: None,
@@ -128,13 +132,18 @@ impl EngineThread {
             notices_at: None,
             retry_at: None,
             failures: 0,
+            commits: 0,
+            suspect: Suspect::default(),
         }
     }
 
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
-        let _end =
-            End { shared: Arc::clone(&self.shared), inbox: Arc::clone(&self.inbox), channel: Arc::clone(&self.channel) };
+        let _end = End {
+            shared: Arc::clone(&self.shared),
+            inbox: Arc::clone(&self.inbox),
+            channel: Arc::clone(&self.channel),
+        };
         loop {
             match self.turn() {
                 Turn::Again => {}
@@ -150,7 +159,12 @@ impl EngineThread {
         if let Some(pause) = self.outage(tick) {
             return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
         }
-        self.renew(tick);
+        if self.pause(tick).is_some() || self.after_new_session(tick) {
+            self.renew(tick);
+        }
+        if let Some(pause) = self.pause(self.clock.tick()) {
+            return if self.inbox.is_closed() { Turn::End } else { Turn::Sleep(pause) };
+        }
         self.prune(tick);
         let batch = self.intake();
         if batch.is_empty() {
@@ -193,6 +207,7 @@ impl EngineThread {
     }
 
     fn transact(&mut self, batch: &Batch) -> std::result::Result<Outcome, Failure> {
+        self.check_session().map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
         let means = Means {
             catalogue: &self.catalogue,
             clock: &self.clock,
@@ -235,6 +250,7 @@ impl EngineThread {
         let ticks = [
             Some(worker.renew_at),
             Some(worker.recover_at),
+            worker.unsure_at,
             worker.config.retention().map(|_| worker.prune_at),
             self.channel.next_deadline(),
             self.channel.oldest_waiting().map(|since| since.after(intake::UNSTARTED)),

@@ -21,6 +21,8 @@ pub(super) struct InFlight {
     pub(super) dispatched_at: Micros,
     /// It was claimed ahead of a free handler.
     pub(super) ahead: bool,
+    /// Its end is on its way into the store: whatever else comes of it is too late.
+    pub(super) ending: bool,
 }
 
 /// A settlement that is not durable yet.
@@ -31,10 +33,17 @@ pub(super) struct Pending {
     pub(super) settlement: Settlement,
     /// What the completion says of the run; `None` for a timeout, which the engine settles itself.
     pub(super) completion: Option<CompletionTrace>,
-    /// How often a transaction with nothing else in it has failed, while others succeeded.
-    pub(super) failed_alone: u32,
-    /// How many had succeeded when it last failed.
-    pub(super) judged: u64,
+    /// Whether it keeps its transactions from succeeding.
+    pub(super) suspect: Suspect,
+}
+
+/// What may be at fault when a transaction fails for reasons that may be the store's.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Suspect {
+    /// How often a transaction with nothing else in it has failed, with commits in between.
+    pub(super) failures: u32,
+    /// Commits of this engine when it last failed.
+    pub(super) commits: u64,
 }
 
 impl Pending {
@@ -48,7 +57,7 @@ impl Pending {
 
     /// Makes it a failure: the result cannot be stored.
     pub(super) fn refuse(&mut self, why: &str) {
-        self.failed_alone = 0;
+        self.suspect = Suspect::default();
         self.settlement.outcome = Err(StepError {
             class_name: "TaskerCore::UnserializableResultError".into(),
             message: format!("the database does not take what the handler returned: {why}"),
@@ -96,14 +105,19 @@ impl InFlights {
         self.by_token.contains_key(&token)
     }
 
+    pub(super) fn contains(&self, event_id: &Uuid) -> bool {
+        self.claims.contains_key(event_id)
+    }
+
     pub(super) fn clear(&mut self) -> Vec<Uuid> {
         self.by_token.clear();
         self.claims.drain().map(|(event_id, _)| event_id).collect()
     }
 
     /// What a completion settles; `None` when its attempt is no longer this worker's.
-    pub(super) fn settlement(&self, completion: StepCompletion, received_at: Micros) -> Option<Pending> {
-        let claim = self.claims.get(&completion.event_id)?;
+    pub(super) fn settlement(&mut self, completion: StepCompletion, received_at: Micros) -> Option<Pending> {
+        let claim = self.claims.get_mut(&completion.event_id).filter(|claim| !claim.ending)?;
+        claim.ending = true;
         let handler = completion.started_at.zip(completion.execution_time_ms).map(|(started_at, ms)| {
             let micros = (ms.clamp(0.0, 1e12) * 1000.0).round() as i64;
             (started_at, Micros(started_at.0.saturating_add(micros)))
@@ -125,8 +139,9 @@ impl InFlights {
     }
 
     /// What an attempt that ran too long settles.
-    pub(super) fn timeout(&self, event_id: Uuid) -> Option<Pending> {
-        let claim = self.claims.get(&event_id)?;
+    pub(super) fn timeout(&mut self, event_id: Uuid) -> Option<Pending> {
+        let claim = self.claims.get_mut(&event_id).filter(|claim| !claim.ending)?;
+        claim.ending = true;
         let limit = claim.timeout_seconds.unwrap_or_default();
         let error = StepError {
             class_name: "TaskerCore::StepTimeout".into(),
@@ -151,6 +166,6 @@ impl InFlight {
     ) -> Pending {
         let Claim { task_id, position, token } = self.claim;
         let settlement = Settlement { position, token, outcome, reason };
-        Pending { event_id, task_id, settlement, completion, failed_alone: 0, judged: 0 }
+        Pending { event_id, task_id, settlement, completion, suspect: Suspect::default() }
     }
 }

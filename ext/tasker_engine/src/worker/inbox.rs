@@ -18,13 +18,20 @@ use crate::template::Template;
 
 /// What the engine is asked to do. Each request is one unit: it happens whole or not at all.
 #[derive(Debug, Clone)]
-pub(crate) enum Work {
+pub enum Work {
+    /// Make tasks.
     Submit(Vec<NewTask>),
+    /// Make a template known.
     KeepTemplate(Arc<Template>),
+    /// Stop a task.
     Cancel(Uuid),
+    /// Run a failed step of a task again.
     RerunStep(Uuid, String),
+    /// Declare a step of a task done, with a result.
     ResolveStep(Uuid, String, Arc<str>),
+    /// Declare a failed task done.
     ResolveTask(Uuid),
+    /// Claim steps from now on.
     StartWorker(WorkerConfig),
     /// Claim no more; give back what no handler has started.
     Drain,
@@ -54,12 +61,14 @@ impl Work {
 
 /// The answer.
 #[derive(Debug, Clone)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// A task for each `NewTask`: its UUID, correlation id, trace id, and whether it was created.
     Submitted(Vec<(Uuid, Uuid, u128, bool)>),
+    /// The task's state.
     State(TaskState),
     /// How many claims were given back.
     HandedBack(usize),
+    /// Nothing to tell.
     Done,
 }
 

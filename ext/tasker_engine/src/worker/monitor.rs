@@ -82,7 +82,8 @@ impl Monitor {
     pub(crate) fn status(&self) -> serde_json::Value {
         let (worker, depth, counters) = (self.worker(), self.channel(), &self.shared.counters);
         let quarantined = self.quarantined();
-        let quarantined: Vec<_> = quarantined.iter().map(|(number, why)| json!({ "task": number, "why": why })).collect();
+        let quarantined: Vec<_> =
+            quarantined.iter().map(|(number, why)| json!({ "task": number, "why": why })).collect();
         json!({
             "database": self.location,
             "worker": {

@@ -60,6 +60,11 @@ impl Quarantine {
         self.tasks.iter().filter(|(_, entry)| !entry.parked.is_empty()).map(|(task_id, _)| *task_id)
     }
 
+    /// Whether the end of that claim is kept.
+    pub(super) fn has_token(&self, token: u64) -> bool {
+        self.tasks.values().flat_map(|entry| &entry.parked).any(|end| end.settlement.token == token)
+    }
+
     /// Lets go of tasks whose time is up; gives what was kept for them. `None`: there are none.
     pub(super) fn retry(&mut self, tick: Tick) -> Option<Vec<Pending>> {
         if !self.tasks.values().any(|entry| entry.until <= tick) {

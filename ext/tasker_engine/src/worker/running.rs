@@ -21,8 +21,11 @@ pub(super) struct Running {
     pub(super) recorded: Holdings,
     /// Its row is not there yet, or is gone.
     pub(super) unregistered: bool,
-    /// How the last transaction ended is not known: claims may have been made that nobody here knows of.
-    pub(super) unsure: bool,
+    /// How a transaction ended is not known: claims may have been made that nobody here knows of. When they are next looked
+    /// for.
+    pub(super) unsure_at: Option<Tick>,
+    /// Tasks in which those claims may be: its row must go on naming them.
+    pub(super) unsure_of: Vec<i64>,
     /// It was asked to stop: it claims no more.
     pub(super) draining: bool,
     /// Claims it has given back since.
@@ -54,7 +57,8 @@ impl Running {
             config,
             recorded: Holdings::default(),
             unregistered: true,
-            unsure: false,
+            unsure_at: None,
+            unsure_of: Vec::new(),
             draining: false,
             released: 0,
             saturated: false,
@@ -78,6 +82,13 @@ impl Running {
 
     pub(super) fn worker_id(&self) -> &Arc<str> {
         &self.process.worker_id
+    }
+
+    /// How a transaction that worked on those tasks ended is not known: its row says what it said before, or something else.
+    pub(super) fn unsure(&mut self, tasks: &[i64], tick: Tick) {
+        self.unsure_at = Some(tick);
+        self.unsure_of.extend(tasks);
+        self.recorded.tasks.clear();
     }
 
     /// Its row was written just now.

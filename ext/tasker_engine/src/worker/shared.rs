@@ -69,7 +69,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    pub(super) fn publish_quarantine(&self, tasks: Vec<(i64, String)>) {
+    pub(crate) fn publish_quarantine(&self, tasks: Vec<(i64, String)>) {
         *lock(&self.quarantine) = tasks;
     }
 

@@ -24,7 +24,9 @@ use crate::ids::Dice;
 use crate::plan::{self, Verdict};
 use crate::state::{StepState, TaskState};
 use crate::store::catalogue::Catalogue;
-use crate::store::{Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction};
+use crate::store::{
+    Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction,
+};
 use crate::template::Template;
 
 /// Rows a look at what waits goes through at most: some milliseconds.
@@ -41,11 +43,7 @@ pub(super) struct Means<'a> {
 }
 
 /// Carries `batch` in one transaction.
-pub(super) fn run(
-    store: &mut dyn Store,
-    batch: &Batch,
-    means: Means<'_>,
-) -> std::result::Result<Outcome, Failure> {
+pub(super) fn run(store: &mut dyn Store, batch: &Batch, means: Means<'_>) -> std::result::Result<Outcome, Failure> {
     let began = store.begin();
     let transaction = began.map_err(|error| Failure { error, reached: false, tasks: Vec::new() })?;
     let mut work = Working {
@@ -168,6 +166,9 @@ impl<'t> Working<'t> {
         let mut lapsed = Vec::new();
         if batch.look_lapsed || !batch.dead.is_empty() {
             lapsed = self.transaction.lapsed_workers(&batch.dead)?;
+            // Whoever can ask is not dead: nobody has taken over this worker's steps, and it renews its lease next.
+            let me = batch.worker.as_ref().map(|worker| &worker.worker_id);
+            lapsed.retain(|worker| Some(&worker.worker_id) != me);
             task_ids.extend(lapsed.iter().flat_map(|worker| &worker.holdings.tasks));
         }
         let new = || batch.requests.iter().flat_map(|request| request.work.new_tasks());
@@ -242,11 +243,7 @@ impl<'t> Working<'t> {
     }
 
     /// Makes a decision about a loaded graph which leaves it as it was when it cannot be made.
-    fn try_plan<T>(
-        &mut self,
-        at: usize,
-        decide: impl FnOnce(&mut Graph, Micros, &mut Dice) -> Result<T>,
-    ) -> Result<T> {
+    fn try_plan<T>(&mut self, at: usize, decide: impl FnOnce(&mut Graph, Micros, &mut Dice) -> Result<T>) -> Result<T> {
         let before = self.graphs[at].clone();
         self.plan(at, decide).inspect_err(|_| self.graphs[at] = before)
     }
@@ -281,14 +278,15 @@ impl<'t> Working<'t> {
 
     fn commit_with(&self, batch: &Batch, outcome: &Outcome) -> Commit {
         let mut commit = Commit { flushed: batch.flush || !batch.requests.is_empty(), ..Commit::default() };
+        // A new task that only waits for its time has no move to tell of it.
+        commit.due = outcome.created.iter().any(|&at| self.graphs[at].task.state == TaskState::Pending);
         for graph in self.graphs().filter(|graph| graph.is_changed()) {
             let task = &graph.task;
             let left = |transition: &StepTransition| {
                 transition.to == StepState::Enqueued && graph.steps[transition.position].state == StepState::Enqueued
             };
             commit.steps_enqueued |= graph.step_transitions.iter().any(left);
-            commit.due |= task.state == TaskState::Pending
-                || graph.step_transitions.iter().any(|transition| transition.to == StepState::WaitingForRetry);
+            commit.due |= graph.step_transitions.iter().any(|transition| transition.to == StepState::WaitingForRetry);
             if task.state.is_final() && !graph.task_transitions.is_empty() {
                 commit.ended.push(task.task_uuid);
                 commit.flushed = true;

@@ -26,7 +26,8 @@ fn a_file_that_was_renamed_takes_nothing_until_it_is_put_back() {
     rename(&away, folder.sqlite()).unwrap();
     let mut after = None;
     until("it takes work again", || {
-        after = engine.submit(vec![request("linear", "{}")]).ok().map(|mut answers| answers.remove(0).unwrap().task_uuid);
+        after =
+            engine.submit(vec![request("linear", "{}")]).ok().map(|mut answers| answers.remove(0).unwrap().task_uuid);
         after.is_some()
     });
     for task in [before, after.unwrap()] {

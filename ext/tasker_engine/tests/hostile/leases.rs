@@ -1,10 +1,12 @@
 //! Workers that are stopped, or cannot reach their database, for too long or not long enough.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tasker_engine::bootstrap::Engine;
-use tasker_engine::config::Config;
+use tasker_engine::clock::Clock;
+use tasker_engine::config::{Config, WorkerConfig};
 
+use crate::child::{self, Process};
 use crate::harness::*;
 use crate::{connection, number};
 
@@ -58,7 +60,8 @@ fn claims_made_after_the_lease_was_lost_never_were() {
     let events = [(); 2].map(|()| next_event(&stopped));
     assert_ne!(events[0].task_uuid, events[1].task_uuid);
     assert!(events.iter().all(|event| event.attempt == 1));
-    let held = "SELECT count(*) FROM steps WHERE state = 'in_progress' AND worker_id NOT IN (SELECT worker_id FROM workers)";
+    let held =
+        "SELECT count(*) FROM steps WHERE state = 'in_progress' AND worker_id NOT IN (SELECT worker_id FROM workers)";
     assert_eq!(number(&folder, held), 0);
 }
 
@@ -81,4 +84,26 @@ fn a_renewal_that_failed_is_tried_again_at_once() {
     // A third of the lease has not passed again; the pause after a failure has.
     clock.advance(Duration::from_secs(2));
     until("the lease is renewed", || until_when() >= lease + 11_000_000);
+}
+
+#[test]
+fn a_worker_that_seldom_polls_looks_for_dead_ones_as_often_as_any() {
+    if let Some(database) = child::database() {
+        let engine = working(&database, Clock::System, 1, LINEAR);
+        child::say(&next_event(&engine).attempt.to_string());
+        child::wait_for_the_end();
+    }
+    let folder = Folder::new();
+    let survivor = Engine::open(&config(&folder.sqlite())).unwrap();
+    register(&survivor, LINEAR);
+    let elsewhere = WorkerConfig { namespaces: vec!["elsewhere".into()], poll_interval: 60.0, ..worker(1) };
+    survivor.start_worker(elsewhere).unwrap();
+    let task = submit(&survivor, "linear").task_uuid;
+    let test = "leases::a_worker_that_seldom_polls_looks_for_dead_ones_as_often_as_any";
+    let mut process = Process::start(test, &folder.sqlite());
+    assert_eq!(process.hear(), "1");
+    process.kill();
+    let killed = Instant::now();
+    until("the step is given back", || survivor.task(task).unwrap().steps[0].state == "enqueued");
+    assert!(killed.elapsed() < Duration::from_secs(8), "only after {:?}", killed.elapsed());
 }

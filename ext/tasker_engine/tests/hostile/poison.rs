@@ -24,7 +24,8 @@ fn id_of(folder: &Folder, task: Uuid) -> i64 {
 
 fn quarantined(engine: &Engine) -> Vec<(i64, String)> {
     let listed = engine.status()["quarantined"].as_array().unwrap().clone();
-    let entry = |entry: &serde_json::Value| (entry["task"].as_i64().unwrap(), entry["why"].as_str().unwrap().to_owned());
+    let entry =
+        |entry: &serde_json::Value| (entry["task"].as_i64().unwrap(), entry["why"].as_str().unwrap().to_owned());
     listed.iter().map(entry).collect()
 }
 

@@ -1,6 +1,7 @@
 //! What the database does not take: its own attempt fails, and nothing that came with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::channel::StepEvent;
@@ -45,18 +46,44 @@ fn a_result_that_is_refused_fails_its_own_attempt_and_no_other() {
         let view = finished(&engine, event.task_uuid);
         if number == 17 {
             let error = view.steps[0].error.as_ref().unwrap();
-            assert_eq!((view.state.as_str(), &error["class"]), ("error", &"TaskerCore::UnserializableResultError".into()));
+            assert_eq!(
+                (view.state.as_str(), &error["class"]),
+                ("error", &"TaskerCore::UnserializableResultError".into())
+            );
             assert!(error["message"].as_str().unwrap().contains("no poison here"), "{error}");
         } else {
             assert_eq!((view.state.as_str(), result_of(&view, "only")), ("complete", number.to_string()));
         }
         assert_eq!(view.steps[0].attempts, 1);
     }
-    assert_eq!((total(&engine, "steps_settled"), total(&engine, "stale_completions")), (32, 0));
+    // Whoever waits may hear of the end before it is counted.
+    until("all are counted", || total(&engine, "steps_settled") == 32);
+    assert_eq!(total(&engine, "stale_completions"), 0);
     // Halves of halves find one among thirty-one, not one after the other.
     assert!(total(&engine, "store_errors") <= 12, "{}", engine.status());
     submit(&engine, "single");
     run(&engine, "only", "1");
+}
+
+#[test]
+fn a_result_outlives_a_database_that_takes_nothing() {
+    let (folder, clock) = (Folder::new(), manual());
+    let engine = working(&folder.sqlite(), clock.clone(), 2, SINGLE);
+    let events = claimed(&engine, 1);
+    let other = connection(&folder);
+    other.execute_batch("ALTER TABLE steps RENAME TO steps_elsewhere").unwrap();
+    succeed(&engine, &events[0], "\"kept\"");
+    for failures in 1..8 {
+        until("it is tried again", || total(&engine, "store_errors") >= failures);
+        clock.advance(Duration::from_millis(1300));
+    }
+    assert_eq!(engine.status()["quarantined"], serde_json::json!([]), "the database is at fault, not the task");
+    other.execute_batch("ALTER TABLE steps_elsewhere RENAME TO steps").unwrap();
+    until("it is settled", || {
+        clock.advance(Duration::from_millis(1300));
+        total(&engine, "steps_settled") == 1
+    });
+    assert_eq!(result_of(&finished(&engine, events[0].task_uuid), "only"), "\"kept\"");
 }
 
 #[test]

@@ -40,7 +40,9 @@ fn a_submission_wakes_the_worker_of_another_process_and_its_end_whoever_waits() 
 
     let reader = SqliteStore::open(&config(&folder.sqlite()), Arc::default()).unwrap().reader();
     let (told, tells) = sync_channel(1);
-    let on_end: OnEnd = Arc::new(move |_| { let _ = told.try_send(()); });
+    let on_end: OnEnd = Arc::new(move |_| {
+        let _ = told.try_send(());
+    });
     assert!(reader.watch_ends(&on_end), "it will be told");
     for _ in 0..5 {
         let began = Instant::now();

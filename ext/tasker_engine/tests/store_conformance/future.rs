@@ -51,7 +51,10 @@ pub fn fields_of_a_newer_version_in_a_template_are_passed_over(place: &Place) {
     document["owner"] = json!({"team": "billing"});
     document["steps"][0]["sandbox"] = json!(["wasm"]);
     document["steps"][0]["retry"]["budget"] = json!(7);
-    assert!(Template::from_json("test", &document.to_string()).is_err(), "whoever registers it hears of a typing error");
+    assert!(
+        Template::from_json("test", &document.to_string()).is_err(),
+        "whoever registers it hears of a typing error"
+    );
     let text = document.to_string().replace('\'', "''");
     place.sql(&format!("UPDATE tasker.templates SET document = '{text}' WHERE id = {}", graph.task.template_id));
     let mut store = afresh(place, store);
@@ -118,8 +121,10 @@ pub fn a_row_that_makes_no_sense_is_named_and_the_others_are_loaded(place: &Plac
         return;
     }
     let mut store = place.open();
-    let ids: Vec<i64> = (0..4).map(|_| started(store.as_mut()).task.id).collect();
-    place.sql(&format!("UPDATE tasker.tasks SET trace_id = 'zzz' WHERE id = {}", ids[0]));
+    let new = new_task(store.as_mut(), "broken");
+    let mut ids = vec![insert(store.as_mut(), new, NOW).task.id];
+    ids.extend((0..3).map(|_| started(store.as_mut()).task.id));
+    place.sql("UPDATE tasker.templates SET document = '{\"steps\": 7}' WHERE namespace = 'broken'");
     place.sql(&format!("DELETE FROM tasker.steps WHERE task_id = {} AND position = 2", ids[1]));
     place.sql(&format!("DELETE FROM tasker.journal WHERE task_id = {}", ids[2]));
     let mut store = afresh(place, store);
@@ -127,7 +132,7 @@ pub fn a_row_that_makes_no_sense_is_named_and_the_others_are_loaded(place: &Plac
     assert_eq!(loaded.graphs.iter().map(|graph| graph.task.id).collect::<Vec<_>>(), ids[3..]);
     let told: Vec<(i64, String)> = loaded.unreadable.iter().map(|(id, why)| (*id, why.to_string())).collect();
     assert_eq!(told.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids[..3]);
-    for ((_, why), word) in told.iter().zip(["trace_id", "steps", "journal"]) {
+    for ((_, why), word) in told.iter().zip(["template", "steps", "journal"]) {
         assert!(why.contains(word), "{why}");
     }
 }

@@ -86,7 +86,7 @@ pub fn a_worker_that_was_forgotten_can_commit_no_claim(place: &Place) {
         let held = Holdings { tasks: vec![id], unbegun: vec![token] };
         let holdings = Some((Arc::from(worker_id), LEASE, held));
         let ended = transaction.commit(&Commit { holdings, ..Commit::default() });
-        let lost = matches!(&ended, Err(Error::LeaseLost(why)) if why.contains("dead"));
+        let lost = matches!(&ended, Err(Error::LeaseLost(_)));
         assert_eq!((ended.is_ok(), lost), (kept, !kept), "{ended:?}");
         assert_eq!(load(store, id).steps[0].worker_id.as_deref(), kept.then_some("alive"), "nothing of it happened");
     }
@@ -152,9 +152,7 @@ pub fn many_tasks_are_found_and_loaded_at_once(place: &Place) {
     let expected: HashMap<_, _> = [&tasks[0], &tasks[2]].map(|task| (task.task_uuid, task.id)).into();
     assert_eq!(found, expected);
     let ids = [tasks[0].id, tasks[2].id, tasks[2].id + 99];
-    let loaded = write(store, |transaction| {
-        transaction.load(&ids, tasker_engine::store::Hold::Locked).unwrap().graphs
-    });
+    let loaded = write(store, |transaction| transaction.load(&ids, tasker_engine::store::Hold::Locked).unwrap().graphs);
     assert_eq!(loaded.iter().map(|graph| graph.task.id).collect::<Vec<_>>(), ids[..2]);
 }
 

@@ -88,6 +88,24 @@ pub fn sqlite_file(folder: &Folder) -> Place {
     }
 }
 
+/// Leases are by the server's clock, which nobody here moves: they grow old instead.
+pub fn postgres(database: &Database) -> Place {
+    let (url, refused) = (database.url(), database.url());
+    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
+    let [age, sql] = [(); 2].map(|()| database.url());
+    Place {
+        open: Box::new(open),
+        shared: true,
+        certain: false,
+        pass: Box::new(move |time| {
+            let seconds = time.as_secs_f64();
+            psql(&age, &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{seconds} seconds'"));
+        }),
+        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
+        sql: Some(Box::new(move |text| psql(&sql, text))),
+    }
+}
+
 pub fn sqlite_memory() -> Place {
     let memory = Config { database: ":memory:".into(), ..Config::default() };
     let clock = at(0);

@@ -50,12 +50,21 @@ fn told(place: &Place, mut store: Box<dyn Store>) {
     let patience = Duration::from_secs(10);
     assert!(bell.sleep(patience), "from here on it listens");
     assert_eq!(store.changed_elsewhere().unwrap(), Some(Change::Any));
-    started(store.as_mut());
-    started(place.open().as_mut());
+    tell(store.as_mut());
+    tell(place.open().as_mut());
     assert!(bell.sleep(patience));
     assert!(store.changed_elsewhere().unwrap().is_some());
     assert!(!bell.sleep(Duration::ZERO), "its own commit rang before the other's, or not at all");
     assert!(store.poll_interval(Duration::ZERO) >= Duration::from_secs(1));
+}
+
+/// Commits steps for whoever wants them, and sees to it that others are told.
+fn tell(store: &mut dyn Store) {
+    started(store);
+    store.begin().unwrap().commit(&Commit { steps_enqueued: true, ..Commit::default() }).unwrap();
+    while let Some(later) = store.flush_notices() {
+        std::thread::park_timeout(later);
+    }
 }
 
 pub fn two_stores_hold_the_same_tasks(place: &Place) {

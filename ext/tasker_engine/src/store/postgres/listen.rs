@@ -132,7 +132,7 @@ impl Listener {
         let mut listener = PgListener::connect_with(pool).await?;
         listener.listen_all([WORK, ENDED, WAITING]).await?;
         self.listening.store(true, Ordering::Relaxed);
-        // Something may have been missed until now.
+        // Something may have been missed until now. Whoever waits reads, which must not be done on this thread.
         self.work(true);
         self.ended_any().await;
         while let Some(notification) = listener.try_recv().await? {

@@ -63,7 +63,8 @@ pub(super) async fn graphs(
     script: Option<&str>,
 ) -> sqlx::Result<Loaded> {
     let Some(script) = script else {
-        let tasks = sqlx::query(if free { FREE_TASKS } else { TASKS }).bind(task_ids).fetch_all(&mut *connection).await?;
+        let tasks =
+            sqlx::query(if free { FREE_TASKS } else { TASKS }).bind(task_ids).fetch_all(&mut *connection).await?;
         let steps = sqlx::query(STEPS).bind(task_ids).fetch_all(&mut *connection).await?;
         let last = sqlx::query(LAST).bind(task_ids).fetch_all(&mut *connection).await?;
         return assemble(connection, catalogue, &tasks, &steps, &last).await;
@@ -106,7 +107,9 @@ async fn assemble(
         let template = template(connection, catalogue, row.try_get(2)?).await;
         match graph(row, template, by_task.remove(&id).unwrap_or_default(), journals.get(&id)) {
             Ok(graph) => loaded.graphs.push(graph),
-            Err(error @ (sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_))) => return Err(error),
+            Err(error @ (sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_))) => {
+                return Err(error)
+            }
             Err(error) => loaded.unreadable.push((id, explain(&error))),
         }
     }

@@ -127,10 +127,12 @@ impl Reader for PostgresReader {
 
     fn transitions(&self, task_uuid: Uuid) -> Result<Vec<TransitionView>> {
         self.read_in(Some(self.settings.begin_snapshot()), async |connection| {
-            let find = sqlx::query_as("SELECT id, correlation_id FROM tasker.tasks WHERE task_uuid = $1").bind(task_uuid);
+            let find =
+                sqlx::query_as("SELECT id, correlation_id FROM tasker.tasks WHERE task_uuid = $1").bind(task_uuid);
             let task: Option<(i64, Uuid)> = find.fetch_optional(&mut *connection).await?;
             let (id, correlation_id) = task.ok_or_else(|| unknown(task_uuid))?;
-            let names = sqlx::query_scalar("SELECT name FROM tasker.steps WHERE task_id = $1 ORDER BY position").bind(id);
+            let names =
+                sqlx::query_scalar("SELECT name FROM tasker.steps WHERE task_id = $1 ORDER BY position").bind(id);
             let names: Vec<String> = names.fetch_all(&mut *connection).await?;
             let rows = sqlx::query(JOURNAL).bind(id).fetch_all(&mut *connection).await?;
             let row = |row: &PgRow| Ok((micros(row, "at")?, row.try_get("moves")?));

@@ -29,6 +29,11 @@ impl Remembered {
         self.me = Some(Arc::clone(worker_id));
     }
 
+    /// Nothing is remembered: the server may have forgotten what was committed last.
+    pub(super) fn clear(&mut self) {
+        self.graphs.clear();
+    }
+
     /// The task's graph, which is no longer remembered.
     pub(super) fn take(&mut self, task_id: i64) -> Option<Graph> {
         self.graphs.remove(&task_id)

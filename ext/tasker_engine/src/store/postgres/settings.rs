@@ -174,7 +174,9 @@ mod tests {
         assert!(settings.pooler && !settings.listens() && settings.begin().contains("SET LOCAL statement_timeout"));
         assert!(settings.session().is_none());
         let direct = read("postgres://shop@db.example/orders").unwrap();
-        assert!(!direct.pooler && direct.listens() && direct.begin().starts_with("BEGIN ISOLATION LEVEL READ COMMITTED"));
+        assert!(
+            !direct.pooler && direct.listens() && direct.begin().starts_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+        );
     }
 
     #[test]

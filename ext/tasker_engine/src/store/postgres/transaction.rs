@@ -111,12 +111,12 @@ impl PostgresTransaction<'_> {
         self.writer.run(async |connection| connection.execute(text.as_str()).await.map(drop))
     }
 
+    /// Behind a pooler, where a crash of the server would not be noticed: always flushed.
     async fn commit_statements(connection: &mut PgConnection, commit: &Commit, notices: &str) -> sqlx::Result<()> {
         if let Some((worker_id, lease, holdings)) = &commit.holdings {
             leases::hold(connection, worker_id, *lease, holdings).await?;
         }
-        let flushed = if commit.flushed { "" } else { "SET LOCAL synchronous_commit = off;" };
-        connection.execute(format!("{flushed}{notices}COMMIT").as_str()).await.map(drop)
+        connection.execute(format!("{notices}COMMIT").as_str()).await.map(drop)
     }
 
     /// A commit whose answer was lost with the connection: the server is asked, on a new one, how it ended. What was
@@ -346,7 +346,10 @@ impl Transaction for PostgresTransaction<'_> {
         if committed.is_ok() {
             self.notices.were_sent();
             let written = std::mem::take(&mut self.written);
-            self.remembered.keep(written);
+            // Behind a pooler nobody hears that the server was another one meanwhile.
+            if self.writer.is_prepared() {
+                self.remembered.keep(written);
+            }
         }
         committed
     }

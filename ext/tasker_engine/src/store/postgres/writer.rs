@@ -44,6 +44,8 @@ pub(super) struct Writer {
     settings: Arc<Settings>,
     runtime: Runtime,
     connection: Option<PgConnection>,
+    /// How many sessions there have been.
+    sessions: u64,
     /// The server's process for the connection: what it notifies of is no news here.
     backend: Arc<AtomicI32>,
     /// What each new session prepares; nothing until the schema is there, and nothing behind a pooler.
@@ -54,7 +56,7 @@ impl Writer {
     pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
-        Ok(Writer { settings, runtime, connection: None, backend: Arc::default(), prepare: None })
+        Ok(Writer { settings, runtime, connection: None, sessions: 0, backend: Arc::default(), prepare: None })
     }
 
     /// Begins a transaction, on a new connection if need be.
@@ -85,7 +87,13 @@ impl Writer {
         let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
         self.backend.store(backend, Ordering::Relaxed);
         self.connection = Some(connection);
+        self.sessions += 1;
         Ok(())
+    }
+
+    /// Which session this is, or was: counted from 1.
+    pub(super) fn session(&self) -> u64 {
+        self.sessions
     }
 
     /// Prepares statements in this session and in each one to come.

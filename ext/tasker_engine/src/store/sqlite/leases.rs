@@ -53,7 +53,9 @@ pub(super) fn hold(
     tick: Tick,
 ) -> Result<bool> {
     let held = connection
-        .prepare_cached("UPDATE workers SET lease_until = ?2, lease = ?3, tasks = ?4, unbegun = ?5 WHERE worker_id = ?1")?
+        .prepare_cached(
+            "UPDATE workers SET lease_until = ?2, lease = ?3, tasks = ?4, unbegun = ?5 WHERE worker_id = ?1",
+        )?
         .execute(params![
             worker_id,
             tick.after(lease).0,

@@ -94,7 +94,8 @@ impl Reader for SqliteReader {
         let (id, correlation_id) = task.ok_or_else(|| unknown(task_uuid))?;
         let mut statement = connection.prepare_cached("SELECT name FROM steps WHERE task_id = ?1 ORDER BY position")?;
         let names: Vec<String> = statement.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let mut statement = connection.prepare_cached("SELECT at, moves FROM journal WHERE task_id = ?1 ORDER BY seq")?;
+        let mut statement =
+            connection.prepare_cached("SELECT at, moves FROM journal WHERE task_id = ?1 ORDER BY seq")?;
         let rows = statement.query_map([id], |row| Ok((Micros(row.get(0)?), row.get(1)?)))?;
         journal::transitions(&rows.collect::<rusqlite::Result<Vec<_>>>()?, &names, &correlation_id)
     }

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    claim_order, journal, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs,
-    LapsedWorker, Loaded, Transaction, WorkerProcess,
+    claim_order, journal, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey,
+    Inputs, LapsedWorker, Loaded, Transaction, WorkerProcess,
 };
 use crate::template::Template;
 
@@ -276,7 +276,9 @@ impl Transaction for SqliteTransaction<'_> {
     fn commit(mut self: Box<Self>, commit: &Commit) -> Result<()> {
         if let Some((worker_id, lease, holdings)) = &commit.holdings {
             if !leases::hold(&self.connection, worker_id, *lease, holdings, self.clock.tick())? {
-                return Err(Error::LeaseLost(format!("{worker_id} is not among the workers of this database any more")));
+                return Err(Error::LeaseLost(format!(
+                    "{worker_id} is not among the workers of this database any more"
+                )));
             }
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;

@@ -140,11 +140,29 @@ fn update_step(connection: &Connection, task_id: i64, position: i64, step: &Step
         let error = step.error.as_ref().map(journal::json_text).transpose()?;
         let result = step.result.as_deref();
         statement.execute(params![
-            task_id, position, state, since, attempts, max_attempts, due_at, worker_id, span_id, error, result
+            task_id,
+            position,
+            state,
+            since,
+            attempts,
+            max_attempts,
+            due_at,
+            worker_id,
+            span_id,
+            error,
+            result
         ])?;
     } else {
         statement.execute(params![
-            task_id, position, state, since, attempts, max_attempts, due_at, worker_id, span_id
+            task_id,
+            position,
+            state,
+            since,
+            attempts,
+            max_attempts,
+            due_at,
+            worker_id,
+            span_id
         ])?;
     }
     Ok(())

@@ -31,6 +31,9 @@ impl EngineThread {
         for (task_id, why) in std::mem::take(&mut outcome.unreadable) {
             self.quarantine(task_id, &why, tick);
         }
+        // What it could not give back it still has.
+        let left = batch.release.drain(..).filter(|(claim, _)| self.quarantine.contains(claim.task_id));
+        self.kept.release.extend(left);
         let mut attempts = Attempts::of(&mut batch.pending);
         self.count_settlements(batch.pending, &outcome);
         self.metrics.committed(&outcome, &attempts, now);
@@ -40,6 +43,7 @@ impl EngineThread {
         self.revoke_ended(&outcome.graphs, &mut attempts);
         let depth = self.channel.depth();
         self.dispatch(&mut outcome, now, tick);
+        let gave_back = outcome.released > 0;
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
         report::report(&outcome.graphs, &attempts, &self.shared.counters);
@@ -54,11 +58,16 @@ impl EngineThread {
         self.note_due(&outcome.graphs);
         if batch.claim.is_some() {
             // Where nobody looked, there may be what there was before.
-            self.backlog = outcome.backlog || !batch.look_enqueued && batch.backlog;
-            self.after_contention(outcome.contended, tick);
+            self.backlog = outcome.backlog || batch.left_enqueued;
+            if batch.look_enqueued {
+                self.after_contention(outcome.contended, tick);
+            }
             if let Some(worker) = &mut self.worker {
                 worker.held_back = outcome.held_back;
             }
+        } else {
+            // It claimed nothing: what it gave back, or took over, is still to be claimed.
+            self.backlog |= outcome.backlog || gave_back;
         }
         self.flush_notices(tick);
         if let Some(worker) = &self.worker {
@@ -72,6 +81,7 @@ impl EngineThread {
         if batch.register.is_some() {
             worker.unregistered = false;
             worker.renewed(tick);
+            self.session = self.store.session().unwrap_or(self.session);
         }
         if let Some(holdings) = outcome.holdings.take() {
             worker.recorded = holdings;
@@ -85,9 +95,7 @@ impl EngineThread {
                 self.park(pending);
                 continue;
             }
-            if pending.settlement.reason.is_none() || *verdict == Verdict::Applied {
-                self.in_flights.remove(&pending.event_id);
-            }
+            self.in_flights.remove(&pending.event_id);
             let counters = &self.shared.counters;
             match verdict {
                 Verdict::Applied => Counters::add(&counters.settled, 1),
@@ -134,7 +142,7 @@ impl EngineThread {
         Counters::add(&self.shared.counters.claimed, outcome.claimed.len());
         for claimed in std::mem::take(&mut outcome.claimed) {
             let graph = &outcome.graphs[claimed.graph];
-            let (event, in_flight) = dispatch::event(graph, claimed, now);
+            let (event, in_flight) = dispatch::event(graph, claimed, now, &mut self.dice);
             self.in_flights.insert(event.event_id, in_flight);
             events.push(event);
         }

@@ -74,14 +74,22 @@ impl Breaker {
         let database = &*self.database;
         match (before, state) {
             (BreakerState::Closed, BreakerState::Open) => tracing::error!(
-                database, circuit_breaker = "store", state = "open",
+                database,
+                circuit_breaker = "store",
+                state = "open",
                 "Circuit breaker open: the database keeps failing; requests are refused until it answers again"
             ),
             (BreakerState::Open, BreakerState::HalfOpen) => tracing::debug!(
-                database, circuit_breaker = "store", state = "half_open", "Circuit breaker half-open: trying the database"
+                database,
+                circuit_breaker = "store",
+                state = "half_open",
+                "Circuit breaker half-open: trying the database"
             ),
             (BreakerState::Open | BreakerState::HalfOpen, BreakerState::Closed) => tracing::info!(
-                database, circuit_breaker = "store", state = "closed", "Circuit breaker closed: the database answers again"
+                database,
+                circuit_breaker = "store",
+                state = "closed",
+                "Circuit breaker closed: the database answers again"
             ),
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Micros, Tick};
 use crate::config::Durability;
-use crate::store::{Change, Store, WorkerProcess};
+use crate::store::{Change, Claim, Store, WorkerProcess};
 use crate::worker::claims::Permits;
 use crate::worker::inbox::Work;
 use crate::worker::machine::Machine;
@@ -51,6 +51,8 @@ impl EngineThread {
         if self.is_stopping(&batch) {
             self.abandon(&mut batch);
         }
+        let alone = |(claim, _): &(Claim, bool)| self.quarantine.contains(claim.task_id);
+        (self.kept.release, batch.release) = std::mem::take(&mut batch.release).into_iter().partition(alone);
         batch.due_limit = DUE_LIMIT.min(room);
         batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
         self.permit(tick, room, &mut batch);
@@ -140,7 +142,8 @@ impl EngineThread {
     /// What the worker's own affairs bring: what nobody took up, the dead, other processes.
     fn work_of_the_worker(&mut self, now: Micros, tick: Tick, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
-        if worker.unregistered && batch.register.is_none() {
+        // A row that may be there already must not be made anew: it tells of claims.
+        if worker.unregistered && worker.unsure_at.is_none() && batch.register.is_none() {
             batch.register = Some((worker.process.clone(), worker.lease));
         }
         let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
@@ -163,22 +166,27 @@ impl EngineThread {
 
     /// How many steps may be claimed now.
     fn permit(&mut self, tick: Tick, room: usize, batch: &mut Batch) {
+        // One that is over must not wake a worker that claims nothing.
+        self.contended_until = self.contended_until.filter(|until| tick < *until);
         let Some(worker) = &self.worker else { return };
         if worker.draining || self.inbox.is_closed() {
             return;
         }
-        let held = self.in_flights.len().saturating_sub(batch.pending.len()) + self.channel.depth().abandoned;
+        // Ends of attempts may be those of claims that are lost.
+        let ending = batch.pending.iter().filter(|pending| self.in_flights.contains(&pending.event_id)).count();
+        let held = self.in_flights.len() - ending + self.channel.depth().abandoned;
         let free = worker.config.concurrency.saturating_sub(held);
         let ahead = (worker.config.concurrency + self.prefetch.steps()).saturating_sub(held) - free;
         let free = free.min(room);
         let ahead = if worker.held_back && free == 0 { 0 } else { ahead.min(room - free) };
         let may_find = self.backlog || batch.look_due || batch.units() > 0 || !batch.dead.is_empty();
-        let contended = self.contended_until.is_some_and(|until| tick < until);
+        let contended = self.contended_until.is_some();
         let look = self.backlog || batch.look_due || batch.look_lapsed || !batch.dead.is_empty();
         let free_hands = free + ahead > 0 && !worker.saturated;
         batch.look_enqueued = look && !contended;
-        batch.backlog = look;
-        batch.claim = (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
+        batch.left_enqueued = look && contended;
+        batch.claim =
+            (free_hands && may_find && (batch.look_enqueued || batch.units() > 0)).then_some(Permits { free, ahead });
         // What cannot be claimed now must not be forgotten: a permit may come back without a settlement,
         // when the handler of a cancelled step is done.
         self.backlog = may_find;
@@ -186,12 +194,15 @@ impl EngineThread {
 
     fn describe_worker(&mut self, batch: &mut Batch) {
         let Some(worker) = &self.worker else { return };
-        let waiting = if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
+        let waiting =
+            if worker.recorded.unbegun.is_empty() { Default::default() } else { self.channel.waiting_events() };
         let in_flights = || self.in_flights.claims();
         let unbegun = in_flights().filter(|(event_id, flight)| flight.ahead && waiting.contains(*event_id));
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
         unbegun.sort_unstable();
         let held = in_flights().map(|(_, flight)| flight.claim.task_id).chain(self.quarantine.parked_tasks());
+        let given_back = self.kept.release.iter().chain(&batch.release).map(|(claim, _)| claim.task_id);
+        let held = held.chain(worker.unsure_of.iter().copied()).chain(given_back);
         batch.worker = Some(WorkerPart {
             worker_id: Arc::clone(worker.worker_id()),
             lease: worker.lease,
@@ -207,8 +218,12 @@ impl EngineThread {
     pub(super) fn abandon(&mut self, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
         worker.draining = true;
+        // A row that this very transaction made would outlive it.
+        batch.register = None;
         batch.dead.push(worker.process.worker_id.to_string());
-        batch.release.extend(self.in_flights.claims().map(|(_, in_flight)| (in_flight.claim, true)));
+        let mut claims: Vec<_> = self.in_flights.claims().map(|(_, in_flight)| in_flight.claim).collect();
+        claims.sort_unstable_by_key(|claim| (claim.task_id, claim.position));
+        batch.release.extend(claims.into_iter().map(|claim| (claim, true)));
         for event_id in self.in_flights.clear() {
             self.channel.revoke(event_id);
         }

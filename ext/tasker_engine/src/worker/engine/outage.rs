@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::{intake, EngineThread, Prefetch};
 use crate::clock::Tick;
 use crate::error::Error;
-use crate::worker::in_flight::Pending;
+use crate::worker::in_flight::{Pending, Suspect};
 use crate::worker::inbox::{Reply, Request, Work};
 use crate::worker::shared::Counters;
 use crate::worker::transaction::{Batch, Failure};
 
-/// How often a settlement that is alone in its transaction may fail for reasons that may be the store's.
-const ALONE: u32 = 3;
+/// How often a settlement that is alone in its transaction may fail for reasons that may be the store's, while the store
+/// takes something else each time in between.
+const ALONE: u32 = 8;
 /// The longest pause after a failure while the breaker is closed.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1280);
 
@@ -33,12 +34,20 @@ impl EngineThread {
             self.refuse(requests, || Error::Store(why.clone()));
             return self.breaker.open_until().map(|until| until.since(tick));
         }
-        self.retry_at.filter(|at| *at > tick).map(|at| at.since(tick))
+        None
+    }
+
+    /// How long nothing is tried after a failure. The lease goes on running out meanwhile: it is not part of the pause.
+    pub(super) fn pause(&self, tick: Tick) -> Option<Duration> {
+        let pause = self.retry_at.filter(|at| *at > tick)?.since(tick);
+        let renew = self.worker.as_ref().map(|worker| worker.renew_at).filter(|at| *at > tick);
+        Some(renew.map_or(pause, |at| pause.min(at.since(tick))))
     }
 
     pub(super) fn succeeded(&mut self) {
-        self.successes += 1;
         self.failures = 0;
+        self.commits += 1;
+        self.suspect = Suspect::default();
         self.retry_at = None;
         self.units = self.units.saturating_mul(2).min(intake::UNITS);
         self.breaker.succeeded();
@@ -60,7 +69,7 @@ impl EngineThread {
         self.last_error = message(&error);
         let lost = matches!(error, Error::LeaseLost(_));
         if let (Error::Unknown(_), Some(worker)) = (&error, &mut self.worker) {
-            worker.unsure = true;
+            worker.unsure(&tasks, tick);
         }
         self.look_due |= batch.look_due;
         self.backlog = true;
@@ -99,10 +108,20 @@ impl EngineThread {
         }
         let may_be_at_fault = reached && !matches!(error, Error::Contention(_));
         if alone || !may_be_at_fault {
-            if may_be_at_fault && units == 0 && !is_the_stores(error) {
-                self.leave_alone(tasks, error, tick);
+            if may_be_at_fault && units == 0 {
+                let mut suspect = std::mem::take(&mut self.suspect);
+                if self.is_at_fault(&mut suspect, error, tick) {
+                    self.leave_alone(tasks, error, tick);
+                } else {
+                    self.suspect = suspect;
+                }
             }
-            self.refuse(requests, || again(error));
+            if matches!(error, Error::LeaseLost(_)) {
+                // What was asked has nothing to do with it: it is done under the new name.
+                requests.into_iter().rev().for_each(|request| self.requests.push_front(request));
+            } else {
+                self.refuse(requests, || again(error));
+            }
             for pending in pending.into_iter().rev() {
                 self.alone(pending, error, may_be_at_fault, tick);
             }
@@ -124,12 +143,7 @@ impl EngineThread {
         if !may_be_at_fault {
             return self.unsettled.push_front(pending);
         }
-        // A store that takes nothing from anybody says nothing about this one.
-        if pending.judged != self.successes {
-            pending.judged = self.successes;
-            pending.failed_alone += 1;
-        }
-        if is_the_stores(error) && pending.failed_alone < ALONE {
+        if !self.is_at_fault(&mut pending.suspect, error, tick) {
             // The others first.
             return self.unsettled.push_back(pending);
         }
@@ -147,6 +161,22 @@ impl EngineThread {
             pending.refuse(&message);
             self.unsettled.push_back(pending);
         }
+    }
+
+    /// Whether what was written is at fault, not the store. An error that may be the store's says so only when it comes
+    /// again and again, and the store took something else each time in between: a renewal at least. A disk that is full
+    /// takes nothing.
+    fn is_at_fault(&mut self, suspect: &mut Suspect, error: &Error, tick: Tick) -> bool {
+        if !matches!(error, Error::Store(_) | Error::Unknown(_)) {
+            return true;
+        }
+        if suspect.failures == 0 || suspect.commits < self.commits {
+            *suspect = Suspect { failures: suspect.failures + 1, commits: self.commits };
+        }
+        if let Some(worker) = &mut self.worker {
+            worker.renew_at = tick;
+        }
+        suspect.failures > ALONE
     }
 
     /// Leaves tasks alone of which nothing can be decided or written.

@@ -41,8 +41,8 @@ pub(in crate::worker) struct Batch {
     pub(in crate::worker) claim: Option<Permits>,
     /// Whether there may be steps to claim besides those that become ready here.
     pub(in crate::worker) look_enqueued: bool,
-    /// The same, whether or not this transaction looks for them.
-    pub(in crate::worker) backlog: bool,
+    /// Whether there may be such steps that it does not look for, because others are at work on them.
+    pub(in crate::worker) left_enqueued: bool,
     /// Whether it must be on the disk though nobody is told of it.
     pub(in crate::worker) flush: bool,
 }

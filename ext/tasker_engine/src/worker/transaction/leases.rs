@@ -73,11 +73,7 @@ impl Working<'_> {
 /// The row names all tasks in which the worker has claims, so that whoever finds it dead finds them. A claim in a task of
 /// which the row tells already needs no word, if it follows from a claim that this transaction settled: had the worker
 /// been taken for dead meanwhile, that claim would be gone. Any other claim needs the row to be there.
-pub(super) fn holdings(
-    work: &Working<'_>,
-    batch: &Batch,
-    outcome: &Outcome,
-) -> Option<(Arc<str>, Duration, Holdings)> {
+pub(super) fn holdings(work: &Working<'_>, batch: &Batch, outcome: &Outcome) -> Option<(Arc<str>, Duration, Holdings)> {
     let worker = batch.worker.as_ref()?;
     let recorded: HashSet<i64> = worker.recorded.tasks.iter().copied().collect();
     let followed = |graph: usize| {

@@ -155,7 +155,8 @@ mod tests {
             values.int(-1).optional_int(None).bool(true).text("x").optional(None).time(Micros(0)).ints(&[1, 2]);
             values.texts(&["a".into(), r#"q"\"#.into()]);
         });
-        let wanted = r#"BEGIN;EXECUTE p('-1',NULL,true,'x',NULL,'1970-01-01T00:00:00.000000Z','{1,2}',E'{"a","q\\"\\\\"}');"#;
+        let wanted =
+            r#"BEGIN;EXECUTE p('-1',NULL,true,'x',NULL,'1970-01-01T00:00:00.000000Z','{1,2}',E'{"a","q\\"\\\\"}');"#;
         assert_eq!(script.text(), wanted);
     }
 }

@@ -26,7 +26,8 @@ pub(in super::super) const INSERT_STEPS: &str = "INSERT INTO tasker.steps (task_
     $17::text[]) AS u (task_id, position, step_uuid, name, namespace, priority, state, queued, state_since, attempts, \
     max_attempts, due_at, worker_id, span_id, message_id, error, result)";
 
-pub(in super::super) const UPDATE_TASKS: &str = "UPDATE tasker.tasks t SET state = u.state, waits_until = u.waits_until, \
+pub(in super::super) const UPDATE_TASKS: &str =
+    "UPDATE tasker.tasks t SET state = u.state, waits_until = u.waits_until, \
     completed_at = u.completed_at, root_recorded = u.root_recorded \
     FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::bool[]) \
     AS u (id, state, waits_until, completed_at, root_recorded) WHERE t.id = u.id";
