@@ -115,27 +115,6 @@ pub fn sqlite_memory() -> Place {
     Place { open: Box::new(open), shared: false, certain: true, pass, refusal: Box::new(String::new), sql: None }
 }
 
-pub fn postgres(database: &Database) -> Place {
-    let (url, refused, outside, clock) = (database.url(), database.url(), database.url(), database.url());
-    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
-    // Leases go by the server's clock, which nobody can move: they are moved instead.
-    let pass = move |duration: Duration| {
-        let micros = duration.as_micros();
-        psql(
-            &clock,
-            &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'"),
-        );
-    };
-    Place {
-        open: Box::new(open),
-        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
-        shared: true,
-        certain: false,
-        pass: Box::new(pass),
-        sql: Some(Box::new(move |sql| psql(&outside, sql))),
-    }
-}
-
 fn sqlite(config: &Config, clock: &Clock) -> SqliteStore {
     SqliteStore::open_with(config, Arc::new(Catalogue::default()), clock.clone()).unwrap()
 }
