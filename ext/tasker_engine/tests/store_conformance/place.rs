@@ -21,6 +21,8 @@ use crate::harness::{config, Folder};
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
 
+type Sql = Box<dyn Fn(&str) -> String>;
+
 /// A place for data.
 pub struct Place {
     open: Box<dyn Fn() -> Box<dyn Store>>,
@@ -33,7 +35,7 @@ pub struct Place {
     /// Gives what a process hears that cannot open it.
     refusal: Box<dyn Fn() -> String>,
     /// Runs SQL from outside, where that can be done. Tables are named as PostgreSQL has them: `tasker.tasks`.
-    sql: Option<Box<dyn Fn(&str) -> String>>,
+    sql: Option<Sql>,
 }
 
 impl Place {
