@@ -79,7 +79,7 @@ fn one(stores: [&mut PostgresStore; 2], both: [Operation; 2], order: &[usize], o
 
 #[test]
 fn any_two_operations_in_any_order() {
-    play("read committed", ["", ""], every(5));
+    play("read committed", ["", ""], every(11));
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn statements_of_their_own_are_no_worse_than_scripts() {
     // What stands behind a pooler sends each statement by itself.
     let query = if Database::new().is_some_and(|database| database.url().contains('?')) { "&" } else { "?" };
     let pooler = format!("{query}pgbouncer=true");
-    play("read committed", ["", &pooler], every(13));
-    play("read committed", [&pooler, &pooler], every(17));
+    play("read committed", ["", &pooler], every(29));
+    play("read committed", [&pooler, &pooler], every(31));
 }
 
 #[test]
 fn whatever_isolation_the_database_begins_with() {
-    play("repeatable read", ["", ""], every(17));
-    play("serializable", ["", ""], every(19));
+    play("repeatable read", ["", ""], every(37));
+    play("serializable", ["", ""], every(41));
 }

@@ -21,6 +21,8 @@ use crate::harness::{config, Folder};
 
 pub const NOW: Micros = Micros(1_700_000_000_000_000);
 
+type Sql = Box<dyn Fn(&str) -> String>;
+
 /// A place for data.
 pub struct Place {
     open: Box<dyn Fn() -> Box<dyn Store>>,
@@ -33,7 +35,7 @@ pub struct Place {
     /// Gives what a process hears that cannot open it.
     refusal: Box<dyn Fn() -> String>,
     /// Runs SQL from outside, where that can be done. Tables are named as PostgreSQL has them: `tasker.tasks`.
-    sql: Option<Box<dyn Fn(&str) -> String>>,
+    sql: Option<Sql>,
 }
 
 impl Place {
@@ -113,27 +115,6 @@ pub fn sqlite_memory() -> Place {
     let open = move || Box::new(sqlite(&memory, &time)) as _;
     let pass = Box::new(move |duration| clock.advance(duration));
     Place { open: Box::new(open), shared: false, certain: true, pass, refusal: Box::new(String::new), sql: None }
-}
-
-pub fn postgres(database: &Database) -> Place {
-    let (url, refused, outside, clock) = (database.url(), database.url(), database.url(), database.url());
-    let open = move || Box::new(PostgresStore::open(&config(&url), Arc::new(Catalogue::default())).unwrap()) as _;
-    // Leases go by the server's clock, which nobody can move: they are moved instead.
-    let pass = move |duration: Duration| {
-        let micros = duration.as_micros();
-        psql(
-            &clock,
-            &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{micros} microseconds'"),
-        );
-    };
-    Place {
-        open: Box::new(open),
-        refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
-        shared: true,
-        certain: false,
-        pass: Box::new(pass),
-        sql: Some(Box::new(move |sql| psql(&outside, sql))),
-    }
 }
 
 fn sqlite(config: &Config, clock: &Clock) -> SqliteStore {
