@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::interrupt::Interrupt;
+use uuid::Uuid;
 
 use crate::harness::postgres::Database;
-use crate::harness::{config, next_event, register, request, submit, succeed, total, until, worker, PATIENCE, SINGLE};
+use crate::harness::{config, next_event, register, request, submit, succeed, until, worker, PATIENCE, SINGLE};
 
 /// Far below the time after which a waiter looks by itself.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -35,39 +36,37 @@ fn an_end_in_another_process_is_heard_of_at_once() {
     waits.close();
 }
 
-/// How many sessions listen: a worker's does from its start.
-fn listens(database: &Database) -> String {
-    format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}' AND query LIKE 'LISTEN%'", database.name())
+/// What another process does that ends tasks.
+fn end(database: &Database, tasks: &[Uuid]) {
+    let uuids = tasks.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",");
+    database.sql(&format!(
+        "UPDATE tasker.tasks SET state = 'complete', completed_at = now() WHERE task_uuid = ANY ('{{{uuids}}}'); \
+         SELECT pg_notify('tasker_ended', '{uuids}')"
+    ));
 }
 
-/// Transactions of the database for so many tasks that end while somebody waits for each, or nobody.
+/// Transactions in a database while so many tasks end, and somebody waits for each, or nobody.
 fn transactions(tasks: usize, waited_for: bool) -> i64 {
     let Some(database) = Database::new() else { return 0 };
-    let [works, waits] = [0, 1].map(|_| Engine::open(&config(&database.url())).unwrap());
-    register(&works, SINGLE);
-    works.start_worker(worker(tasks)).unwrap();
-    // From the first wait on it is told of ends.
-    let first = submit(&waits, "single").task_uuid;
-    let event = next_event(&works);
-    std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| assert!(waits.wait(first, Some(PATIENCE), &Interrupt::new()).unwrap()));
-        until("it listens", || waiter.is_finished() || database.server(&listens(&database)) == "2");
-        succeed(&works, &event, "1");
-    });
-    let submitted = waits.submit((0..tasks).map(|_| request("single", "{}")).collect()).unwrap();
+    let engine = Engine::open(&config(&database.url())).unwrap();
+    register(&engine, SINGLE);
+    let submitted = engine.submit((0..=tasks).map(|_| request("single", "{}")).collect()).unwrap();
     let uuids: Vec<_> = submitted.into_iter().map(|task| task.unwrap().task_uuid).collect();
-    let events: Vec<_> = (0..tasks).map(|_| next_event(&works)).collect();
+    let (first, others) = uuids.split_first().unwrap();
+    let wait = &|uuid: Uuid| engine.wait(uuid, Some(PATIENCE), &Interrupt::new());
     std::thread::scope(|scope| {
-        for uuid in uuids.iter().filter(|_| waited_for) {
-            scope.spawn(|| assert!(waits.wait(*uuid, Some(PATIENCE), &Interrupt::new()).unwrap()));
+        // From the first wait on it is told of ends.
+        scope.spawn(move || assert!(wait(*first).unwrap()));
+        let listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname =";
+        until("it listens", || database.server(&format!("{listens} '{}'", database.name())) == "1");
+        end(&database, &[*first]);
+        for uuid in others.iter().filter(|_| waited_for) {
+            scope.spawn(move || assert!(wait(*uuid).unwrap()));
         }
-        // One after the other, as they would end.
-        for (number, event) in (2..).zip(&events) {
-            succeed(&works, event, "1");
-            until("it is settled", || total(&works, "steps_settled") >= number);
-        }
+        others.chunks(10).for_each(|some| end(&database, some));
     });
-    drop((works, waits));
+    engine.close();
+    drop(engine);
     let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'", database.name());
     until("its sessions have ended", || database.server(&sessions) == "0");
     let count = format!("SELECT xact_commit FROM pg_stat_database WHERE datname = '{}'", database.name());
@@ -78,7 +77,6 @@ fn transactions(tasks: usize, waited_for: bool) -> i64 {
 fn many_that_wait_cost_a_look_each() {
     const TASKS: usize = 200;
     let (alone, waited_for) = (transactions(TASKS, false), transactions(TASKS, true));
-    let looks = waited_for - alone;
-    let tasks = i64::try_from(TASKS).unwrap();
+    let (looks, tasks) = (waited_for - alone, i64::try_from(TASKS).unwrap());
     assert!(looks <= tasks * 5 / 4, "{looks} looks for {TASKS} tasks ({alone} transactions without waiters)");
 }

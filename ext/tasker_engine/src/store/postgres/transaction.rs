@@ -346,10 +346,8 @@ impl Transaction for PostgresTransaction<'_> {
         if committed.is_ok() {
             self.notices.were_sent();
             let written = std::mem::take(&mut self.written);
-            // Behind a pooler nobody hears that the server was another one meanwhile.
-            if self.writer.is_prepared() {
-                self.remembered.keep(written);
-            }
+            // Not behind a pooler: nobody hears there that the server was another one meanwhile.
+            self.remembered.keep(if self.writer.is_prepared() { written } else { Vec::new() });
         }
         committed
     }
