@@ -143,6 +143,8 @@ impl<'t> Working<'t> {
         for (id, template) in templates {
             means.catalogue.add(id, template);
         }
+        // Not before: should it fail, the next one asks what their handlers had begun.
+        outcome.buried.iter().for_each(|worker_id| means.machine.forget(worker_id));
         outcome.holdings = commit.holdings.map(|(_, _, holdings)| holdings);
         outcome.unreadable = unreadable;
         outcome.graphs = graphs;

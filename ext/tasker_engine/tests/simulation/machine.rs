@@ -42,11 +42,12 @@ impl Machine for SimMachine {
     }
 
     fn record(&self, worker_id: &str) -> Option<Arc<dyn BegunRecord>> {
+        self.records.begun.lock().unwrap().insert(worker_id.to_owned(), HashSet::new());
         Some(Arc::new(Record(Arc::clone(&self.records), worker_id.to_owned())))
     }
 
     fn begun(&self, worker_id: &str) -> Option<HashSet<u64>> {
-        self.records.begun.lock().unwrap().get(worker_id).cloned().or_else(|| Some(HashSet::new()))
+        self.records.begun.lock().unwrap().get(worker_id).cloned()
     }
 
     fn forget(&self, worker_id: &str) {

@@ -2,7 +2,7 @@
 
 use tasker_engine::state::{StepState, TaskState};
 
-use crate::world::World;
+use crate::world::{Slot, World};
 
 /// How often the world is looked at.
 const EVERY: i64 = 200_000;
@@ -19,6 +19,7 @@ impl World {
             let able = self.is_able(number);
             let slot = &mut self.slots[number];
             slot.able_since = if able { slot.able_since.min(now) } else { i64::MAX };
+            slot.alone.extend(slot.door.quarantine().into_iter().map(|task_id| (task_id, now)));
             let turns = std::mem::take(&mut slot.turns);
             if slot.door.status().breaker_open || now < slot.frozen_until || slot.standing > 0 {
                 slot.impaired_at = now;
@@ -71,7 +72,7 @@ impl World {
                 let namespace = &*graph.task.template.namespace;
                 let serves =
                     slot.config.namespaces.is_empty() || slot.config.namespaces.iter().any(|name| name == namespace);
-                if waited > SOON && serves && !slot.door.quarantine().contains(&id) {
+                if waited > SOON && serves && !slot.left_alone(id, self.now) {
                     late = late.max(Some((id, position, number)));
                 }
             }
@@ -85,18 +86,26 @@ impl World {
         }
         let alive = || self.slots.iter().filter(|slot| slot.alive);
         let Some(slowest) = alive().map(|slot| slot.clock.now().0 - self.now).min() else { return };
-        let able = alive().any(|slot| slot.able_since < self.now - SOON && slot.door.quarantine().is_empty());
+        let able = |id| alive().any(|slot| slot.able_since < self.now - SOON && !slot.left_alone(id, self.now));
         let since = self.trouble_until;
         let mut late = None;
-        for (id, graph) in self.data.tasks.iter().filter(|_| able) {
+        for (id, graph) in &self.data.tasks {
             let task = (graph.task.state == TaskState::Pending).then_some(graph.task.run_at).flatten();
             let waits = graph.steps.iter().filter(|step| step.state == StepState::WaitingForRetry);
             for due in task.into_iter().chain(waits.filter_map(|step| step.due_at)) {
-                if self.now - since.max(due.0 - slowest).max(graph.task.state_since.0 - slowest) > SOON {
+                let since = since.max(due.0 - slowest).max(graph.task.state_since.0 - slowest);
+                if self.now - since > SOON && able(*id) {
                     late = Some(*id);
                 }
             }
         }
         self.holds(late.is_none(), || format!("task {late:?} is due and nobody wakes it"));
+    }
+}
+
+impl Slot {
+    /// Whether its engine leaves the task alone, or did until just now.
+    fn left_alone(&self, task_id: i64, now: i64) -> bool {
+        self.alone.get(&task_id).is_some_and(|at| now - at <= SOON) || self.door.quarantine().contains(&task_id)
     }
 }

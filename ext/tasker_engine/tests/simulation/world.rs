@@ -1,6 +1,6 @@
 //! The simulated world: processes, time, dice, and whose turn it is. Everything follows from one seed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ pub struct Slot {
     pub asked_at: i64,
     /// Since when it could have taken on a step.
     pub able_since: i64,
+    /// When a task was last seen to be left alone by it.
+    pub alone: BTreeMap<i64, i64>,
     /// When its worker was last seen to have a row.
     pub row_at: i64,
     /// Turns since it was last looked at.
@@ -380,6 +382,7 @@ pub fn spawn(sim: &Sim) {
         send_at: 0,
         asked_at: now,
         able_since: i64::MAX,
+        alone: BTreeMap::new(),
         row_at: now,
         turns: 0,
     });

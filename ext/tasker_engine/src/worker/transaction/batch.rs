@@ -98,6 +98,8 @@ pub(in crate::worker) struct Outcome {
     pub(in crate::worker) claimed: Vec<Claimed>,
     /// How many claims were given back: those that were still this worker's.
     pub(in crate::worker) released: usize,
+    /// Workers that were dead and are forgotten.
+    pub(in crate::worker) buried: Vec<Arc<str>>,
     /// Whether there may be more to claim.
     pub(in crate::worker) backlog: bool,
     /// Whether others are at work on all that may be claimed.

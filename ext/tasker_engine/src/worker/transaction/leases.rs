@@ -35,8 +35,9 @@ impl Working<'_> {
         };
         let done: Vec<_> = lapsed.iter().filter(left).map(|worker| worker.worker_id.clone()).collect();
         outcome.backlog = true;
-        done.iter().for_each(|worker_id| self.means.machine.forget(worker_id));
-        self.transaction.deregister(&done)
+        self.transaction.deregister(&done)?;
+        outcome.buried = done;
+        Ok(())
     }
 
     /// The worker's row says what no handler had begun when it was written; what its handlers began after that, they
