@@ -96,8 +96,10 @@ fn a_worker_that_seldom_polls_looks_for_dead_ones_as_often_as_any() {
     let folder = Folder::new();
     let survivor = Engine::open(&config(&folder.sqlite())).unwrap();
     register(&survivor, LINEAR);
-    let elsewhere = WorkerConfig { namespaces: vec!["elsewhere".into()], poll_interval: 60.0, ..worker(1) };
-    survivor.start_worker(elsewhere).unwrap();
+    let elsewhere = vec!["elsewhere".to_owned()];
+    // Nothing else wakes it.
+    let seldom = WorkerConfig { poll_interval: 60.0, retention_days: 0.0, ..worker(1) };
+    survivor.start_worker(WorkerConfig { namespaces: elsewhere, ..seldom }).unwrap();
     let task = submit(&survivor, "linear").task_uuid;
     let test = "leases::a_worker_that_seldom_polls_looks_for_dead_ones_as_often_as_any";
     let mut process = Process::start(test, &folder.sqlite());

@@ -11,7 +11,7 @@ use crate::harness::*;
 #[test]
 fn whoever_waits_for_an_engine_that_panicked_is_answered() {
     let folder = Folder::new();
-    let engine = working(&folder.sqlite(), manual(), 2, LINEAR);
+    let engine = working(&folder.sqlite(), manual(), 1, LINEAR);
     submit(&engine, "linear");
     let running = next_event(&engine);
     // One request is being carried out and others wait when it happens.

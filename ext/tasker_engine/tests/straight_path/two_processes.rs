@@ -13,11 +13,14 @@ fn one_engine_submits_and_waits_while_the_other_one_works() {
     let handlers = Handlers::start(&worker_side, 2, |event| Ok(format!("\"{}\"", event.step_name)));
     // It has registered no template: it finds them in the database.
     let client = Engine::open(&config(&folder.database())).unwrap();
+    let began = std::time::Instant::now();
     for _ in 0..20 {
         let task = submit(&client, "diamond");
         let view = finished(&client, task.task_uuid);
         assert_eq!((view.state.as_str(), result_of(&view, "bottom").as_str()), ("complete", "\"bottom\""));
     }
+    // Who is told of ends looks only every five seconds.
+    assert!(began.elapsed() < std::time::Duration::from_secs(50), "after {:?}", began.elapsed());
     assert_eq!(total(&client, "steps_claimed"), 0);
     // Whoever waits may hear of the end before the worker has counted it.
     until("all are counted", || total(&worker_side, "steps_settled") == 80);
