@@ -4,6 +4,7 @@
 
 mod claim;
 mod connect;
+mod idempotency;
 mod leases;
 mod listen;
 mod load;
