@@ -137,8 +137,8 @@ impl World {
                 // Whether a handler had begun it can be known on the same machine, of a process that is gone.
                 let owner = &self.slots[attempt_process];
                 let knowable = !owner.alive && owner.machine == self.slots[process].machine;
-                // While the store fails it may be found by its lease before it is found by its death.
-                let knowable = knowable && self.now >= self.trouble_until;
+                // When the look for the dead failed just now it is found by its lease.
+                let knowable = knowable && self.now - self.slots[process].impaired_at > 500_000;
                 let free = !(listed && knowable && begun_at.is_none());
                 self.holds(free, || format!("{name}: an attempt that no handler had begun is counted"));
             }

@@ -52,7 +52,10 @@ impl EngineThread {
             self.abandon(&mut batch);
         }
         let alone = |(claim, _): &(Claim, bool)| self.quarantine.contains(claim.task_id);
-        (self.kept.release, batch.release) = std::mem::take(&mut batch.release).into_iter().partition(alone);
+        let (kept, release): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.release).into_iter().partition(alone);
+        // Beside what was put off.
+        self.kept.release.extend(kept);
+        batch.release = release;
         batch.due_limit = DUE_LIMIT.min(room);
         batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
         self.permit(tick, room, &mut batch);
