@@ -19,7 +19,12 @@ pub fn strike(sim: &Sim) {
         drop(world);
         return spawn(sim);
     }
-    let number = alive[world.dice.random_range(0..alive.len())];
+    let mut number = alive[world.dice.random_range(0..alive.len())];
+    if world.dice.random_bool(0.3) {
+        // Whoever has claimed ahead has the most to lose.
+        let waiting = |number: &usize| world.slots[*number].door.channel.depth().waiting;
+        number = alive.into_iter().max_by_key(waiting).unwrap_or(number);
+    }
     match world.dice.random_range(0..8) {
         0 => world.freeze(number),
         1 if world.profile.kills => world.kill(number),

@@ -27,8 +27,10 @@ pub enum Answer {
     LostAfter,
 }
 
-/// How long a worker may be out of step after a fault: its pause after a failure, and some.
+/// How long a worker may be out of step after faults in a row: its longest pause after a failure, and some.
 pub const AFTER_FAULT: i64 = 2_000_000;
+/// After a single one.
+const AFTER_ONE: i64 = 300_000;
 
 impl World {
     /// Fails a call now and then.
@@ -105,8 +107,10 @@ impl World {
 
     /// Something went wrong for a process: what it owes is owed later.
     pub fn impair(&mut self, process: usize) {
-        self.slots[process].impaired_at = self.now;
-        self.trouble(AFTER_FAULT);
+        let slot = &mut self.slots[process];
+        let again = self.now - slot.impaired_at < AFTER_FAULT;
+        slot.impaired_at = self.now;
+        self.trouble(if again { AFTER_FAULT } else { AFTER_ONE });
     }
 
     pub fn trouble(&mut self, duration: i64) {

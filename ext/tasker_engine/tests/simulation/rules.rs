@@ -137,8 +137,8 @@ impl World {
                 // Whether a handler had begun it can be known on the same machine, of a process that is gone.
                 let owner = &self.slots[attempt_process];
                 let knowable = !owner.alive && owner.machine == self.slots[process].machine;
-                // While the store fails it may be found by its lease before it is found by its death.
-                let knowable = knowable && self.now >= self.trouble_until;
+                // When the look for the dead failed just now it is found by its lease.
+                let knowable = knowable && self.now - self.slots[process].impaired_at > 500_000;
                 let free = !(listed && knowable && begun_at.is_none());
                 self.holds(free, || format!("{name}: an attempt that no handler had begun is counted"));
             }
@@ -172,7 +172,8 @@ impl World {
                     wrong = Some(format!("step {position} of task {id} is claimed ahead for its last attempt"));
                 }
                 let current = self.slots[row.process].door.status().worker_id;
-                if !begun && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
+                let left = self.slots[row.process].door.quarantine().contains(id);
+                if !begun && !left && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
                     *unlisted.entry(row.process).or_default() += 1;
                 }
             }

@@ -7,7 +7,7 @@ use crate::world::{Slot, World};
 /// How often the world is looked at.
 const EVERY: i64 = 200_000;
 /// Within this an engine with nothing in its way does what it can.
-const SOON: i64 = 1_500_000;
+const SOON: i64 = 1_000_000;
 /// Turns of an engine in [`EVERY`], at most.
 const TURNS: usize = 1500;
 

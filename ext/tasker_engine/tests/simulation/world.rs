@@ -373,7 +373,7 @@ pub fn spawn(sim: &Sim) {
         poll_at: 0,
         hog_until: 0,
         start_at: 0,
-        impaired_at: now,
+        impaired_at: 0,
         unknown_at: 0,
         gave_way_at: 0,
         bell: None,

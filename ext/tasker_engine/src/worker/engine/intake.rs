@@ -52,7 +52,10 @@ impl EngineThread {
             self.abandon(&mut batch);
         }
         let alone = |(claim, _): &(Claim, bool)| self.quarantine.contains(claim.task_id);
-        (self.kept.release, batch.release) = std::mem::take(&mut batch.release).into_iter().partition(alone);
+        let (kept, release): (Vec<_>, Vec<_>) = std::mem::take(&mut batch.release).into_iter().partition(alone);
+        // Beside what was put off.
+        self.kept.release.extend(kept);
+        batch.release = release;
         batch.due_limit = DUE_LIMIT.min(room);
         batch.look_due = room > 0 && std::mem::take(&mut self.look_due);
         self.permit(tick, room, &mut batch);
@@ -199,6 +202,9 @@ impl EngineThread {
         let in_flights = || self.in_flights.claims();
         let unbegun = in_flights().filter(|(event_id, flight)| flight.ahead && waiting.contains(*event_id));
         let mut unbegun: Vec<u64> = unbegun.map(|(_, flight)| flight.claim.token).collect();
+        // What is to be given back later is as it was: no handler will begin it.
+        let later = self.kept.release.iter().map(|(claim, _)| claim.token);
+        unbegun.extend(later.filter(|token| worker.recorded.unbegun.contains(token)));
         unbegun.sort_unstable();
         let held = in_flights().map(|(_, flight)| flight.claim.task_id).chain(self.quarantine.parked_tasks());
         let given_back = self.kept.release.iter().chain(&batch.release).map(|(claim, _)| claim.task_id);
