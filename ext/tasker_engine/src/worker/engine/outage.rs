@@ -116,12 +116,7 @@ impl EngineThread {
                     self.suspect = suspect;
                 }
             }
-            if matches!(error, Error::LeaseLost(_)) {
-                // What was asked has nothing to do with it: it is done under the new name.
-                requests.into_iter().rev().for_each(|request| self.requests.push_front(request));
-            } else {
-                self.refuse(requests, || again(error));
-            }
+            self.refuse(requests, || again(error));
             for pending in pending.into_iter().rev() {
                 self.alone(pending, error, may_be_at_fault, tick);
             }
