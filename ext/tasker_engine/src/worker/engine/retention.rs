@@ -109,7 +109,9 @@ mod tests {
         let mut pace = Pace::default();
         pace.after(FIRST, TARGET * 2);
         assert_eq!(pace.tasks, FIRST / 2);
-        (0..9).for_each(|_| drop(pace.after(pace.tasks, TARGET * 2)));
+        for _ in 0..9 {
+            pace.after(pace.tasks, TARGET * 2);
+        }
         assert_eq!(pace.tasks, FEWEST);
     }
 
