@@ -85,7 +85,11 @@ pub(super) fn choose(
         let wanted = next.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect();
         work.load_free(wanted)?;
         for (candidate, at) in next {
-            let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else { continue };
+            let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else {
+                // Whoever is at work on its task may leave it as it is.
+                choice.backlog = true;
+                continue;
+            };
             let step = work.graph(graph).steps.get(candidate.position);
             // Somebody may have taken it before its task could be locked.
             let Some(step) = step.filter(|step| step.state == StepState::Enqueued) else { continue };
