@@ -35,6 +35,8 @@ struct State {
     waiting: usize,
     brief: usize,
     closed: bool,
+    /// The engine took back events that no thread took up: it wants to hear when one waits again.
+    gave_up: bool,
     /// The engine's thread has died: nothing will be carried out any more.
     failed: bool,
     /// Since when the engine carries completions in a transaction.
@@ -148,6 +150,9 @@ impl Channel {
                 return Ok(false);
             };
             state.waiting += 1;
+            if std::mem::take(&mut state.gave_up) {
+                self.bell.ring();
+            }
             state = wait_on(&self.ready, state, left);
             state.waiting -= 1;
         }
@@ -304,6 +309,7 @@ impl Channel {
     pub(crate) fn take_unstarted(&self, before: Tick) -> Vec<Uuid> {
         let mut state = lock(&self.state);
         let fresh = state.queue.iter().position(|(since, _)| *since > before).unwrap_or(state.queue.len());
+        state.gave_up |= fresh > 0;
         state.queue.drain(..fresh).map(|(_, event)| event.event_id).collect()
     }
 
@@ -314,7 +320,11 @@ impl Channel {
 
     /// So many handler threads wait for an event, as far as the engine can tell: for a simulation, which has none.
     pub(crate) fn pretend_waiting(&self, threads: usize) {
-        lock(&self.state).waiting = threads;
+        let mut state = lock(&self.state);
+        state.waiting = threads;
+        if threads > 0 && std::mem::take(&mut state.gave_up) {
+            self.bell.ring();
+        }
     }
 
     /// Whether a handler thread waits for an event.

@@ -172,7 +172,8 @@ impl World {
                     wrong = Some(format!("step {position} of task {id} is claimed ahead for its last attempt"));
                 }
                 let current = self.slots[row.process].door.status().worker_id;
-                let left = self.slots[row.process].door.quarantine().contains(id);
+                let left =
+                    self.data.unreadable.contains_key(id) || self.slots[row.process].door.quarantine().contains(id);
                 if !begun && !left && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
                     *unlisted.entry(row.process).or_default() += 1;
                 }

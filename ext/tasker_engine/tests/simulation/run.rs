@@ -8,7 +8,7 @@ use crate::world::{lock, spawn, step, Sim, Slot, World, START};
 
 const SECOND: i64 = 1_000_000;
 /// Within this all tasks are over once nothing goes wrong any more: quarantines and breakers included.
-const PATIENCE: i64 = 240 * SECOND;
+const PATIENCE: i64 = 900 * SECOND;
 
 /// Runs a seed. The error is the rule that was broken, and what happened, if that was to be remembered.
 pub fn run(seed: u64, remembers: bool) -> Result<u64, (String, Vec<String>)> {

@@ -30,7 +30,7 @@ impl World {
         self.look_for_rows();
         self.look_for_steps();
         self.look_for_due();
-        let unanswered = self.unanswered(300_000_000);
+        let unanswered = self.unanswered(1_000_000_000);
         self.holds(unanswered.is_none(), || unanswered.unwrap_or_default());
     }
 

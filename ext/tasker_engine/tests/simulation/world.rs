@@ -190,6 +190,9 @@ impl World {
         };
         for (number, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.alive) {
             if slot.engine.is_some() {
+                if now >= slot.hog_until && now >= slot.frozen_until {
+                    slot.door.handlers_wait(slot.config.concurrency.saturating_sub(slot.runs.len()));
+                }
                 if slot.door.rung() {
                     slot.wake_at = slot.wake_at.min(now);
                 }
