@@ -51,11 +51,12 @@ RSpec.describe "The boundary: the GVL" do
   end
 
   # The engine's own limit is 2 ms; the rest is for a machine that is busy.
-  it "is not kept for long while handlers wait for a commit", :worker do
+  # Time says nothing where each allocation collects garbage.
+  it "is not kept for long while handlers wait for a commit", :worker, unless: ENV["GC_STRESS"] do
     name = one_step { 1 }
     TaskerCore::Worker.start(concurrency: 4)
-    tasks = TaskerCore.submit_all(Array.new(ENV["GC_STRESS"] ? 100 : 1500) { { name: name } })
+    tasks = TaskerCore.submit_all(Array.new(1500) { { name: name } })
     tasks.last.wait(timeout: 30)
-    expect(native.longest_wait_with_gvl).to be < (ENV["GC_STRESS"] ? 1000 : 15)
+    expect(native.longest_wait_with_gvl).to be < 15
   end
 end
