@@ -67,9 +67,10 @@ pub(super) fn hold(
     Ok(held == 1)
 }
 
-// A lease can be no longer than one renewal lasts: one that seems to be is of another boot of the machine.
+// A lease can be no longer than one renewal lasts: one that seems to be, by more
+// than a second, is of another boot of the machine.
 const LAPSED: &str = "SELECT worker_id, tasks, unbegun FROM workers \
-    WHERE lease_until < ?1 OR lease_until - lease > ?1 OR worker_id IN (SELECT value FROM json_each(?2))";
+    WHERE lease_until < ?1 OR lease_until - lease > ?1 + 1000000 OR worker_id IN (SELECT value FROM json_each(?2))";
 
 pub(super) fn lapsed(connection: &Connection, named: &[String], tick: Tick) -> Result<Vec<LapsedWorker>> {
     let named = journal::json_text(named)?;
