@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
 use crate::worker::attempts::Attempts;
+use crate::worker::in_flight::Pending;
 use crate::worker::inbox::{Reply, Request, Work};
 use crate::worker::shared::Counters;
 use crate::worker::transaction::{Batch, Outcome};
@@ -89,7 +90,7 @@ impl EngineThread {
         }
     }
 
-    fn count_settlements(&mut self, settled: Vec<crate::worker::in_flight::Pending>, outcome: &Outcome) {
+    fn count_settlements(&mut self, settled: Vec<Pending>, outcome: &Outcome) {
         for (pending, verdict) in settled.into_iter().zip(&outcome.verdicts) {
             if self.quarantine.contains(pending.task_id) {
                 self.park(pending);
