@@ -82,6 +82,23 @@ impl Tick {
     }
 }
 
+/// The present moment by two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// By this process's wall clock: what is written down for people.
+    pub wall: Micros,
+    /// By the one clock that all processes of the store share: when a retry is due
+    /// ([`Store::time`](crate::store::Store::time)).
+    pub store: Micros,
+}
+
+impl Now {
+    /// A moment at which both clocks show the same.
+    pub fn both(moment: Micros) -> Now {
+        Now { wall: moment, store: moment }
+    }
+}
+
 /// Where the engine's time comes from: the system, or a test's hand.
 #[derive(Clone, Default)]
 pub enum Clock {
@@ -129,6 +146,17 @@ impl Clock {
                 Tick(time.tv_sec * 1_000_000 + time.tv_nsec / 1_000)
             }
             Clock::Manual(clock) => Tick(clock.monotonic.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The name of the machine's boot that [`Clock::tick`] counts from, where there is one.
+    pub fn boot_id(&self) -> Option<String> {
+        match self {
+            Clock::System => {
+                let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+                Some(id.trim().to_owned())
+            }
+            Clock::Manual(_) => Some("manual".into()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! down as a transition. Refuses: deciding anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::channel::StepError;
 use crate::clock::Micros;
@@ -77,6 +78,8 @@ pub struct EndedAttempt {
     pub claimed_at: Micros,
     /// Why it failed.
     pub error: Option<StepError>,
+    /// How long until the next attempt, when the step waits for it.
+    pub wait: Option<Duration>,
 }
 
 impl Graph {

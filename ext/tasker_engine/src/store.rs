@@ -15,7 +15,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::channel::Bell;
-use crate::clock::Micros;
+use crate::clock::{Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::state::TaskState;
@@ -40,6 +40,10 @@ pub trait Store: Send {
     fn session(&mut self) -> Result<u64> {
         Ok(0)
     }
+
+    /// The present moment by a clock that all processes of the store share, so that a process whose wall clock is wrong, or
+    /// set, makes no retry late: the server's, or the machine's since boot, said as a time of day.
+    fn time(&self) -> Micros;
 
     /// What another process may have committed since this was last asked. Cheap enough to ask often.
     fn changed_elsewhere(&mut self) -> Result<Option<Change>>;
@@ -261,10 +265,11 @@ pub trait Transaction {
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>>;
     /// Keeps a template's document and gives its number: the one it had, when it is known already.
     fn keep_template(&mut self, template: &crate::template::Template, now: Micros) -> Result<i64>;
-    /// What is due at `now` and nobody else is at work on, at most `limit` of each kind.
-    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due>;
-    /// When something is next due, as this transaction leaves it.
-    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>>;
+    /// What is due at `now` and nobody else is at work on, at most `limit` of each kind: retries by the store's clock, tasks
+    /// by the one that people set their watches by, which on one machine is the wall clock.
+    fn due(&mut self, now: Now, limit: usize, except: &[i64]) -> Result<Due>;
+    /// How long after `now` something is next due, as this transaction leaves it.
+    fn next_due(&mut self, now: Now, except: &[i64]) -> Result<Option<Duration>>;
     /// What waits, going through at most `limit` rows of each kind.
     fn backlog(&mut self, limit: usize) -> Result<Backlog>;
     /// Enqueued steps, `limit` of them or somewhat more; empty `namespaces` means all.

@@ -120,3 +120,10 @@ CREATE TABLE workers (
   tasks           TEXT NOT NULL DEFAULT '[]',
   unbegun         TEXT NOT NULL DEFAULT '[]'
 ) WITHOUT ROWID;
+
+-- The time of day by which retries are due: the machine's clock since boot and this many microseconds, for all processes
+-- of the boot, whoever sets the wall clock.
+CREATE TABLE boots (
+  boot_id      TEXT PRIMARY KEY,
+  clock_offset INTEGER NOT NULL
+) WITHOUT ROWID;

@@ -61,7 +61,7 @@ pub(super) fn open(config: &Config, catalogue: &Arc<Catalogue>, clock: &Clock) -
     }
     let catalogue = Arc::clone(catalogue);
     Ok(if config.is_remote() {
-        Box::new(PostgresStore::open(config, catalogue)?)
+        Box::new(PostgresStore::open_with(config, catalogue, clock.clone())?)
     } else {
         Box::new(SqliteStore::open_with(config, catalogue, clock.clone())?)
     })

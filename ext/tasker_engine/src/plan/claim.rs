@@ -35,7 +35,7 @@ pub fn release(graph: &mut Graph, position: usize, token: u64, begun: bool, now:
     transition.attempt = attempt;
     transition.reason = Some("released");
     if begun {
-        transition.ended = Some(Box::new(EndedAttempt { token: Some(token), claimed_at, error: None }));
+        transition.ended = Some(Box::new(EndedAttempt { token: Some(token), claimed_at, error: None, wait: None }));
     }
     let step = &mut graph.steps[position];
     if begun {

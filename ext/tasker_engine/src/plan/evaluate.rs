@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::claim::{forget_claim, is_current};
 use super::discover::{discover, enqueue};
 use super::finalize::finalize;
-use super::retry::next_attempt;
+use super::retry::wait_for_retry;
 use crate::channel::StepError;
-use crate::clock::Micros;
+use crate::clock::{Micros, Now};
 use crate::error::Result;
 use crate::graph::{EndedAttempt, Graph};
 use crate::ids::Dice;
@@ -36,32 +36,32 @@ pub enum Verdict {
 }
 
 /// Ends an attempt, if its claim is still the current one.
-pub fn settle(graph: &mut Graph, settlement: &Settlement, now: Micros, dice: &mut Dice) -> Result<Verdict> {
+pub fn settle(graph: &mut Graph, settlement: &Settlement, now: Now, dice: &mut Dice) -> Result<Verdict> {
     let position = settlement.position;
     if !is_current(graph, position, settlement.token) {
         return Ok(Verdict::Stale);
     }
     let step = &graph.steps[position];
     let (claimed_at, attempt, worker_id) = (step.state_since, step.attempts, step.worker_id.clone());
-    let (to, due_at, result, error) = match &settlement.outcome {
+    let (to, wait, result, error) = match &settlement.outcome {
         Ok(result) => (StepState::Complete, None, Some(Arc::clone(result)), None),
         Err(error) => {
             let error = StepError { attempt, ..error.clone() };
-            match next_attempt(graph, position, &error, now, dice) {
-                Some(at) => (StepState::WaitingForRetry, Some(at), None, Some(error)),
+            match wait_for_retry(graph, position, &error, dice) {
+                Some(wait) => (StepState::WaitingForRetry, Some(wait), None, Some(error)),
                 None => (StepState::Error, None, None, Some(error)),
             }
         }
     };
-    let transition = graph.move_step(position, to, now)?;
+    let transition = graph.move_step(position, to, now.wall)?;
     transition.attempt = attempt;
     transition.worker_id = worker_id;
     transition.reason = settlement.reason;
     let token = Some(settlement.token);
-    transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: error.clone() }));
+    transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: error.clone(), wait }));
     let step = &mut graph.steps[position];
     forget_claim(step);
-    step.due_at = due_at;
+    step.due_at = wait.map(|wait| now.store.after(wait));
     step.result = result;
     step.error = error;
     step.settled = true;

@@ -42,7 +42,7 @@ pub fn cancel(graph: &mut Graph, now: Micros) -> Result<()> {
         if let Some((attempt, worker_id)) = running {
             transition.attempt = attempt;
             transition.worker_id = worker_id;
-            transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: None }));
+            transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: None, wait: None }));
         }
         forget_claim(&mut graph.steps[position]);
     }

@@ -45,7 +45,7 @@ pub fn resolve_step(graph: &mut Graph, position: usize, result: Arc<str>, now: M
     if let Some((attempt, worker_id)) = running {
         transition.attempt = attempt;
         transition.worker_id = worker_id;
-        transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: None }));
+        transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: None, wait: None }));
     }
     let step = &mut graph.steps[position];
     forget_claim(step);

@@ -14,25 +14,18 @@ use crate::state::{StepState, TaskState};
 /// The longest `retry_after` a handler may ask for: thirty days.
 const LONGEST_WAIT: f64 = 30.0 * 86_400.0;
 
-/// When the next attempt may begin, or `None` when there is none.
+/// How long until the next attempt may begin, or `None` when there is none.
 ///
 /// `max_attempts` counts all attempts. A handler's `retry_after` wins over the template's backoff.
-pub(super) fn next_attempt(
-    graph: &Graph,
-    position: usize,
-    error: &StepError,
-    now: Micros,
-    dice: &mut Dice,
-) -> Option<Micros> {
+pub(super) fn wait_for_retry(graph: &Graph, position: usize, error: &StepError, dice: &mut Dice) -> Option<Duration> {
     let step = &graph.steps[position];
     if !error.retryable || step.attempts >= step.max_attempts {
         return None;
     }
-    let delay = match error.retry_after {
+    Some(match error.retry_after {
         Some(seconds) if seconds.is_finite() => Duration::from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT)),
         _ => graph.task.template.steps[position].retry.delay(step.attempts, dice.fraction()),
-    };
-    Some(now.after(delay))
+    })
 }
 
 /// Enqueues steps whose wait is over.
@@ -66,7 +59,7 @@ pub fn expire(graph: &mut Graph, position: usize, why: &str, now: Micros) -> Res
     transition.attempt = attempt;
     transition.worker_id = worker_id;
     transition.reason = Some("lease_expired");
-    transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: Some(error.clone()) }));
+    transition.ended = Some(Box::new(EndedAttempt { token, claimed_at, error: Some(error.clone()), wait: None }));
     let step = &mut graph.steps[position];
     forget_claim(step);
     step.result = None;

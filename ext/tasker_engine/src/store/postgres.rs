@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Reader, Store, Transaction};
 use crate::channel::Bell;
+use crate::clock::{Clock, Micros};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use listen::Listener;
@@ -133,8 +134,13 @@ impl PostgresStore {
     /// [`Error::Store`] when the server cannot be used as it is; [`Error::Configuration`] for a URL that is none. The
     /// message names the cure.
     pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<PostgresStore> {
+        PostgresStore::open_with(config, catalogue, Clock::System)
+    }
+
+    /// As [`PostgresStore::open`], with a clock of the caller's.
+    pub fn open_with(config: &Config, catalogue: Arc<Catalogue>, clock: Clock) -> Result<PostgresStore> {
         let settings = Arc::new(Settings::read(config)?);
-        let mut writer = Writer::new(Arc::clone(&settings))?;
+        let mut writer = Writer::new(Arc::clone(&settings), clock)?;
         migrate::migrate(&mut writer, &settings, config.migrate)?;
         writer.prepare(format!("{};{};{}", load::prepare(), claim::prepare(), write::prepare()))?;
         let listener = Arc::new(Listener::new(writer.backend()));
@@ -161,7 +167,7 @@ impl PostgresStore {
     /// As for [`PostgresStore::open`]; then nothing was changed.
     pub fn migrate(config: &Config) -> Result<(usize, usize)> {
         let settings = Arc::new(Settings::read(config)?);
-        let mut writer = Writer::new(Arc::clone(&settings))?;
+        let mut writer = Writer::new(Arc::clone(&settings), Clock::System)?;
         migrate::migrate(&mut writer, &settings, true)
     }
 
@@ -204,6 +210,10 @@ impl Store for PostgresStore {
             self.task_ids = TaskIds::default();
         }
         Ok(session)
+    }
+
+    fn time(&self) -> Micros {
+        self.writer.time()
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {

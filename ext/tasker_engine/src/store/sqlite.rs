@@ -2,6 +2,7 @@
 //! it; any number of processes of one machine may share the file. Refuses: a file on a network drive
 //! that cannot lock, which SQLite itself reports.
 
+mod boot;
 mod leases;
 mod migrate;
 mod prune;
@@ -20,7 +21,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Reader, Store, Transaction};
 use crate::channel::Bell;
-use crate::clock::Clock;
+use crate::clock::{Clock, Micros};
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
@@ -69,6 +70,8 @@ pub struct SqliteStore {
     reader: Arc<SqliteReader>,
     catalogue: Arc<Catalogue>,
     clock: Clock,
+    /// What the clock since boot lacks to the time of day, in microseconds: the same for all processes of one boot.
+    boot: i64,
     watcher: Option<Arc<Watcher>>,
     /// The file that was opened: its device and number.
     file: Option<(u64, u64)>,
@@ -92,6 +95,7 @@ impl SqliteStore {
         }
         let mut writer = connect(&location, config).map_err(failed)?;
         migrate::migrate(&mut writer, &location).map_err(failed)?;
+        let boot = boot::offset(&writer, &clock).map_err(failed)?;
         let data_version = data_version(&writer)?;
         let writer = Arc::new(Mutex::new(writer));
         let reading = if in_memory {
@@ -104,7 +108,7 @@ impl SqliteStore {
         let watcher = (!in_memory).then(|| Arc::new(Watcher::new(&location)));
         let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue), watcher.clone()));
         let file = if in_memory { None } else { identity(&location) };
-        Ok(SqliteStore { writer, reader, catalogue, clock, watcher, file, data_version, location })
+        Ok(SqliteStore { writer, reader, catalogue, clock, boot, watcher, file, data_version, location })
     }
 
     /// A file that was deleted, renamed or put in another's place goes on living for whoever has it open, and whatever is
@@ -142,6 +146,10 @@ impl Store for SqliteStore {
         self.check_file()?;
         let watcher = self.watcher.as_deref();
         Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock, watcher)?))
+    }
+
+    fn time(&self) -> Micros {
+        Micros(self.clock.tick().0.saturating_add(self.boot))
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {

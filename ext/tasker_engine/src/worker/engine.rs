@@ -21,7 +21,7 @@ use super::running::Running;
 use super::shared::{Counters, Shared, WorkerStatus};
 use super::transaction::{self, Batch, Failure, Means, Outcome};
 use crate::channel::Channel;
-use crate::clock::{Clock, Micros, Tick};
+use crate::clock::{Clock, Tick};
 use crate::config::Durability;
 use crate::error::Error;
 use crate::ids::Dice;
@@ -76,7 +76,7 @@ pub(crate) struct EngineThread {
     /// Until when steps that others are at work on are left alone, and for how long the next time.
     contended_until: Option<Tick>,
     contention: Duration,
-    next_due: Option<Micros>,
+    next_due: Option<Tick>,
     notices_at: Option<Tick>,
     retry_at: Option<Tick>,
     failures: u32,
@@ -246,7 +246,6 @@ impl EngineThread {
         let Some(worker) = &self.worker else {
             return [notices, retry].into_iter().flatten().min().unwrap_or(IDLE).min(IDLE);
         };
-        let due = self.next_due.map(|due| due.since(self.clock.now()));
         let ticks = [
             Some(worker.renew_at),
             Some(worker.recover_at),
@@ -255,10 +254,11 @@ impl EngineThread {
             self.channel.next_deadline(),
             self.channel.oldest_waiting().map(|since| since.after(intake::UNSTARTED)),
             self.contended_until.filter(|_| self.backlog),
+            self.next_due,
         ];
         let next = ticks.into_iter().flatten().map(|at| at.since(tick));
         let poll = self.store.poll_interval(Duration::from_secs_f64(worker.config.poll_interval));
-        next.chain(due).chain(notices).chain(retry).min().unwrap_or(IDLE).min(poll)
+        next.chain(notices).chain(retry).min().unwrap_or(IDLE).min(poll)
     }
 }
 

@@ -65,7 +65,7 @@ fn log_step(graph: &Graph, transition: &StepTransition) {
     let context = context(graph, ended.token);
     match &ended.error {
         Some(error) => with_context(&context, || {
-            let next_attempt_in_ms = graph.steps[transition.position].due_at.map(|due| due.millis_since(transition.at));
+            let next_attempt_in_ms = ended.wait.map(|wait| wait.as_secs_f64() * 1e3);
             tracing::warn!(
                 task_uuid = %task.task_uuid, correlation_id = %task.correlation_id, step_name = %step_name,
                 namespace = %task.template.namespace, attempt = transition.attempt, state = %transition.to,

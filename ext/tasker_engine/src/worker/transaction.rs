@@ -17,7 +17,7 @@ pub(super) use batch::{Batch, Failure, Outcome, WorkerPart};
 use super::claims::choose;
 use super::in_flight::Pending;
 use super::machine::Machine;
-use crate::clock::{Clock, Micros};
+use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, StepTransition};
 use crate::ids::Dice;
@@ -97,7 +97,7 @@ impl<'t> Working<'t> {
             self.transaction.register_worker(worker, *lease, self.means.clock.now())?;
         }
         for pending in &batch.pending {
-            let verdict = self.settle(pending)?;
+            let verdict = self.settle(pending, batch.gathered_at.store)?;
             outcome.verdicts.push(verdict);
         }
         for (claim, begun) in &batch.release {
@@ -126,7 +126,7 @@ impl<'t> Working<'t> {
         outcome.created = fresh.collect();
         self.transaction.write(&mut self.graphs)?;
         if batch.look_due {
-            outcome.next_due = self.transaction.next_due(self.means.except)?;
+            outcome.next_due = self.transaction.next_due(batch.gathered_at, self.means.except)?;
         }
         if batch.look_waiting {
             outcome.waiting = Some(self.transaction.backlog(LOOK_LIMIT)?);
@@ -256,9 +256,10 @@ impl<'t> Working<'t> {
         self.transaction.inputs(&steps)
     }
 
-    fn settle(&mut self, pending: &Pending) -> Result<Verdict> {
+    fn settle(&mut self, pending: &Pending, store: Micros) -> Result<Verdict> {
         let Some(at) = self.at(pending.task_id) else { return Ok(Verdict::Stale) };
-        let verdict = self.plan(at, |graph, now, dice| plan::settle(graph, &pending.settlement, now, dice))?;
+        let verdict =
+            self.plan(at, |graph, wall, dice| plan::settle(graph, &pending.settlement, Now { wall, store }, dice))?;
         self.notes[at].settled += usize::from(verdict == Verdict::Applied);
         Ok(verdict)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tasker_engine::bootstrap::Engine;
+use tasker_engine::channel::StepError;
 use tasker_engine::config::WorkerConfig;
 
 use crate::child::{self, Process};
@@ -74,6 +75,28 @@ fn an_attempt_has_its_time_whatever_the_clock_says() {
     assert!(engine.channel().cancelled(event.event_id), "and for more than its two");
     let error = engine.task(task).unwrap().steps[0].error.clone().unwrap();
     assert_eq!(error["class"], "TaskerCore::StepTimeout");
+}
+
+#[test]
+fn a_retry_comes_in_time_though_the_clock_of_who_ordered_it_was_wrong() {
+    for off in [HOUR, -HOUR] {
+        let (folder, wrong, right) = (Folder::new(), manual(), manual());
+        let failing = working(&folder.sqlite(), wrong.clone(), 1, SLOW);
+        let task = submit(&failing, "slow").task_uuid;
+        let event = next_event(&failing);
+        wrong.jump(off);
+        let error = StepError { retry_after: Some(20.0), ..failure("not yet", true) };
+        failing.channel().complete(completion(&event, Err(error), None));
+        settled(&failing);
+        drop(failing);
+        let other = working(&folder.sqlite(), right.clone(), 1, SLOW);
+        assert_eq!(other.task(task).unwrap().state, "waiting_for_retry");
+        right.advance(Duration::from_secs(19));
+        no_event(&other);
+        right.advance(Duration::from_secs(2));
+        settled(&other);
+        assert_eq!(next_event(&other).attempt, 2);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use tasker_engine::channel::StepError;
-use tasker_engine::clock::{Clock, Micros};
+use tasker_engine::clock::{Clock, Micros, Now};
 use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
 use tasker_engine::plan::{self, Settlement, Verdict};
@@ -107,7 +107,8 @@ impl World {
             let step = &self.graph.steps[*position];
             let current = step.state == StepState::InProgress && step.span_id == Some(*token);
             let before = format!("{:?}", self.graph);
-            let verdict = plan::settle(&mut self.graph, &settlement, self.clock.now(), &mut self.chance).unwrap();
+            let verdict =
+                plan::settle(&mut self.graph, &settlement, Now::both(self.clock.now()), &mut self.chance).unwrap();
             let expected = if current { Verdict::Applied } else { Verdict::Stale };
             assert_eq!(verdict, expected, "{}", self.story());
             if verdict == Verdict::Stale {

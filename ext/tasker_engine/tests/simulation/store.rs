@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tasker_engine::channel::Bell;
+use tasker_engine::clock::Micros;
 use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
 use tasker_engine::state::TaskState;
@@ -27,6 +28,10 @@ pub struct SimStore {
 impl Store for SimStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         SimTransaction::begin(self).map(|transaction| Box::new(transaction) as Box<dyn Transaction + '_>)
+    }
+
+    fn time(&self) -> Micros {
+        Micros(lock(&self.sim).now)
     }
 
     fn changed_elsewhere(&mut self) -> Result<Option<Change>> {

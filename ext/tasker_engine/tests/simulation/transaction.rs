@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use rand::Rng;
-use tasker_engine::clock::Micros;
+use tasker_engine::clock::{Micros, Now};
 use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
 use tasker_engine::state::{StepState, TaskState};
@@ -164,7 +164,7 @@ impl Transaction for SimTransaction<'_> {
         Ok(at as i64 + 1)
     }
 
-    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due> {
+    fn due(&mut self, now: Now, limit: usize, except: &[i64]) -> Result<Due> {
         let id = self.id;
         let mut world = self.enter(Call::Read)?;
         let mut due = Due::default();
@@ -173,11 +173,11 @@ impl Transaction for SimTransaction<'_> {
             if except.contains(task_id) || data.locks.get(&Lock::Task(*task_id)).is_some_and(|holder| *holder != id) {
                 continue;
             }
-            if graph.task.state == TaskState::Pending && graph.task.run_at.is_some_and(|at| at <= now) {
+            if graph.task.state == TaskState::Pending && graph.task.run_at.is_some_and(|at| at <= now.store) {
                 due.tasks.push(*task_id);
             }
             for (position, step) in graph.steps.iter().enumerate() {
-                if step.state == StepState::WaitingForRetry && step.due_at.is_some_and(|at| at <= now) {
+                if step.state == StepState::WaitingForRetry && step.due_at.is_some_and(|at| at <= now.store) {
                     due.retries.push((*task_id, position));
                 }
             }
@@ -190,7 +190,7 @@ impl Transaction for SimTransaction<'_> {
         Ok(due)
     }
 
-    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>> {
+    fn next_due(&mut self, now: Now, except: &[i64]) -> Result<Option<Duration>> {
         let overlay: HashMap<i64, Graph> =
             self.written.iter().map(|written| (written.after.task.id, written.after.clone())).collect();
         let world = self.enter(Call::Read)?;
@@ -201,7 +201,7 @@ impl Transaction for SimTransaction<'_> {
             let waits = graph.steps.iter().filter(|step| step.state == StepState::WaitingForRetry);
             task.into_iter().chain(waits.filter_map(|step| step.due_at))
         });
-        Ok(due.min())
+        Ok(due.min().map(|due| due.since(now.store)))
     }
 
     fn backlog(&mut self, _: usize) -> Result<Backlog> {

@@ -81,19 +81,18 @@ impl World {
     }
 
     fn look_for_due(&mut self) {
-        if self.now - self.jumped_at < 6_000_000 {
-            return;
-        }
         let alive = || self.slots.iter().filter(|slot| slot.alive);
         let Some(slowest) = alive().map(|slot| slot.clock.now().0 - self.now).min() else { return };
         let able = |id| alive().any(|slot| slot.able_since < self.now - SOON && !slot.left_alone(id, self.now));
-        let since = self.trouble_until;
         let mut late = None;
         for (id, graph) in &self.data.tasks {
-            let task = (graph.task.state == TaskState::Pending).then_some(graph.task.run_at).flatten();
+            // It may have been late already when it was submitted.
+            let pending =
+                (graph.task.state == TaskState::Pending && self.now - self.jumped_at > 6_000_000).then_some(());
+            let start = pending.and(graph.task.run_at).map(|at| at.0.max(graph.task.state_since.0 - slowest));
             let waits = graph.steps.iter().filter(|step| step.state == StepState::WaitingForRetry);
-            for due in task.into_iter().chain(waits.filter_map(|step| step.due_at)) {
-                let since = since.max(due.0 - slowest).max(graph.task.state_since.0 - slowest);
+            for due in start.into_iter().chain(waits.filter_map(|step| step.due_at).map(|due| due.0)) {
+                let since = self.trouble_until.max(due);
                 if self.now - since > SOON && able(*id) {
                     late = Some(*id);
                 }

@@ -1,5 +1,6 @@
 //! What time brings up, and what may be claimed.
 
+use tasker_engine::clock::Now;
 use tasker_engine::plan;
 use tasker_engine::store::{Candidate, Due, Store};
 
@@ -7,7 +8,7 @@ use crate::harness::failure;
 use crate::place::*;
 
 fn due(store: &mut dyn Store, count: u64, limit: usize) -> Due {
-    write(store, |transaction| transaction.due(seconds(count), limit, &[]).unwrap())
+    write(store, |transaction| transaction.due(Now::both(seconds(count)), limit, &[]).unwrap())
 }
 
 fn waiting_until(store: &mut dyn Store, count: u64) -> i64 {
@@ -41,7 +42,7 @@ pub fn what_is_due_comes_in_its_order_and_not_before_its_time(place: &Place) {
     let at_30 = due(store, 30, 10);
     assert_eq!(at_30.tasks, [early, late]);
     assert_eq!(at_30.retries, [(quick, 0), (slow, 0)]);
-    let except = write(store, |transaction| transaction.due(seconds(30), 10, &[early, slow]).unwrap());
+    let except = write(store, |transaction| transaction.due(Now::both(seconds(30)), 10, &[early, slow]).unwrap());
     assert_eq!(except, Due { tasks: vec![late], retries: vec![(quick, 0)] });
 }
 
@@ -58,21 +59,25 @@ pub fn what_is_due_comes_in_portions(place: &Place) {
 pub fn the_next_thing_due_is_the_earliest_of_all(place: &Place) {
     let mut store = place.open();
     let store = store.as_mut();
-    let next = |store: &mut dyn Store| write(store, |transaction| transaction.next_due(&[]).unwrap());
+    let in_seconds = |count: u64| Some(seconds(count).since(seconds(0)));
+    let next =
+        |store: &mut dyn Store| write(store, |transaction| transaction.next_due(Now::both(seconds(0)), &[]).unwrap());
     assert_eq!(next(store), None);
     let waiting = waiting_until(store, 50);
-    assert_eq!(next(store), Some(seconds(50)));
+    assert_eq!(next(store), in_seconds(50));
     let retrying = retrying_at(store, 40);
-    assert_eq!(next(store), Some(seconds(40)));
-    let except = |store: &mut dyn Store, ids: &[i64]| write(store, |transaction| transaction.next_due(ids).unwrap());
-    assert_eq!(except(store, &[retrying]), Some(seconds(50)));
+    assert_eq!(next(store), in_seconds(40));
+    let except = |store: &mut dyn Store, ids: &[i64]| {
+        write(store, |transaction| transaction.next_due(Now::both(seconds(0)), ids).unwrap())
+    };
+    assert_eq!(except(store, &[retrying]), in_seconds(50));
     assert_eq!(except(store, &[retrying, waiting]), None);
     let claimed = started(store).task.id;
-    assert_eq!(next(store), Some(seconds(40)), "what is enqueued is not due: it may go at once");
+    assert_eq!(next(store), in_seconds(40), "what is enqueued is not due: it may go at once");
     claim(store, claimed, 0, "w", seconds(20));
-    assert_eq!(next(store), Some(seconds(40)), "what runs is due at no time");
+    assert_eq!(next(store), in_seconds(40), "what runs is due at no time");
     change(store, waiting, |graph| plan::initialize(graph, seconds(60)).unwrap());
-    assert_eq!(next(store), Some(seconds(40)));
+    assert_eq!(next(store), in_seconds(40));
 }
 
 fn enqueued(store: &mut dyn Store, namespaces: &[&str], limit: usize) -> Vec<(i32, i64, usize)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tasker_engine::channel::StepError;
-use tasker_engine::clock::{Clock, Micros};
+use tasker_engine::clock::{Clock, Micros, Now};
 use tasker_engine::config::Config;
 use tasker_engine::graph::Graph;
 use tasker_engine::ids::{self, Dice};
@@ -245,6 +245,6 @@ pub fn claim(store: &mut dyn Store, task_id: i64, position: usize, worker: &str,
 pub fn settle(graph: &mut Graph, position: usize, outcome: Result<&str, StepError>, now: Micros) {
     let token = graph.steps[position].span_id.unwrap();
     let settlement = Settlement { position, token, outcome: outcome.map(Arc::from), reason: None };
-    plan::settle(graph, &settlement, now, &mut Dice::new()).unwrap();
+    plan::settle(graph, &settlement, Now::both(now), &mut Dice::new()).unwrap();
     plan::evaluate(graph, now, 1, now).unwrap();
 }

@@ -7,7 +7,7 @@ use sqlx::postgres::types::PgInterval;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::Row;
 
-use super::rows::{int, time};
+use super::rows::{int, micros, time};
 use crate::clock::Micros;
 use crate::store::{Claim, Holdings, LapsedWorker, WorkerProcess};
 
@@ -54,11 +54,17 @@ pub(super) async fn register(
     insert.execute(connection).await.map(drop)
 }
 
-pub(super) const RENEW: &str = "UPDATE tasker.workers SET lease_until = clock_timestamp() + $2 WHERE worker_id = $1";
+pub(super) const RENEW: &str = "UPDATE tasker.workers SET lease_until = clock_timestamp() + $2 WHERE worker_id = $1 \
+    RETURNING clock_timestamp() AS now";
 
-pub(super) async fn renew(connection: &mut PgConnection, worker_id: &str, lease: Duration) -> sqlx::Result<bool> {
-    let renewed = sqlx::query(RENEW).bind(worker_id).bind(interval(lease)).execute(connection).await?;
-    Ok(renewed.rows_affected() == 1)
+/// Gives the server's time.
+pub(super) async fn renew(
+    connection: &mut PgConnection,
+    worker_id: &str,
+    lease: Duration,
+) -> sqlx::Result<Option<Micros>> {
+    let renewed = sqlx::query(RENEW).bind(worker_id).bind(interval(lease)).fetch_optional(connection).await?;
+    renewed.map(|row| micros(&row, "now")).transpose()
 }
 
 pub(super) const LAPSED: &str = "SELECT worker_id, tasks, unbegun FROM tasker.workers \

@@ -13,7 +13,7 @@ use super::rows::{bigint, time};
 use super::write::{self, Probe, Script};
 use super::writer::Writer;
 use super::{claim, idempotency, leases, load, prune, queue, TaskIds};
-use crate::clock::Micros;
+use crate::clock::{Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
@@ -211,12 +211,13 @@ impl Transaction for PostgresTransaction<'_> {
         })
     }
 
-    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due> {
-        self.run(async |connection| claim::due(connection, now, limit, except).await)
+    fn due(&mut self, now: Now, limit: usize, except: &[i64]) -> Result<Due> {
+        self.run(async |connection| claim::due(connection, now.store, limit, except).await)
     }
 
-    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>> {
-        self.run(async |connection| claim::next_due(connection, except).await)
+    fn next_due(&mut self, now: Now, except: &[i64]) -> Result<Option<Duration>> {
+        let due = self.run(async |connection| claim::next_due(connection, except).await)?;
+        Ok(due.map(|due| due.since(now.store)))
     }
 
     fn backlog(&mut self, limit: usize) -> Result<Backlog> {
@@ -255,7 +256,11 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn renew(&mut self, worker_id: &str, lease: Duration) -> Result<bool> {
-        self.run(async |connection| leases::renew(connection, worker_id, lease).await)
+        let renewed = self.run(async |connection| leases::renew(connection, worker_id, lease).await)?;
+        if let Some(now) = renewed {
+            self.writer.set_time(now);
+        }
+        Ok(renewed.is_some())
     }
 
     fn lapsed_workers(&mut self, named: &[String]) -> Result<Vec<LapsedWorker>> {

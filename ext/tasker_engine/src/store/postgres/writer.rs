@@ -10,8 +10,10 @@ use sqlx::{Connection, Executor, Row};
 use tokio::runtime::{Builder, Runtime};
 
 use super::connect::{explain, survives};
+use super::rows::micros;
 use super::settings::Settings;
 use super::write::Probe;
+use crate::clock::{Clock, Micros, Tick};
 use crate::error::{Error, Result};
 use crate::watchdog;
 
@@ -22,8 +24,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long, and how often in it, the server is asked how a transaction ended whose commit was not answered.
 const ASK_END: Duration = Duration::from_secs(10);
 const ASK_END_EVERY: Duration = Duration::from_millis(100);
-/// The server's process for the connection.
-const WHO: &str = "SELECT pg_backend_pid()::text";
+/// The server's process for the connection, and its time.
+const WHO: &str = "SELECT pg_backend_pid()::text, clock_timestamp() AS now";
 
 /// Ends the session that was left behind, if it is still there: then its transaction is over, one way or the other.
 const END_SESSION: &str =
@@ -42,8 +44,11 @@ const WAIT_FOR_END: &str =
 /// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
 pub(super) struct Writer {
     settings: Arc<Settings>,
+    clock: Clock,
     runtime: Runtime,
     connection: Option<PgConnection>,
+    /// What time the server said it was, and when.
+    time: (Micros, Tick),
     /// How many sessions there have been.
     sessions: u64,
     /// The server's process for the connection: what it notifies of is no news here.
@@ -53,10 +58,19 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(settings: Arc<Settings>) -> Result<Writer> {
+    pub(super) fn new(settings: Arc<Settings>, clock: Clock) -> Result<Writer> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
-        Ok(Writer { settings, runtime, connection: None, sessions: 0, backend: Arc::default(), prepare: None })
+        Ok(Writer {
+            settings,
+            clock,
+            runtime,
+            connection: None,
+            time: Default::default(),
+            sessions: 0,
+            backend: Arc::default(),
+            prepare: None,
+        })
     }
 
     /// Begins a transaction, on a new connection if need be.
@@ -82,11 +96,12 @@ impl Writer {
             }
             let row = sqlx::raw_sql(WHO).fetch_one(&mut connection).await?;
             let backend: String = row.try_get(0)?;
-            Ok::<_, sqlx::Error>((connection, backend.parse().unwrap_or(0)))
+            Ok::<_, sqlx::Error>((connection, backend.parse().unwrap_or(0), micros(&row, "now")?))
         };
-        let (connection, backend) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
+        let (connection, backend, now) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
         self.backend.store(backend, Ordering::Relaxed);
         self.connection = Some(connection);
+        self.set_time(now);
         self.sessions += 1;
         Ok(())
     }
@@ -94,6 +109,18 @@ impl Writer {
     /// Which session this is, or was: counted from 1.
     pub(super) fn session(&self) -> u64 {
         self.sessions
+    }
+
+    /// The server has just said what time it is. Where the clock is a test's, so is the server's.
+    pub(super) fn set_time(&mut self, now: Micros) {
+        let tick = self.clock.tick();
+        self.time = (if matches!(self.clock, Clock::System) { now } else { Micros(tick.0) }, tick);
+    }
+
+    /// The server's time, as far as this process can tell without asking.
+    pub(super) fn time(&self) -> Micros {
+        let (said, at) = self.time;
+        said.after(self.clock.tick().since(at))
     }
 
     /// Prepares statements in this session and in each one to come.

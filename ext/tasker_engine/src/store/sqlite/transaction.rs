@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::watch::Watcher;
 use super::{leases, prune, rows, write};
-use crate::clock::{Clock, Micros};
+use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
@@ -136,40 +136,44 @@ impl Transaction for SqliteTransaction<'_> {
         keys.iter().map(&mut find).collect()
     }
 
-    fn due(&mut self, now: Micros, limit: usize, except: &[i64]) -> Result<Due> {
+    fn due(&mut self, now: Now, limit: usize, except: &[i64]) -> Result<Due> {
         let (limit, except) = (i64::try_from(limit).unwrap_or(i64::MAX), journal::json_text(except)?);
         let mut due = Due::default();
         let mut statement = self.connection.prepare_cached(
             "SELECT id FROM tasks WHERE state = 'pending' AND run_at <= ?1 \
              AND id NOT IN (SELECT value FROM json_each(?3)) ORDER BY run_at LIMIT ?2",
         )?;
-        let tasks = statement.query_map(params![now.0, limit, except], |row| row.get(0))?;
+        let tasks = statement.query_map(params![now.wall.0, limit, except], |row| row.get(0))?;
         due.tasks = tasks.collect::<rusqlite::Result<_>>()?;
         let mut statement = self.connection.prepare_cached(
             "SELECT task_id, position FROM steps WHERE state = 'waiting_for_retry' AND due_at <= ?1 \
              AND task_id NOT IN (SELECT value FROM json_each(?3)) ORDER BY due_at LIMIT ?2",
         )?;
-        let mut rows = statement.query(params![now.0, limit, except])?;
+        let mut rows = statement.query(params![now.store.0, limit, except])?;
         while let Some(row) = rows.next()? {
             due.retries.push((row.get(0)?, position(row.get(1)?)?));
         }
         Ok(due)
     }
 
-    fn next_due(&mut self, except: &[i64]) -> Result<Option<Micros>> {
+    fn next_due(&mut self, now: Now, except: &[i64]) -> Result<Option<Duration>> {
         let except = journal::json_text(except)?;
-        let earliest = |sql: &str| -> Result<Option<i64>> {
-            Ok(self.connection.prepare_cached(sql)?.query_row([&except], |row| row.get(0)).optional()?)
+        let earliest = |sql: &str, now: Micros| -> Result<Option<Duration>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let due: Option<i64> = statement.query_row([&except], |row| row.get(0)).optional()?;
+            Ok(due.map(|due| Micros(due).since(now)))
         };
         let task = earliest(
             "SELECT run_at FROM tasks WHERE state = 'pending' AND run_at IS NOT NULL \
              AND id NOT IN (SELECT value FROM json_each(?1)) ORDER BY run_at LIMIT 1",
+            now.wall,
         )?;
         let step = earliest(
             "SELECT due_at FROM steps WHERE state = 'waiting_for_retry' AND due_at IS NOT NULL \
              AND task_id NOT IN (SELECT value FROM json_each(?1)) ORDER BY due_at LIMIT 1",
+            now.store,
         )?;
-        Ok(task.into_iter().chain(step).min().map(Micros))
+        Ok(task.into_iter().chain(step).min())
     }
 
     fn backlog(&mut self, limit: usize) -> Result<Backlog> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{EngineThread, Prefetch, Verdict};
-use crate::clock::{Micros, Tick};
+use crate::clock::{Micros, Now, Tick};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
@@ -53,10 +53,10 @@ impl EngineThread {
         self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if batch.look_due {
             // What is due and could not be had is in other hands: they are given a moment.
-            self.next_due = outcome.next_due.map(|due| if due <= now { now.after(LOCKED_RETRY) } else { due });
+            self.next_due = outcome.next_due.map(|wait| tick.after(if wait.is_zero() { LOCKED_RETRY } else { wait }));
             self.look_due |= outcome.more_due;
         }
-        self.note_due(&outcome.graphs);
+        self.note_due(&outcome.graphs, batch.gathered_at, tick);
         if batch.claim.is_some() {
             // Where nobody looked, there may be what there was before.
             self.backlog = outcome.backlog || batch.left_enqueued;
@@ -176,12 +176,15 @@ impl EngineThread {
         }
     }
 
-    fn note_due(&mut self, graphs: &[Graph]) {
+    fn note_due(&mut self, graphs: &[Graph], now: Now, tick: Tick) {
         for graph in graphs {
+            // A look that comes too early does no harm.
             let pending = (graph.task.state == TaskState::Pending).then_some(graph.task.run_at).flatten();
             let waits = graph.steps.iter().filter(|step| step.state == StepState::WaitingForRetry);
-            let retry = waits.filter_map(|step| step.due_at).min();
-            self.next_due = self.next_due.into_iter().chain(pending).chain(retry).min();
+            let retry = waits.filter_map(|step| step.due_at).min().map(|due| due.since(now.store));
+            let start = pending.map(|due| due.since(now.wall.max(now.store)));
+            let due = start.into_iter().chain(retry).map(|wait| tick.after(wait));
+            self.next_due = self.next_due.into_iter().chain(due).min();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::EngineThread;
-use crate::clock::{Micros, Tick};
+use crate::clock::{Now, Tick};
 use crate::config::Durability;
 use crate::store::{Change, Claim, Store, WorkerProcess};
 use crate::worker::claims::Permits;
@@ -31,9 +31,9 @@ pub(super) const UNSTARTED: Duration = Duration::from_secs(2);
 impl EngineThread {
     /// Takes what has arrived and what time has brought.
     pub(super) fn intake(&mut self) -> Batch {
-        let (now, tick) = (self.clock.now(), self.clock.tick());
+        let tick = self.clock.tick();
         let mut batch = std::mem::take(&mut self.kept);
-        batch.gathered_at = now;
+        batch.gathered_at = Now { wall: self.clock.now(), store: self.store.time() };
         batch.flush = self.durability == Durability::Step;
         self.flush_notices(tick);
         if let Some(parked) = self.quarantine.retry(tick) {
@@ -44,7 +44,7 @@ impl EngineThread {
         self.requests.extend(self.inbox.take(REQUESTS.saturating_sub(self.requests.len())));
         self.take_completions(tick);
         let room = self.take_units(&mut batch);
-        self.work_of_the_worker(now, tick, &mut batch);
+        self.work_of_the_worker(tick, &mut batch);
         if room == 0 {
             self.put_off(&mut batch);
         }
@@ -143,7 +143,7 @@ impl EngineThread {
     }
 
     /// What the worker's own affairs bring: what nobody took up, the dead, other processes.
-    fn work_of_the_worker(&mut self, now: Micros, tick: Tick, batch: &mut Batch) {
+    fn work_of_the_worker(&mut self, tick: Tick, batch: &mut Batch) {
         let Some(worker) = &mut self.worker else { return };
         // A row that may be there already must not be made anew: it tells of claims.
         if worker.unregistered && worker.unsure_at.is_none() && batch.register.is_none() {
@@ -164,7 +164,7 @@ impl EngineThread {
         let changed = self.store.changed_elsewhere().unwrap_or(Some(Change::Any));
         self.backlog |= changed.is_some();
         self.look_due |= changed == Some(Change::Any);
-        self.look_due |= self.next_due.is_some_and(|due| due <= now);
+        self.look_due |= self.next_due.is_some_and(|due| due <= tick);
     }
 
     /// How many steps may be claimed now.

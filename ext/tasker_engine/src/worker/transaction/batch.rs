@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Micros;
+use crate::clock::Now;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::plan::Verdict;
@@ -32,7 +32,7 @@ pub(in crate::worker) struct Batch {
     /// How much of each kind is dealt with that is due.
     pub(in crate::worker) due_limit: usize,
     /// When it was gathered. What became due since is left to the next one.
-    pub(in crate::worker) gathered_at: Micros,
+    pub(in crate::worker) gathered_at: Now,
     /// The worker that carries it.
     pub(in crate::worker) worker: Option<WorkerPart>,
     /// Whether to look how much waits.
@@ -109,7 +109,7 @@ pub(in crate::worker) struct Outcome {
     /// Whether there may be more that is due.
     pub(in crate::worker) more_due: bool,
     /// When something is next due, when that was looked up.
-    pub(in crate::worker) next_due: Option<Micros>,
+    pub(in crate::worker) next_due: Option<Duration>,
     /// Which of the graphs were created.
     pub(in crate::worker) created: Vec<usize>,
     /// What waits in the store, when that was looked up.

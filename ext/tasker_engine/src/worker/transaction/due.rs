@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Working;
-use crate::clock::Micros;
+use crate::clock::Now;
 use crate::error::Result;
 use crate::plan;
 use crate::state::{StepState, TaskState};
 
 impl Working<'_> {
     /// Deals with what is due, at most `limit` of each kind. Gives whether there may be more of it.
-    pub(super) fn due(&mut self, now: Micros, limit: usize) -> Result<bool> {
+    pub(super) fn due(&mut self, now: Now, limit: usize) -> Result<bool> {
         let due = self.transaction.due(now, limit, self.means.except)?;
         let steps = due.retries.iter().map(|&(task_id, _)| task_id);
         self.load_free(due.tasks.iter().copied().chain(steps).collect())?;

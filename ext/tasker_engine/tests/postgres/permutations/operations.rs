@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tasker_engine::clock::Now;
 use tasker_engine::error::Result;
 use tasker_engine::graph::Graph;
 use tasker_engine::ids::Dice;
@@ -237,7 +238,7 @@ fn wake(store: &mut PostgresStore, world: &World, who: usize, gate: &Gate) -> Re
     let mut graphs = transaction.load(&world.claimed[..1], Hold::Remembered)?.graphs;
     gate.pass();
     settle_second(&mut graphs, "4");
-    let due = transaction.due(seconds(1000), 1000, &[])?;
+    let due = transaction.due(Now::both(seconds(1000)), 1000, &[])?;
     let woken: Vec<i64> = due.retries.into_iter().map(|(id, _)| id).filter(|id| *id == world.retrying).collect();
     let mut free = transaction.load(&woken, Hold::IfFree)?.graphs;
     for graph in &mut free {
