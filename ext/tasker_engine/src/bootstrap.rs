@@ -112,7 +112,7 @@ impl Engine {
             inbox,
             channel,
             catalogue,
-            on_end: waiting::on_end(&shared, &reader),
+            on_end: waiting::on_end(&shared.ends, &reader),
             shared,
             reader,
             forking,

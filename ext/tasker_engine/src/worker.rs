@@ -9,6 +9,7 @@
 mod attempts;
 mod claims;
 mod dispatch;
+mod ends;
 mod engine;
 mod in_flight;
 mod inbox;
@@ -32,4 +33,5 @@ pub use machine::Machine;
 pub(crate) use machine::ThisMachine;
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;
-pub(crate) use shared::{Expected, Shared};
+pub(crate) use ends::{Ends, Expected, Recent};
+pub(crate) use shared::Shared;

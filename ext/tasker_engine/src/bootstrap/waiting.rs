@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::{Ended, OnEnd, Reader};
-use crate::worker::{Expected, Shared};
+use crate::worker::{Ends, Expected, Recent, Shared};
 
 /// How long until a waiter looks again for the end of a task that another process may carry out: the first time, twice as
 /// long each further time, and at most.
@@ -24,6 +24,8 @@ const WAIT_FOR_STORE: Duration = Duration::from_secs(30);
 /// Somebody who waits for a task.
 pub(super) struct Waiting {
     expected: Expected,
+    /// A worker of this process may carry it out: then the end is heard of here.
+    in_sight: bool,
     deadline: Option<Instant>,
     failing: Option<Instant>,
     last: Option<TaskState>,
@@ -32,16 +34,16 @@ pub(super) struct Waiting {
 }
 
 /// Passes on to those who wait here that other processes have ended tasks.
-pub(super) fn on_end(shared: &Arc<Shared>, reader: &Arc<dyn Reader>) -> OnEnd {
-    let (shared, reader) = (Arc::clone(shared), Arc::downgrade(reader));
+pub(super) fn on_end(ends: &Arc<Ends>, reader: &Arc<dyn Reader>) -> OnEnd {
+    let (ends, reader) = (Arc::clone(ends), Arc::downgrade(reader));
     Arc::new(move |ended| match ended {
-        Ended::These(tasks) => shared.announce(tasks.iter().copied()),
+        Ended::These(tasks) => ends.announce(tasks.iter().copied()),
         // One look for all who wait.
         Ended::Any => {
-            let awaited = shared.awaited();
+            let awaited = ends.awaited();
             let Some(reader) = reader.upgrade().filter(|_| !awaited.is_empty()) else { return };
             match reader.ended(&awaited) {
-                Ok(ended) => shared.announce(ended.into_iter()),
+                Ok(ended) => ends.announce(ended.into_iter()),
                 Err(error) => tracing::debug!(%error, "Ends of tasks could not be looked for"),
             }
         }
@@ -51,7 +53,8 @@ pub(super) fn on_end(shared: &Arc<Shared>, reader: &Arc<dyn Reader>) -> OnEnd {
 impl Waiting {
     pub(super) fn new(shared: &Arc<Shared>, task_uuid: Uuid, timeout: Option<Duration>) -> Waiting {
         Waiting {
-            expected: shared.expect(task_uuid),
+            in_sight: shared.status().running,
+            expected: shared.ends.expect(task_uuid),
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             failing: None,
             last: None,
@@ -70,6 +73,17 @@ impl Waiting {
         watch: impl Fn() -> bool,
     ) -> Option<Result<(bool, Option<TaskState>)>> {
         let until = Instant::now() + timeout;
+        match self.expected.recent.take() {
+            Some(Recent::Ended) => return Some(Ok((true, None))),
+            // Hardly begun: a look would find nothing, and the end is heard of.
+            Some(Recent::Submitted) if watch() || self.in_sight => {
+                let pause = time_left(self.deadline, WAIT_LOOK.min(timeout));
+                if self.expected.wait(pause.unwrap_or_default(), interrupt) {
+                    return Some(Ok((true, None)));
+                }
+            }
+            _ => {}
+        }
         loop {
             if interrupt.is_set() {
                 return None;

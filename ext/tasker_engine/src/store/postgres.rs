@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::catalogue::Catalogue;
-use super::{AroundFork, Change, Reader, Store, Transaction};
+use super::{AroundFork, Change, Loaded, Reader, Store, Transaction};
 use crate::channel::Bell;
 use crate::clock::{Clock, Micros};
 use crate::config::Config;
@@ -84,10 +84,13 @@ pub const STATEMENTS: &[(&str, &str)] = &[
 struct TaskIds {
     left: Vec<i64>,
     drawn: Option<Instant>,
+    ahead: usize,
 }
 
 /// How long a number keeps.
 const FRESH: Duration = Duration::from_millis(500);
+/// The most that are drawn ahead.
+const AHEAD: usize = 64;
 
 impl TaskIds {
     /// As many as are wanted, or none.
@@ -106,6 +109,13 @@ impl TaskIds {
         self.left = found.split_off(wanted.min(found.len()));
         self.drawn = Some(Instant::now());
         found
+    }
+
+    /// How many to draw for so many: more each time that those before were gone while they were fresh.
+    fn draw(&mut self, wanted: usize) -> usize {
+        let fresh = self.drawn.is_some_and(|drawn| drawn.elapsed() <= FRESH);
+        self.ahead = if fresh { (2 * self.ahead).min(AHEAD) } else { 1 };
+        wanted + self.ahead
     }
 }
 
@@ -198,6 +208,7 @@ impl Store for PostgresStore {
             script: Script::default(),
             written: Vec::new(),
             unlocked: HashSet::new(),
+            found: Loaded::default(),
             probe: None,
         }))
     }

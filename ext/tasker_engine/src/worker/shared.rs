@@ -1,13 +1,10 @@
-//! Owns: what the engine's thread tells everybody else: how the worker is, and which awaited tasks
-//! have ended.
+//! Owns: what the engine's thread tells everybody else: how the worker is, and which tasks have ended.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use uuid::Uuid;
-
+use super::ends::Ends;
 use super::pulse::Pulse;
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
 
@@ -48,15 +45,7 @@ pub(crate) struct Shared {
     status: Mutex<WorkerStatus>,
     changed: Condvar,
     quarantine: Mutex<Vec<(i64, String)>>,
-    awaited: Mutex<HashMap<Uuid, Awaited>>,
-    ended: Condvar,
-}
-
-#[derive(Default)]
-struct Awaited {
-    waiters: usize,
-    /// How often it has ended since somebody waits for it.
-    ends: u64,
+    pub(crate) ends: Arc<Ends>,
 }
 
 impl Shared {
@@ -93,82 +82,5 @@ impl Shared {
             status = wait_on(&self.changed, status, left);
         }
         true
-    }
-
-    /// Says that somebody waits for the task, until what this gives is dropped.
-    pub(crate) fn expect(self: &Arc<Self>, task_uuid: Uuid) -> Expected {
-        let mut awaited = lock(&self.awaited);
-        let entry = awaited.entry(task_uuid).or_default();
-        entry.waiters += 1;
-        Expected { shared: Arc::clone(self), task_uuid, before: entry.ends }
-    }
-
-    fn forget(&self, task_uuid: Uuid) {
-        let mut awaited = lock(&self.awaited);
-        if let Some(entry) = awaited.get_mut(&task_uuid) {
-            entry.waiters -= 1;
-            if entry.waiters == 0 {
-                awaited.remove(&task_uuid);
-            }
-        }
-    }
-
-    /// The tasks whose ends somebody waits for.
-    pub(crate) fn awaited(&self) -> Vec<Uuid> {
-        lock(&self.awaited).keys().copied().collect()
-    }
-
-    /// Tells those who wait that these tasks have ended.
-    pub(crate) fn announce(&self, ended: impl Iterator<Item = Uuid>) {
-        let mut awaited = lock(&self.awaited);
-        if awaited.is_empty() {
-            return;
-        }
-        let mut any = false;
-        for task_uuid in ended {
-            if let Some(entry) = awaited.get_mut(&task_uuid) {
-                entry.ends += 1;
-                any = true;
-            }
-        }
-        drop(awaited);
-        if any {
-            self.ended.notify_all();
-        }
-    }
-}
-
-/// Somebody waits for a task.
-pub(crate) struct Expected {
-    shared: Arc<Shared>,
-    task_uuid: Uuid,
-    /// How often the task had ended when this began.
-    before: u64,
-}
-
-impl Expected {
-    /// Waits to hear that the task has ended, at most `timeout`. Says whether it has.
-    pub(crate) fn wait(&self, timeout: Duration, interrupt: &Interrupt) -> bool {
-        let shared = Arc::clone(&self.shared);
-        interrupt.wakes(move || {
-            drop(lock(&shared.awaited));
-            shared.ended.notify_all();
-        });
-        let deadline = Instant::now() + timeout;
-        let mut awaited = lock(&self.shared.awaited);
-        loop {
-            if awaited.get(&self.task_uuid).is_some_and(|entry| entry.ends > self.before) {
-                return true;
-            }
-            let left = time_left(Some(deadline), timeout).filter(|_| !interrupt.is_set());
-            let Some(left) = left else { return false };
-            awaited = wait_on(&self.shared.ended, awaited, left);
-        }
-    }
-}
-
-impl Drop for Expected {
-    fn drop(&mut self) {
-        self.shared.forget(self.task_uuid);
     }
 }

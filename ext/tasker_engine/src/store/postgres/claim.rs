@@ -5,9 +5,12 @@ use std::sync::Arc;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::Row;
 
+use super::load;
 use super::rows::{bigint, count, time};
+use super::write::Script;
 use crate::clock::Micros;
-use crate::store::{claim_order, Backlog, Candidate, Due};
+use crate::store::catalogue::Catalogue;
+use crate::store::{claim_order, Backlog, Candidate, Due, Loaded};
 
 /// The most candidates looked at for each step that is wanted. Others may be at work on the first ones: while they are,
 /// twice as many are looked at each time.
@@ -21,9 +24,22 @@ pub(super) const CLAIMABLE: &str = "SELECT s.task_id, s.position, s.priority, n.
       WHERE queued AND namespace = n.namespace AND task_id <> ALL ($3::bigint[]) \
       ORDER BY priority DESC, task_id, position LIMIT $2) s";
 
-/// What a session prepares for [`claimable`].
+// Names their tasks for the rest of the transaction, if they are no more than $4: what follows in the same round trip
+// loads them.
+const CLAIMABLE_FEW: [&str; 2] = [
+    "WITH found AS MATERIALIZED (",
+    "), named AS MATERIALIZED (SELECT set_config('tasker.found', \
+      CASE WHEN count(*) <= $4 THEN coalesce(array_agg(DISTINCT task_id), '{}') ELSE '{}' END::text, true) FROM found) \
+    SELECT found.* FROM named LEFT JOIN found ON true",
+];
+
+/// What a session prepares for [`claimable`] and [`claimable_few`].
 pub(super) fn prepare() -> String {
-    format!("PREPARE tasker_claimable (text[], bigint, bigint[]) AS {CLAIMABLE}")
+    let [with, named] = CLAIMABLE_FEW;
+    format!(
+        "PREPARE tasker_claimable (text[], bigint, bigint[]) AS {CLAIMABLE};\
+         PREPARE tasker_claimable_few (text[], bigint, bigint[], bigint) AS {with}{CLAIMABLE}{named}"
+    )
 }
 
 /// Enqueued steps, at most `limit` of each namespace. With `script`, which executes the prepared statement, in the same
@@ -42,6 +58,10 @@ pub(super) async fn claimable(
             find.fetch_all(connection).await?
         }
     };
+    candidates(&rows)
+}
+
+fn candidates(rows: &[PgRow]) -> sqlx::Result<Vec<Candidate>> {
     let step = |row: &PgRow| {
         Ok(Candidate {
             namespace: Arc::from(row.try_get::<&str, _>(3)?),
@@ -52,6 +72,23 @@ pub(super) async fn claimable(
     };
     let steps = rows.iter().map(step).collect::<sqlx::Result<Vec<_>>>()?;
     Ok(claim_order(steps, |step| step, |_, step| (step.task_id, step.position)))
+}
+
+/// As [`claimable`], with the tasks that nobody else has, locked and loaded, if all that there is are `limit` steps: all in
+/// one round trip. `script` comes before.
+pub(super) async fn claimable_few(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    namespaces: &[String],
+    limit: usize,
+    except: &[i64],
+    mut script: Script,
+) -> sqlx::Result<(Vec<Candidate>, Loaded)> {
+    script.execute("tasker_claimable_few", |values| {
+        values.texts(namespaces).int(bigint(limit + 1)).ints(except).int(bigint(limit));
+    });
+    let (found, loaded) = load::with_found(connection, catalogue, script).await?;
+    Ok((candidates(&found)?, loaded))
 }
 
 pub(super) const DUE_TASKS: &str = "SELECT id FROM tasker.tasks WHERE waits_until <= $1 AND id <> ALL ($3::bigint[]) \

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgListener, PgPool};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::notices::{DUE, ENDED, WAITING, WORK};
+use super::notices::{DUE, ENDED, WAITING, WHO_WAITS, WORK};
 use crate::channel::Bell;
 use crate::interrupt::lock;
 use crate::store::{self, Change, Ended, OnEnd};
@@ -82,15 +82,18 @@ impl Listener {
     /// Tells the workers that this process waits. What ends before they have heard of it is looked for: with one look for
     /// all who wait here, a few times.
     async fn say_waiting(self: Arc<Self>, pool: PgPool) {
-        let own = self.own.load(Ordering::Relaxed).to_string();
-        let say = sqlx::query("SELECT pg_notify($1, $2)").bind(WAITING).bind(own);
-        if let Err(error) = say.execute(&pool).await {
-            tracing::debug!(%error, "Workers were not told that this process waits; looking instead");
-        }
+        say(&pool, &self.own.load(Ordering::Relaxed).to_string()).await;
         for pause in UNHEARD {
             tokio::time::sleep(pause).await;
             self.ended_any().await;
         }
+    }
+
+    /// Whether this process has said that it waits, and others still go by it.
+    fn has_said(&self) -> bool {
+        let said = self.waiting_said.load(Ordering::Relaxed);
+        let holds = u64::try_from(store::WAITING.as_millis()).unwrap_or(0);
+        said > 0 && self.millis().saturating_sub(said) < holds
     }
 
     /// Whether some other process waits for the end of a task.
@@ -132,12 +135,19 @@ impl Listener {
         let mut listener = PgListener::connect_with(pool).await?;
         listener.listen_all([WORK, ENDED, WAITING]).await?;
         self.listening.store(true, Ordering::Relaxed);
+        say(pool, WHO_WAITS).await;
         // Something may have been missed until now. Whoever waits reads, which must not be done on this thread.
         self.work(true);
         self.ended_any().await;
         while let Some(notification) = listener.try_recv().await? {
             let own = notification.process_id().cast_signed() == self.own.load(Ordering::Relaxed);
             match notification.channel() {
+                WAITING if notification.payload() == WHO_WAITS => {
+                    if self.has_said() {
+                        let (own, pool) = (self.own.load(Ordering::Relaxed).to_string(), pool.clone());
+                        tokio::spawn(async move { say(&pool, &own).await });
+                    }
+                }
                 WAITING if notification.payload() == self.own.load(Ordering::Relaxed).to_string() => {}
                 WAITING => {
                     let until = self.millis() + 2 * u64::try_from(store::WAITING.as_millis()).unwrap_or(0);
@@ -178,5 +188,13 @@ impl Listener {
         if let Some(on_end) = on_end {
             on_end(ended);
         }
+    }
+}
+
+/// Tells the others who waits for ends of tasks, or asks.
+async fn say(pool: &PgPool, who: &str) {
+    let say = sqlx::query("SELECT pg_notify($1, $2)").bind(WAITING).bind(who);
+    if let Err(error) = say.execute(pool).await {
+        tracing::debug!(%error, "Workers were not told that this process waits; looking instead");
     }
 }

@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Column, Row};
 
 use super::connect::explain;
+use super::write::Script;
 use super::rows::{count, micros, optional, optional_micros, parsed, span_id, trace_id};
 use crate::clock::Micros;
 use crate::graph::Graph;
@@ -74,16 +75,43 @@ pub(super) async fn graphs(
     let sql = format!(
         "{script}EXECUTE {lock}('{{{ids}}}'); EXECUTE tasker_steps('{{{ids}}}'); EXECUTE tasker_last('{{{ids}}}')"
     );
-    let (mut tasks, mut steps, mut last) = (Vec::new(), Vec::new(), Vec::new());
-    for row in sqlx::raw_sql(&sql).fetch_all(&mut *connection).await? {
-        let rows = match row.columns().first().map(|column| column.name()) {
+    execute(connection, catalogue, &sql).await.map(|(_, loaded)| loaded)
+}
+
+/// As [`graphs`], with `free`, for the tasks that `script` finds and names in `tasker.found`. Gives what it found as well.
+pub(super) async fn with_found(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    script: Script,
+) -> sqlx::Result<(Vec<PgRow>, Loaded)> {
+    let found = "current_setting('tasker.found')::bigint[]";
+    let sql = format!(
+        "{}EXECUTE tasker_lock_free({found}); EXECUTE tasker_steps({found}); EXECUTE tasker_last({found})",
+        script.text()
+    );
+    execute(connection, catalogue, &sql).await
+}
+
+/// Executes statements of this file, and [`super::claim`]'s.
+async fn execute(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    sql: &str,
+) -> sqlx::Result<(Vec<PgRow>, Loaded)> {
+    let (mut found, mut tasks, mut steps, mut last) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in sqlx::raw_sql(sql).fetch_all(&mut *connection).await? {
+        let columns = row.columns();
+        let rows = match columns.first().map(|column| column.name()) {
             Some("id") => &mut tasks,
+            Some("task_id") if columns.get(1).is_some_and(|second| second.name() == "position") => &mut found,
             Some("task_id") => &mut steps,
             _ => &mut last,
         };
         rows.push(row);
     }
-    assemble(connection, catalogue, &tasks, &steps, &last).await
+    // One that names none says that there is none.
+    found.retain(|row: &PgRow| !matches!(row.try_get::<Option<i64>, _>(0), Ok(None)));
+    Ok((found, assemble(connection, catalogue, &tasks, &steps, &last).await?))
 }
 
 async fn assemble(

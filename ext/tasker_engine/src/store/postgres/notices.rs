@@ -13,11 +13,13 @@ pub(super) const WORK: &str = "tasker";
 pub(super) const DUE: &str = "due";
 /// The channel on which processes hear of tasks that ended: UUIDs with commas in between.
 pub(super) const ENDED: &str = "tasker_ended";
-/// The channel on which workers hear that somebody waits for the end of a task.
+/// The channel on which workers hear that somebody waits for the end of a task; with [`WHO_WAITS`], that somebody new
+/// wants to know.
 pub(super) const WAITING: &str = "tasker_waiting";
+pub(super) const WHO_WAITS: &str = "?";
 
 /// The least time between two commits that notify.
-const GAP: Duration = Duration::from_millis(5);
+const GAP: Duration = Duration::from_millis(1);
 /// UUIDs in one notification: it may have 8000 bytes.
 const TOGETHER: usize = 200;
 

@@ -1,5 +1,7 @@
 //! Owns: one write transaction on the connection that writes. Refuses: a round trip that another one can carry.
 
+mod hold;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) written: Vec<Graph>,
     /// Tasks that were given as they are remembered, and are not locked.
     pub(super) unlocked: HashSet<i64>,
+    /// What was loaded together with the look for what can be claimed.
+    pub(super) found: Loaded,
     /// A row of its own, by which it is known again when its answer is lost.
     pub(super) probe: Option<Probe>,
 }
@@ -73,8 +77,8 @@ impl PostgresTransaction<'_> {
         }
         let mut ids = self.task_ids.take(new);
         if ids.len() < new {
-            // One more: the next task that is submitted alone, soon, needs no round trip for its number.
-            let wanted = bigint(new + 1);
+            // Some more: the next tasks that are submitted alone, soon, need no round trip for their numbers.
+            let wanted = bigint(self.task_ids.draw(new));
             let next = "SELECT nextval('tasker.task_ids') FROM generate_series(1, $1)";
             let found: Vec<i64> =
                 self.run(async |connection| sqlx::query_scalar(next).bind(wanted).fetch_all(connection).await)?;
@@ -151,43 +155,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn load(&mut self, task_ids: &[i64], hold: Hold) -> Result<Loaded> {
-        let free = hold == Hold::IfFree;
-        let mut remembered = Vec::new();
-        let mut unknown = Vec::with_capacity(task_ids.len());
-        for &task_id in task_ids {
-            match self.remembered.take(task_id).filter(|_| hold == Hold::Remembered) {
-                Some(graph) => remembered.push(graph),
-                None => unknown.push(task_id),
-            }
-        }
-        let mut loaded = Loaded::default();
-        if !unknown.is_empty() {
-            let (catalogue, prepared) = (self.catalogue, self.writer.is_prepared());
-            if self.is_fresh() {
-                let begin = format!("{};", self.writer.begin_statement());
-                self.begun = true;
-                loaded = self
-                    .writer
-                    .run(async |connection| load::graphs(connection, catalogue, &unknown, free, Some(&begin)).await)?;
-            } else {
-                let script = prepared.then_some("");
-                loaded =
-                    self.run(async |connection| load::graphs(connection, catalogue, &unknown, free, script).await)?;
-            }
-            if free {
-                // Others are at work on the first ones: farther the next time.
-                let contended = loaded.graphs.len() + loaded.unreadable.len() < unknown.len();
-                *self.look_ahead = if contended {
-                    (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST)
-                } else {
-                    (*self.look_ahead / 2).max(1)
-                };
-            }
-        }
-        self.unlocked.extend(remembered.iter().map(|graph: &Graph| graph.task.id));
-        loaded.graphs.append(&mut remembered);
-        loaded.graphs.sort_by_key(|graph| graph.task.id);
-        Ok(loaded)
+        self.take_hold(task_ids, hold)
     }
 
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
@@ -225,22 +193,7 @@ impl Transaction for PostgresTransaction<'_> {
     }
 
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {
-        let looked = limit.saturating_mul(*self.look_ahead);
-        let steps = if self.is_fresh() {
-            let mut script = Script::default();
-            script.statement(&self.writer.begin_statement());
-            script.execute("tasker_claimable", |values| {
-                values.texts(namespaces).int(bigint(looked)).ints(except);
-            });
-            self.begun = true;
-            self.writer.run(async |connection| {
-                claim::claimable(connection, namespaces, looked, except, Some(script.text())).await
-            })?
-        } else {
-            self.run(async |connection| claim::claimable(connection, namespaces, looked, except, None).await)?
-        };
-        let more = steps.len() >= looked;
-        Ok(Claimable { steps, more })
+        self.look(namespaces, limit, except)
     }
 
     fn inputs(&mut self, steps: &[(&Graph, usize)]) -> Result<Vec<Inputs>> {
@@ -294,7 +247,9 @@ impl Transaction for PostgresTransaction<'_> {
         if changes.is_empty() {
             return Ok(());
         }
-        let unlocked = write::unlocked(&changes, &self.unlocked);
+        // Who has locked nothing may wait for the one task that it writes.
+        let alone = changes.len() == 1 && !self.begun;
+        let unlocked = if alone { Vec::new() } else { write::unlocked(&changes, &self.unlocked) };
         if self.writer.is_prepared() && write::are_few(&changes) {
             write::write_script(&mut self.script, &changes, &unlocked)?;
         } else {

@@ -41,6 +41,16 @@ const WAIT_FOR_END: &str =
     "INSERT INTO tasker.journal (task_id, seq, at, since, moves) VALUES ($1, $2, now(), now(), '[]') \
     ON CONFLICT DO NOTHING";
 
+/// How long an answer is waited for without going to sleep: waking up takes as long as a small transaction.
+const SPIN: Duration = Duration::from_micros(200);
+
+async fn spin() {
+    let began = Instant::now();
+    while began.elapsed() < SPIN {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The connection, and the runtime that drives it on the thread that waits for it: an answer wakes nobody else.
 pub(super) struct Writer {
     settings: Arc<Settings>,
@@ -59,7 +69,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(settings: Arc<Settings>, clock: Clock) -> Result<Writer> {
-        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = Builder::new_current_thread().enable_all().event_interval(1).build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
         Ok(Writer {
             settings,
@@ -224,7 +234,17 @@ impl Writer {
 
     fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
         let _waiting = watchdog::waits(limit);
-        let waited = self.runtime.block_on(async { tokio::time::timeout(limit, work).await });
+        let waited = self.runtime.block_on(async {
+            tokio::time::timeout(limit, async {
+                let mut work = std::pin::pin!(work);
+                tokio::select! {
+                    biased;
+                    answer = &mut work => answer,
+                    () = spin() => work.await,
+                }
+            })
+            .await
+        });
         waited.map_err(|_| {
             Error::Store(format!(
                 "PostgreSQL did not answer within {:.0} s; the connection was given up",

@@ -84,7 +84,7 @@ mod thread {
     use std::path::Path;
     use std::sync::atomic::Ordering;
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use rustix::event::{eventfd, poll, EventfdFlags, PollFd, PollFlags};
     use rustix::fs::inotify::{add_watch, init, CreateFlags, Reader, WatchFlags};
@@ -92,9 +92,10 @@ mod thread {
 
     use super::Listeners;
 
-    /// How long the thread rests after it has told of a commit: one that writes hundreds of them a second, perhaps this
-    /// very process, must not keep it busy.
-    const REST: Duration = Duration::from_millis(2);
+    /// How long the thread rests at least after it has told of a commit, and how many times as long as that took: a process
+    /// that writes thousands of them a second, perhaps this very one, must not keep it busy.
+    const REST: Duration = Duration::from_micros(100);
+    const SHARE: u32 = 4;
 
     pub(super) fn touch(file: &Path) {
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
@@ -139,7 +140,6 @@ mod thread {
 
     fn watch(inotify: &OwnedFd, stop: &OwnedFd, listeners: &Listeners) -> io::Result<()> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let rest = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(REST.subsec_nanos()) };
         loop {
             let mut both = [PollFd::new(inotify, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
             match poll(&mut both, None) {
@@ -150,7 +150,10 @@ mod thread {
                 return Ok(());
             }
             drain(inotify, &mut buffer)?;
+            let began = Instant::now();
             listeners.tell();
+            let rest = REST.max(began.elapsed() * SHARE).min(Duration::from_millis(500));
+            let rest = rustix::event::Timespec { tv_sec: 0, tv_nsec: i64::from(rest.subsec_nanos()) };
             let mut stopped = [PollFd::new(stop, PollFlags::IN)];
             if poll(&mut stopped, Some(&rest)).is_ok_and(|ready| ready > 0) {
                 return Ok(());

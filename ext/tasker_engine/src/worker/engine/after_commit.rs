@@ -50,7 +50,7 @@ impl EngineThread {
         report::report(&outcome.graphs, &attempts, &self.shared.counters);
         self.publish();
         self.answer(batch.requests, std::mem::take(&mut outcome.replies), released);
-        self.shared.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
+        self.shared.ends.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if batch.look_due {
             // What is due and could not be had is in other hands: they are given a moment.
             self.next_due = outcome.next_due.map(|wait| tick.after(if wait.is_zero() { LOCKED_RETRY } else { wait }));
@@ -165,7 +165,13 @@ impl EngineThread {
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, released: usize) {
         for (request, reply) in requests.into_iter().zip(replies) {
             if let Ok(Reply::Submitted(tasks)) = &reply {
-                Counters::add(&self.shared.counters.submitted, tasks.iter().filter(|task| task.3).count());
+                let new = || tasks.iter().filter(|task| task.3);
+                Counters::add(&self.shared.counters.submitted, new().count());
+                self.shared.ends.submitted(new().map(|task| task.0));
+            }
+            // What somebody has done to it may have begun it again.
+            if let Some(task_uuid) = request.work.task() {
+                self.shared.ends.outdated(task_uuid);
             }
             let reply = match (&request.work, reply) {
                 (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(released)),
