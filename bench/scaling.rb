@@ -13,7 +13,7 @@ require_relative "worker_process"
 Stand.measure do
   count = Integer(ENV.fetch("WORKERS", "1"))
   Stand.linear(4)
-  tasks = Stand.fill(Integer(ENV.fetch("TASKS", "4000")), "linear4")
+  tasks = Stand.fill(Integer(ENV.fetch("TASKS", "12000")), "linear4")
   server = ServerCpu.new(Stand::POSTGRES)
   workers = Array.new(count) { WorkerProcess.new }
   spent = server.seconds

@@ -260,6 +260,20 @@ pub trait Transaction {
     fn find(&mut self, task_uuids: &[Uuid]) -> Result<HashMap<Uuid, i64>>;
     /// Those of the tasks that exist, with their steps.
     fn load(&mut self, task_ids: &[i64], hold: Hold) -> Result<Loaded>;
+    /// Those of the tasks that nobody else is at work on and that have an enqueued step, with their steps: the first `most`
+    /// of them. Never waits.
+    fn load_claimable(&mut self, task_ids: &[i64], most: usize) -> Result<Loaded> {
+        let mut loaded = Loaded::default();
+        for task_id in task_ids {
+            if loaded.graphs.len() + loaded.unreadable.len() == most {
+                break;
+            }
+            let mut next = self.load(&[*task_id], Hold::IfFree)?;
+            loaded.graphs.append(&mut next.graphs);
+            loaded.unreadable.append(&mut next.unreadable);
+        }
+        Ok(loaded)
+    }
     /// The tasks that idempotency keys name, in the order of the keys. Another transaction that asks for one of
     /// them waits until this one has ended.
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>>;

@@ -25,6 +25,7 @@ mod shared;
 mod trace;
 mod transaction;
 
+pub(crate) use ends::{Ends, Expected, Recent};
 pub(crate) use engine::EngineThread;
 pub use engine::Turn;
 pub(crate) use inbox::{Inbox, Ticket};
@@ -33,5 +34,4 @@ pub use machine::Machine;
 pub(crate) use machine::ThisMachine;
 pub(crate) use monitor::Monitor;
 pub(crate) use pulse::BreakerState;
-pub(crate) use ends::{Ends, Expected, Recent};
 pub(crate) use shared::Shared;

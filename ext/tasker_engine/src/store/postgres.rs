@@ -51,6 +51,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("session", settings::SESSION),
     ("lock tasks", load::TASKS),
     ("lock free tasks", load::FREE_TASKS),
+    ("lock claimable tasks", load::CLAIMABLE_TASKS),
     ("load steps", load::STEPS),
     ("load last of journals", load::LAST),
     ("load inputs", load::CONTEXTS),

@@ -1,5 +1,6 @@
 //! Owns: which steps are claimed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -76,15 +77,17 @@ pub(super) fn choose(
     );
     choice.backlog |= candidates.len() > permits.total();
     let mut steps = Vec::with_capacity(permits.total().min(candidates.len()));
-    let mut candidates = candidates.into_iter().peekable();
+    let mut candidates = candidates.as_slice();
     let mut taken = 0;
     let unreadable = work.unreadable();
     // What others are at work on is passed over, and the next ones are looked at.
-    while steps.len() < permits.total() && candidates.peek().is_some() {
-        let next: Vec<_> = candidates.by_ref().take(permits.total() - steps.len()).collect();
-        let wanted = next.iter().filter(|(_, at)| at.is_none()).map(|(candidate, _)| candidate.task_id).collect();
-        work.load_free(wanted)?;
+    while steps.len() < permits.total() && !candidates.is_empty() {
+        let (next, later) = candidates.split_at(load_next(work, candidates, permits.total() - steps.len())?);
+        candidates = later;
         for (candidate, at) in next {
+            if steps.len() == permits.total() {
+                break;
+            }
             let Some(graph) = at.or_else(|| work.at(candidate.task_id)) else {
                 // Whoever is at work on its task may leave it as it is.
                 choice.backlog = true;
@@ -96,7 +99,7 @@ pub(super) fn choose(
             taken += 1;
             if steps.len() >= permits.free && step.attempts + 1 >= step.max_attempts {
                 (choice.backlog, choice.held_back) = (true, true);
-                candidates = Vec::new().into_iter().peekable();
+                candidates = &[];
                 break;
             }
             work.plan(graph, |graph, now, dice| plan::claim(graph, candidate.position, worker_id, now, dice))?;
@@ -114,8 +117,30 @@ pub(super) fn choose(
     Ok(choice)
 }
 
+type Found = (Candidate, Option<usize>);
+
+/// Loads tasks of the next candidates, as many as `room` steps need. Gives how many of the candidates have then been dealt
+/// with: those among them that are not loaded could not be had.
+fn load_next(work: &mut Working<'_>, candidates: &[Found], room: usize) -> Result<usize> {
+    let (mut known, mut wanted, mut most) = (HashSet::new(), Vec::new(), 0);
+    for (number, (candidate, at)) in candidates.iter().enumerate() {
+        let task_id = candidate.task_id;
+        if at.is_none() && work.at(task_id).is_none() && known.insert(task_id) {
+            wanted.push(task_id);
+            most += usize::from(number < room);
+        }
+    }
+    let loaded = if most == 0 { Vec::new() } else { work.load_claimable(&wanted, most)? };
+    if loaded.len() < most {
+        return Ok(candidates.len());
+    }
+    let farthest = wanted.iter().rfind(|task_id| loaded.contains(task_id));
+    let last = candidates.iter().position(|(candidate, _)| Some(&candidate.task_id) == farthest);
+    Ok(last.map_or(0, |last| last + 1).max(room).min(candidates.len()))
+}
+
 /// Enqueued steps of the tasks this transaction has loaded anyway.
-fn ready_here(work: &Working<'_>, namespaces: &[String]) -> Vec<(Candidate, Option<usize>)> {
+fn ready_here(work: &Working<'_>, namespaces: &[String]) -> Vec<Found> {
     let mut ready = Vec::new();
     for (at, graph) in work.graphs().enumerate() {
         let task = &graph.task;

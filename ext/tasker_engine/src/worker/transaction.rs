@@ -25,7 +25,7 @@ use crate::plan::{self, Verdict};
 use crate::state::{StepState, TaskState};
 use crate::store::catalogue::Catalogue;
 use crate::store::{
-    Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Store, Transaction,
+    Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Loaded, Store, Transaction,
 };
 use crate::template::Template;
 
@@ -195,17 +195,26 @@ impl<'t> Working<'t> {
             return Ok(());
         }
         let loaded = self.transaction.load(&task_ids, hold)?;
+        self.keep(loaded);
+        Ok(())
+    }
+
+    fn keep(&mut self, loaded: Loaded) {
         self.unreadable.extend(loaded.unreadable.into_iter().map(|(task_id, error)| (task_id, error.to_string())));
         for graph in loaded.graphs {
             self.index.insert(graph.task.id, self.graphs.len());
             self.add(graph);
         }
-        Ok(())
     }
 
-    /// Loads those of the tasks that are not loaded yet, and that nobody else is at work on.
-    pub(super) fn load_free(&mut self, task_ids: Vec<i64>) -> Result<()> {
-        self.load(task_ids, Hold::IfFree)
+    /// Loads those of the tasks, none of which is loaded yet, that can be claimed from: the first `most`. Gives their
+    /// numbers.
+    pub(super) fn load_claimable(&mut self, task_ids: &[i64], most: usize) -> Result<Vec<i64>> {
+        let loaded = self.transaction.load_claimable(task_ids, most)?;
+        let unreadable = loaded.unreadable.iter().map(|(task_id, _)| *task_id);
+        let loaded_ids = loaded.graphs.iter().map(|graph| graph.task.id).chain(unreadable).collect();
+        self.keep(loaded);
+        Ok(loaded_ids)
     }
 
     /// How many tasks were wanted and make no sense.

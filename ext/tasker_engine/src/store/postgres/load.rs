@@ -7,8 +7,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Column, Row};
 
 use super::connect::explain;
+use super::rows::{bigint, count, micros, optional, optional_micros, parsed, span_id, trace_id};
 use super::write::Script;
-use super::rows::{count, micros, optional, optional_micros, parsed, span_id, trace_id};
 use crate::clock::Micros;
 use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
@@ -33,6 +33,19 @@ macro_rules! tasks {
 pub(super) const TASKS: &str = tasks!("");
 pub(super) const FREE_TASKS: &str = tasks!(" SKIP LOCKED");
 
+/// Of the tasks $1, the first $2 that nobody else has and that have a step to claim; locked, and named for the rest of the
+/// transaction: what follows in the same round trip reads their steps.
+pub(super) const CLAIMABLE_TASKS: &str = "WITH locked AS MATERIALIZED ( \
+      SELECT t.* FROM unnest($1::bigint[]) AS u (id) CROSS JOIN LATERAL ( \
+        SELECT id, task_uuid, template_id, state, priority, correlation_id, parent_correlation_id, idempotency_key, \
+          trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, run_at, completed_at, \
+          CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context FROM tasker.tasks k \
+        WHERE k.id = u.id AND EXISTS (SELECT 1 FROM tasker.steps s WHERE s.task_id = k.id AND s.queued) \
+        FOR UPDATE SKIP LOCKED) t LIMIT $2), \
+    named AS MATERIALIZED ( \
+      SELECT set_config('tasker.found', coalesce(array_agg(id), '{}')::text, true) FROM locked) \
+    SELECT locked.* FROM named LEFT JOIN locked ON true";
+
 // Statements of their own, after the lock: what another transaction wrote before it let go is seen only now.
 pub(super) const STEPS: &str =
     "SELECT task_id, step_uuid, state, state_since, attempts, max_attempts, due_at, worker_id, span_id, message_id \
@@ -50,7 +63,7 @@ pub(super) const CONTEXTS: &str =
 pub(super) fn prepare() -> String {
     format!(
         "PREPARE tasker_lock (bigint[]) AS {TASKS}; PREPARE tasker_lock_free (bigint[]) AS {FREE_TASKS}; PREPARE tasker_steps (bigint[]) AS {STEPS}; \
-         PREPARE tasker_last (bigint[]) AS {LAST}"
+         PREPARE tasker_lock_claimable (bigint[], bigint) AS {CLAIMABLE_TASKS}; PREPARE tasker_last (bigint[]) AS {LAST}"
     )
 }
 
@@ -84,12 +97,44 @@ pub(super) async fn with_found(
     catalogue: &Catalogue,
     script: Script,
 ) -> sqlx::Result<(Vec<PgRow>, Loaded)> {
-    let found = "current_setting('tasker.found')::bigint[]";
-    let sql = format!(
-        "{}EXECUTE tasker_lock_free({found}); EXECUTE tasker_steps({found}); EXECUTE tasker_last({found})",
-        script.text()
-    );
+    let sql = format!("{}EXECUTE tasker_lock_free({FOUND}); {READ_FOUND}", script.text());
     execute(connection, catalogue, &sql).await
+}
+
+/// Locks and loads, of the tasks, the first `most` that nobody else has and that have a step to claim. With `prepared`
+/// statements in one round trip.
+pub(super) async fn claimable(
+    connection: &mut PgConnection,
+    catalogue: &Catalogue,
+    task_ids: &[i64],
+    most: usize,
+    prepared: bool,
+) -> sqlx::Result<Loaded> {
+    if prepared {
+        let mut script = Script::default();
+        script.execute("tasker_lock_claimable", |values| {
+            values.ints(task_ids).int(bigint(most));
+        });
+        let sql = format!("{}{READ_FOUND}", script.text());
+        return execute(connection, catalogue, &sql).await.map(|(_, loaded)| loaded);
+    }
+    let lock = sqlx::query(CLAIMABLE_TASKS).bind(task_ids).bind(bigint(most));
+    let tasks = some(lock.fetch_all(&mut *connection).await?);
+    let locked = tasks.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<Vec<i64>>>()?;
+    let steps = sqlx::query(STEPS).bind(&locked).fetch_all(&mut *connection).await?;
+    let last = sqlx::query(LAST).bind(&locked).fetch_all(&mut *connection).await?;
+    assemble(connection, catalogue, &tasks, &steps, &last).await
+}
+
+/// The tasks that a statement before has found.
+const FOUND: &str = "current_setting('tasker.found')::bigint[]";
+const READ_FOUND: &str = "EXECUTE tasker_steps(current_setting('tasker.found')::bigint[]); \
+    EXECUTE tasker_last(current_setting('tasker.found')::bigint[])";
+
+/// Without the row that only says that there is none.
+fn some(mut rows: Vec<PgRow>) -> Vec<PgRow> {
+    rows.retain(|row| !matches!(row.try_get::<Option<i64>, _>(0), Ok(None)));
+    rows
 }
 
 /// Executes statements of this file, and [`super::claim`]'s.
@@ -109,9 +154,8 @@ async fn execute(
         };
         rows.push(row);
     }
-    // One that names none says that there is none.
-    found.retain(|row: &PgRow| !matches!(row.try_get::<Option<i64>, _>(0), Ok(None)));
-    Ok((found, assemble(connection, catalogue, &tasks, &steps, &last).await?))
+    let loaded = assemble(connection, catalogue, &some(tasks), &steps, &last).await?;
+    Ok((some(found), loaded))
 }
 
 async fn assemble(

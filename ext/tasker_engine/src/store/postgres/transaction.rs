@@ -158,6 +158,10 @@ impl Transaction for PostgresTransaction<'_> {
         self.take_hold(task_ids, hold)
     }
 
+    fn load_claimable(&mut self, task_ids: &[i64], most: usize) -> Result<Loaded> {
+        self.take_claimable(task_ids, most)
+    }
+
     fn find_idempotent(&mut self, keys: &[IdempotencyKey]) -> Result<Vec<Option<Existing>>> {
         self.run(async |connection| idempotency::find(connection, keys).await)
     }

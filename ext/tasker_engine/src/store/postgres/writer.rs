@@ -1,5 +1,6 @@
 //! Owns: the one connection that writes: made when needed, given up when it fails. Refuses: being used by two threads.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
@@ -41,8 +42,10 @@ const WAIT_FOR_END: &str =
     "INSERT INTO tasker.journal (task_id, seq, at, since, moves) VALUES ($1, $2, now(), now(), '[]') \
     ON CONFLICT DO NOTHING";
 
-/// How long an answer is waited for without going to sleep: waking up takes as long as a small transaction.
+/// How long an answer is waited for awake, while answers usually take no longer than [`SMALL`]: to fall asleep and to be
+/// woken takes half as long as a small transaction. While transactions are large, or the disk is slow, the thread sleeps.
 const SPIN: Duration = Duration::from_micros(200);
+const SMALL: Duration = Duration::from_millis(1);
 
 async fn spin() {
     let began = Instant::now();
@@ -59,6 +62,8 @@ pub(super) struct Writer {
     connection: Option<PgConnection>,
     /// What time the server said it was, and when.
     time: (Micros, Tick),
+    /// How long answers have taken lately.
+    usual: Cell<Duration>,
     /// How many sessions there have been.
     sessions: u64,
     /// The server's process for the connection: what it notifies of is no news here.
@@ -77,6 +82,7 @@ impl Writer {
             runtime,
             connection: None,
             time: Default::default(),
+            usual: Cell::default(),
             sessions: 0,
             backend: Arc::default(),
             prepare: None,
@@ -234,17 +240,17 @@ impl Writer {
 
     fn wait<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Result<T> {
         let _waiting = watchdog::waits(limit);
-        let waited = self.runtime.block_on(async {
-            tokio::time::timeout(limit, async {
-                let mut work = std::pin::pin!(work);
-                tokio::select! {
-                    biased;
-                    answer = &mut work => answer,
-                    () = spin() => work.await,
-                }
-            })
-            .await
-        });
+        let (began, awake) = (Instant::now(), self.usual.get() < SMALL);
+        let answer = async {
+            let mut work = std::pin::pin!(work);
+            tokio::select! {
+                biased;
+                answer = &mut work => answer,
+                () = spin(), if awake => work.await,
+            }
+        };
+        let waited = self.runtime.block_on(async { tokio::time::timeout(limit, answer).await });
+        self.usual.set((3 * self.usual.get() + began.elapsed()) / 4);
         waited.map_err(|_| {
             Error::Store(format!(
                 "PostgreSQL did not answer within {:.0} s; the connection was given up",

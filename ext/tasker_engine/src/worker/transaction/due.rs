@@ -7,13 +7,14 @@ use crate::clock::Now;
 use crate::error::Result;
 use crate::plan;
 use crate::state::{StepState, TaskState};
+use crate::store::Hold;
 
 impl Working<'_> {
     /// Deals with what is due, at most `limit` of each kind. Gives whether there may be more of it.
     pub(super) fn due(&mut self, now: Now, limit: usize) -> Result<bool> {
         let due = self.transaction.due(now, limit, self.means.except)?;
         let steps = due.retries.iter().map(|&(task_id, _)| task_id);
-        self.load_free(due.tasks.iter().copied().chain(steps).collect())?;
+        self.load(due.tasks.iter().copied().chain(steps).collect(), Hold::IfFree)?;
         for &task_id in &due.tasks {
             let Some(at) = self.at(task_id) else { continue };
             if self.graph(at).task.state == TaskState::Pending {

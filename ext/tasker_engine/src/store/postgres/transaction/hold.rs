@@ -20,25 +20,41 @@ impl PostgresTransaction<'_> {
                     self.unlocked.insert(task_id);
                     loaded.graphs.push(graph);
                 }
-                None if free && self.take_found(task_id, &mut loaded) => {}
                 None => unknown.push(task_id),
             }
         }
         if !unknown.is_empty() {
             let mut read = self.read(&unknown, free)?;
-            if free {
-                // Others are at work on the first ones: farther the next time.
-                let contended = read.graphs.len() + read.unreadable.len() < unknown.len();
-                *self.look_ahead = if contended {
-                    (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST)
-                } else {
-                    (*self.look_ahead / 2).max(1)
-                };
-            }
             loaded.graphs.append(&mut read.graphs);
             loaded.unreadable.append(&mut read.unreadable);
         }
         loaded.graphs.sort_by_key(|graph| graph.task.id);
+        Ok(loaded)
+    }
+
+    pub(super) fn take_claimable(&mut self, task_ids: &[i64], most: usize) -> Result<Loaded> {
+        let mut loaded = Loaded::default();
+        let mut unknown = Vec::with_capacity(task_ids.len());
+        for &task_id in task_ids {
+            self.remembered.take(task_id);
+            if count(&loaded) == most || !self.take_found(task_id, &mut loaded) {
+                unknown.push(task_id);
+            }
+        }
+        let left = most - count(&loaded);
+        if left > 0 && !unknown.is_empty() {
+            let (catalogue, prepared) = (self.catalogue, self.writer.is_prepared());
+            let mut read =
+                self.run(async |connection| load::claimable(connection, catalogue, &unknown, left, prepared).await)?;
+            // Others are at work on the first ones: farther the next time.
+            *self.look_ahead = if count(&read) < left {
+                (*self.look_ahead * 2).min(claim::LOOK_AHEAD_MOST)
+            } else {
+                (*self.look_ahead / 2).max(1)
+            };
+            loaded.graphs.append(&mut read.graphs);
+            loaded.unreadable.append(&mut read.unreadable);
+        }
         Ok(loaded)
     }
 
@@ -97,4 +113,8 @@ impl PostgresTransaction<'_> {
         };
         Ok(Claimable { more: steps.len() >= looked, steps })
     }
+}
+
+fn count(loaded: &Loaded) -> usize {
+    loaded.graphs.len() + loaded.unreadable.len()
 }

@@ -2,7 +2,9 @@
 
 use super::literal::{Script, Values};
 use super::{hex, is_queued, message, message_id, Change, Message};
+use crate::clock::Micros;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::step::Step;
 use crate::store::journal::json_text;
 use crate::store::postgres::queue;
@@ -65,30 +67,24 @@ fn write_step(script: &mut Script, change: &Change<'_>, position: usize, step: &
     let error = step.error.as_ref().filter(|_| step.settled).map(json_text).transpose()?;
     let result = step.result.as_deref().filter(|_| step.settled);
     if change.graph.is_new {
-        let template = &task.template.steps[position];
-        script.execute("tasker_new_step", |values| {
-            values.int(task.id).int(number).text(&step.step_uuid.to_string()).text(&template.name);
-            values.text(&task.template.namespace).int(task.priority.into());
-            moved(values, step).optional(error.as_deref()).optional(result);
-        });
-    } else if step.settled {
+        new_step(script, change.graph, position, step);
+        return Ok(());
+    }
+    if step.settled {
         script.execute("tasker_settle", |values| {
-            moved(values.int(task.id).int(number), step).optional(error.as_deref()).optional(result);
+            moved(values.int(task.id).int(number), step).optional_int(message_id(step));
+            values.optional(error.as_deref()).optional(result);
         });
     } else {
         script.execute("tasker_step", |values| {
-            moved(values.int(task.id).int(number), step);
+            moved(values.int(task.id).int(number), step).optional_int(message_id(step));
         });
     }
     match message(step) {
         Message::Keep => {}
-        Message::Send(at) => {
-            let (message, headers) = queue::message(change.graph, position);
-            script.execute("tasker_message", |values| {
-                values.int(task.id).int(number).text(&queue::steps(&task.template.namespace));
-                values.text(&message).text(&headers).time(at);
-            });
-        }
+        Message::Send(at) => script.execute("tasker_message", |values| {
+            send(values.int(task.id).int(number), change.graph, position, at);
+        }),
         Message::Delete(id) => {
             script.statement(&format!("SELECT pgmq.delete('{}', {id})", queue::steps(&task.template.namespace)));
         }
@@ -99,5 +95,27 @@ fn write_step(script: &mut Script, change: &Change<'_>, position: usize, step: &
 fn moved<'v, 't>(values: &'v mut Values<'t>, step: &Step) -> &'v mut Values<'t> {
     values.text(step.state.as_str()).bool(is_queued(step)).time(step.state_since);
     values.int(step.attempts.into()).int(step.max_attempts.into()).optional_time(step.due_at);
-    values.optional(step.worker_id.as_deref()).optional(step.span_id.map(hex).as_deref()).optional_int(message_id(step))
+    values.optional(step.worker_id.as_deref()).optional(step.span_id.map(hex).as_deref())
+}
+
+fn new_step(script: &mut Script, graph: &Graph, position: usize, step: &Step) {
+    let (task, template) = (&graph.task, &graph.task.template);
+    let number = i64::try_from(position).unwrap_or(i64::MAX);
+    let sent = match message(step) {
+        Message::Send(at) => Some(at),
+        Message::Keep | Message::Delete(_) => None,
+    };
+    script.execute(if sent.is_some() { "tasker_new_step_sent" } else { "tasker_new_step" }, |values| {
+        values.int(task.id).int(number).text(&step.step_uuid.to_string()).text(&template.steps[position].name);
+        values.text(&template.namespace).int(task.priority.into());
+        moved(values, step);
+        if let Some(at) = sent {
+            send(values, graph, position, at);
+        }
+    });
+}
+
+fn send(values: &mut Values<'_>, graph: &Graph, position: usize, at: Micros) {
+    let (message, headers) = queue::message(graph, position);
+    values.text(&queue::steps(&graph.task.template.namespace)).text(&message).text(&headers).time(at);
 }

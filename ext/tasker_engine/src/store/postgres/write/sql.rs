@@ -65,10 +65,18 @@ pub(super) const PREPARED: &[(&str, &str, &str)] = &[
     ),
     (
         "tasker_new_step",
-        "bigint, int, uuid, text, text, int, text, bool, timestamptz, int, int, timestamptz, text, text, bigint, json, json",
+        "bigint, int, uuid, text, text, int, text, bool, timestamptz, int, int, timestamptz, text, text",
         "INSERT INTO tasker.steps (task_id, position, step_uuid, name, namespace, priority, state, queued, state_since, \
-         attempts, max_attempts, due_at, worker_id, span_id, message_id, error, result) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-         $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         attempts, max_attempts, due_at, worker_id, span_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+         $13, $14)",
+    ),
+    (
+        "tasker_new_step_sent",
+        "bigint, int, uuid, text, text, int, text, bool, timestamptz, int, int, timestamptz, text, text, text, jsonb, \
+         jsonb, timestamptz",
+        "INSERT INTO tasker.steps (task_id, position, step_uuid, name, namespace, priority, state, queued, state_since, \
+         attempts, max_attempts, due_at, worker_id, span_id, message_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+         $11, $12, $13, $14, (SELECT pgmq.send($15, $16, $17, $18)))",
     ),
     (
         "tasker_task",
