@@ -29,7 +29,7 @@ RSpec.describe "bin/imports" do
   end
 
   it "takes imports that point down" do
-    write("ext/tasker_engine/src/worker/claim.rs",
+    write("ext/tasker_engine/src/engine/claim.rs",
           "use crate::store::Store;\nuse crate::{clock::Micros, plan::{self, Plan}};\n")
     write("ext/tasker_engine/src/telemetry/late.rs",
           "use opentelemetry_sdk::trace::SdkTracer;\nuse crate::config::Config;\n")
@@ -46,10 +46,10 @@ RSpec.describe "bin/imports" do
   end
 
   it "refuses neighbours of one layer, and paths without a use" do
-    write("ext/tasker_engine/src/worker.rs", "fn f() { crate::events::publish(); super::web::serve(); }\n")
+    write("ext/tasker_engine/src/engine.rs", "fn f() { crate::events::publish(); super::web::serve(); }\n")
     expect(faults).to contain_exactly(
-      a_string_starting_with("ext/tasker_engine/src/worker.rs:1: `worker` imports `events`: they are of one layer"),
-      a_string_starting_with("ext/tasker_engine/src/worker.rs:1: `worker` imports `web`: imports point down only")
+      a_string_starting_with("ext/tasker_engine/src/engine.rs:1: `engine` imports `events`: they are of one layer"),
+      a_string_starting_with("ext/tasker_engine/src/engine.rs:1: `engine` imports `web`: imports point down only")
     )
   end
 
@@ -60,21 +60,21 @@ RSpec.describe "bin/imports" do
 
   it "keeps each foreign crate in its room" do
     write("ext/tasker_engine/src/plan.rs", "use opentelemetry::trace::Span;\nuse tracing_subscriber as ts;\n")
-    write("ext/tasker_engine/src/worker.rs", "fn f() { rusqlite::Connection::open_in_memory(); }\n")
+    write("ext/tasker_engine/src/engine.rs", "fn f() { rusqlite::Connection::open_in_memory(); }\n")
     write("ext/tasker_engine/src/web.rs", "use magnus::Ruby;\n")
     expect(faults).to contain_exactly(
       a_string_including("plan.rs:1: `opentelemetry` outside its room: only telemetry/ may name it"),
       a_string_including("plan.rs:2: `tracing_subscriber` outside its room"),
-      a_string_including("worker.rs:1: `rusqlite` outside its room: only store/ may name it"),
+      a_string_including("engine.rs:1: `rusqlite` outside its room: only store/ may name it"),
       a_string_including("web.rs:1: `magnus` outside its room: the engine knows no Ruby")
     )
   end
 
   it "lets only bootstrap and shutdown name a concrete store" do
     write("ext/tasker_engine/src/bootstrap.rs", "use crate::store::sqlite::SqliteStore;\n")
-    write("ext/tasker_engine/src/worker/settle.rs", "use crate::store::sqlite::SqliteStore;\n")
+    write("ext/tasker_engine/src/engine/settle.rs", "use crate::store::sqlite::SqliteStore;\n")
     expect(faults).to contain_exactly(
-      a_string_including("worker/settle.rs:1: `store::sqlite` outside its room: only bootstrap and shutdown name")
+      a_string_including("engine/settle.rs:1: `store::sqlite` outside its room: only bootstrap and shutdown name")
     )
   end
 

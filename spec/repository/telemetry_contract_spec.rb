@@ -35,7 +35,7 @@ RSpec.describe "docs/telemetry.md" do
   end
 
   it "knows where spans are made" do
-    expect(makers.map(&:path)).to include("ext/tasker_engine/src/worker/trace.rs")
+    expect(makers.map(&:path)).to include("ext/tasker_engine/src/engine/trace.rs")
   end
 
   it "lists every span, and none that nothing makes" do

@@ -11,9 +11,10 @@ use magnus::prelude::*;
 use magnus::value::Opaque;
 use magnus::{function, Error, IntoValue, RArray, RHash, RModule, RString, Ruby, StaticSymbol, TryConvert, Value};
 use serde_json::value::RawValue;
-use tasker_engine::channel::{Channel, StepCompletion, StepError, StepEvent};
+use tasker_engine::channel::{Channel, StepCompletion, StepEvent};
 use tasker_engine::clock::Micros;
 use tasker_engine::error::Error as EngineError;
+use tasker_engine::step::StepError;
 use uuid::Uuid;
 
 use crate::convert::{self, Keys};

@@ -1,7 +1,6 @@
 //! Owns: the bounded, polled pair between the engine and the handler threads: step events out,
 //! completions in. Refuses: knowing who polls (Ruby, a test) and what a handler is.
 
-mod bell;
 mod messages;
 #[cfg(test)]
 mod tests;
@@ -12,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::bell::Bell;
 use crate::clock::{Clock, Micros, Tick};
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
+use crate::step::StepError;
 use crate::sync::{Condvar, Mutex};
 use crate::telemetry::metrics::{self, EngineHandle};
-pub use bell::Bell;
-pub use messages::{StepCompletion, StepError, StepEvent};
+pub use messages::{StepCompletion, StepEvent};
 
 struct Running {
     deadline: Option<Tick>,

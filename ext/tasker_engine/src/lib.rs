@@ -8,15 +8,17 @@
 //! - [`plan`]: every decision, pure
 //! - [`store`]: every durable read and write
 //! - [`channel`]: step events out to handler threads, completions in
-//! - `worker`: the one thread that carries all of it, a transaction at a time
+//! - `engine`: the one thread that carries all of it, a transaction at a time
 //! - [`telemetry`]: the one room for logs, spans and their export
 //! - `web`: health and metrics over HTTP
 //! - [`bootstrap`]: puts it together; [`bootstrap::Engine`] is the handle
 
+pub mod bell;
 pub mod bootstrap;
 pub mod channel;
 pub mod clock;
 pub mod config;
+mod engine;
 pub mod error;
 pub mod graph;
 pub mod ids;
@@ -34,4 +36,3 @@ pub mod telemetry;
 pub mod template;
 mod watchdog;
 mod web;
-mod worker;

@@ -3,16 +3,17 @@
 
 use std::sync::Arc;
 
-use crate::channel::{Bell, Channel};
+use crate::bell::Bell;
+use crate::channel::Channel;
 use crate::clock::Clock;
 use crate::config::Durability;
+use crate::engine::{BreakerState, EngineThread, Inbox, Shared, Ticket};
+pub use crate::engine::{Machine, Reply, Turn, Work};
 use crate::error::Result;
 use crate::ids::Dice;
 use crate::interrupt::Interrupt;
 use crate::store::catalogue::Catalogue;
 use crate::store::Store;
-use crate::worker::{BreakerState, EngineThread, Inbox, Shared, Ticket};
-pub use crate::worker::{Machine, Reply, Turn, Work};
 
 /// The loop.
 pub struct Engine(EngineThread);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::clock::{Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;

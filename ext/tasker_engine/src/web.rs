@@ -29,8 +29,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::config::{Token, WebSettings};
+use crate::engine::Monitor;
 use crate::telemetry;
-use crate::worker::Monitor;
 use scrape::Scrape;
 
 /// The routes there are: what a request's metric is labelled with.

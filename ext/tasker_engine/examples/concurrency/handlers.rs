@@ -6,11 +6,13 @@ use shuttle::sync::Mutex;
 use shuttle::thread::{self, JoinHandle};
 use uuid::Uuid;
 
-use crate::channel::{Bell, Channel, StepError, StepEvent};
+use crate::bell::Bell;
+use crate::channel::{Channel, StepEvent};
 use crate::clock::Tick;
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::model::{channel, completion, event, LONG};
+use crate::step::StepError;
 use crate::Scenario;
 
 pub const SCENARIOS: &[Scenario] = &[

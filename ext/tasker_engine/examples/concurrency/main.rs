@@ -6,17 +6,18 @@
 //! NAME; CONCURRENCY_SECONDS is how long each is tried (1.2).
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-mod bell;
 mod handlers;
 mod model;
 mod requests;
+mod ringing;
 
 #[path = "../../src"]
-mod engine {
+mod sources {
+    pub mod bell;
     pub mod channel;
     pub mod interrupt;
 
-    pub mod worker {
+    pub mod engine {
         pub mod inbox;
 
         /// What the engine's thread takes.
@@ -38,18 +39,18 @@ mod sync {
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use engine::{channel, interrupt, worker};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
+use sources::{bell, channel, engine, interrupt};
 // What those files import besides.
-use tasker_engine::{clock, config, error, plan, state, telemetry, template};
+use tasker_engine::{clock, config, error, plan, state, step, telemetry, template};
 
 /// Schedules of one kind in a row.
 const ROUND: usize = 500;
 
 type Scenario = (&'static str, fn());
 
-const SCENARIOS: &[&[Scenario]] = &[bell::SCENARIOS, handlers::SCENARIOS, requests::SCENARIOS];
+const SCENARIOS: &[&[Scenario]] = &[ringing::SCENARIOS, handlers::SCENARIOS, requests::SCENARIOS];
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::channel::{Bell, Channel, StepCompletion, StepEvent};
+use crate::bell::Bell;
+use crate::channel::{Channel, StepCompletion, StepEvent};
 use crate::clock::{Clock, Micros};
 
 /// No wait here ends by time.

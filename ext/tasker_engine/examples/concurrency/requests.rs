@@ -5,12 +5,12 @@ use std::sync::Arc;
 use shuttle::thread::{self, JoinHandle};
 use uuid::Uuid;
 
-use crate::channel::Bell;
+use crate::bell::Bell;
+use crate::engine::inbox::{Inbox, Reply, Work};
+use crate::engine::{is_closed, take};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::model::LONG;
-use crate::worker::inbox::{Inbox, Reply, Work};
-use crate::worker::{is_closed, take};
 use crate::Scenario;
 
 pub const SCENARIOS: &[Scenario] = &[

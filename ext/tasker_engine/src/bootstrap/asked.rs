@@ -5,10 +5,10 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::{Inbox, Reply, Ticket, Work};
 use crate::error::{Error, Result};
 use crate::interrupt::{Interrupt, Slot};
 use crate::store::Reader;
-use crate::worker::{Inbox, Reply, Ticket, Work};
 
 /// Longer than anybody waits in one go.
 const LONG: Duration = Duration::from_secs(3600);

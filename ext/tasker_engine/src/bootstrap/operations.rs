@@ -10,13 +10,13 @@ use super::asked::{unexpected, Asked};
 use super::submitting::{Means, Submitting};
 use super::waiting::Waiting;
 use super::Engine;
+use crate::engine::{Reply, Work};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::state::TaskState;
 use crate::store::Reader;
 use crate::task::{Submitted, TaskRequest};
 use crate::template::Template;
-use crate::worker::{Reply, Work};
 
 impl Engine {
     /// Makes a template known. The one registered last is what its name means from here on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::asked::{unexpected, Asked};
 use crate::clock::Clock;
+use crate::engine::{Inbox, Reply, Ticket, Work};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::plan::NewTask;
@@ -12,7 +13,6 @@ use crate::store::catalogue::Catalogue;
 use crate::store::Reader;
 use crate::submission;
 use crate::task::{Submitted, TaskRequest};
-use crate::worker::{Inbox, Reply, Ticket, Work};
 
 /// Tasks one transaction takes from a batch of submissions.
 const SUBMIT_TOGETHER: usize = 200;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::asked::Asked;
+use crate::engine::{Ends, Expected, Recent, Shared};
 use crate::error::{Error, Result};
 use crate::interrupt::{time_left, Interrupt};
 use crate::state::TaskState;
 use crate::store::{Ended, OnEnd, Reader};
-use crate::worker::{Ends, Expected, Recent, Shared};
 
 /// How long until a waiter looks again for the end of a task that another process may carry out: the first time, twice as
 /// long each further time, and at most.

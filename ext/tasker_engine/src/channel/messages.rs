@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Micros;
+use crate::step::StepError;
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]
@@ -88,31 +88,4 @@ impl StepCompletion {
             span_id: None,
         }
     }
-}
-
-/// Why an attempt failed: what is kept in the store for the operator.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StepError {
-    /// The exception's class.
-    #[serde(rename = "class")]
-    pub class_name: String,
-    /// The exception's message.
-    pub message: String,
-    /// The application's own code for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// The field a `ValidationError` names.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// Where it was raised, innermost first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub backtrace: Vec<String>,
-    /// The attempt it ended; the engine sets it.
-    pub attempt: u32,
-    /// Whether another attempt may help.
-    pub retryable: bool,
-    /// Seconds to wait before the next attempt; wins over the template's backoff.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<f64>,
 }

@@ -6,12 +6,12 @@ use super::claim::{forget_claim, is_current};
 use super::discover::{discover, enqueue};
 use super::finalize::finalize;
 use super::retry::wait_for_retry;
-use crate::channel::StepError;
 use crate::clock::{Micros, Now};
 use crate::error::Result;
 use crate::graph::{EndedAttempt, Graph};
 use crate::ids::Dice;
 use crate::state::{StepState, TaskState};
+use crate::step::StepError;
 
 /// The end of an attempt.
 #[derive(Debug, Clone)]

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::claim::forget_claim;
 use super::discover::enqueue;
-use crate::channel::StepError;
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::graph::{EndedAttempt, Graph};
 use crate::ids::Dice;
 use crate::state::{StepState, TaskState};
+use crate::step::StepError;
 
 /// The longest `retry_after` a handler may ask for: thirty days.
 const LONGEST_WAIT: f64 = 30.0 * 86_400.0;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Loaded, Reader, Store, Transaction};
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::clock::{Clock, Micros};
 use crate::config::Config;
 use crate::error::{Error, Result};

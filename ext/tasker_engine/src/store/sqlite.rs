@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Reader, Store, Transaction};
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::clock::{Clock, Micros};
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};

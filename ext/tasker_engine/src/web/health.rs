@@ -10,7 +10,7 @@ use axum::Json;
 use serde_json::{json, Value};
 
 use super::Served;
-use crate::worker::{BreakerState, Monitor};
+use crate::engine::{BreakerState, Monitor};
 
 /// A store that has neither answered nor timed out for so long after it had to never will: the process should be killed.
 const STUCK: Duration = Duration::from_secs(60);
@@ -143,10 +143,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::channel::{Bell, Channel};
+    use crate::bell::Bell;
+    use crate::channel::Channel;
     use crate::clock::Clock;
+    use crate::engine::Shared;
     use crate::watchdog::waits;
-    use crate::worker::Shared;
 
     fn monitor(shared: &Arc<Shared>) -> Monitor {
         let channel = Channel::new(Clock::System, Arc::new(Bell::default()));

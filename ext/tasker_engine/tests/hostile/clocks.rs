@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tasker_engine::bootstrap::Engine;
-use tasker_engine::channel::StepError;
 use tasker_engine::config::WorkerConfig;
+use tasker_engine::step::StepError;
 
 use crate::child::{self, Process};
 use crate::harness::*;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
-use tasker_engine::channel::StepError;
 use tasker_engine::clock::{Clock, Micros, Now};
 use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
 use tasker_engine::plan::{self, Settlement, Verdict};
 use tasker_engine::state::{StepState, TaskState};
+use tasker_engine::step::StepError;
 
 use super::world::World;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tasker_engine::channel::StepError;
+use tasker_engine::step::StepError;
 
 use crate::harness::*;
 use crate::{flaky, BRANCHES};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rand::Rng;
-use tasker_engine::channel::{StepCompletion, StepError, StepEvent};
+use tasker_engine::channel::{StepCompletion, StepEvent};
+use tasker_engine::step::StepError;
 
 use crate::world::World;
 

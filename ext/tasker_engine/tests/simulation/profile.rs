@@ -45,6 +45,9 @@ impl Profile {
         let lease = one_of(&[1.0, 3.0, 10.0, 10.0, 30.0]);
         let blows = one_of(&[0.3, 1.0, 4.0, 1000.0]);
         let requests = one_of(&[0.02, 0.2, 1.0]);
+        if dice.random_bool(0.12) {
+            return Profile::quiet(dice);
+        }
         Profile {
             engines: dice.random_range(1..=3) + usize::from(dice.random_bool(0.2)),
             tasks: dice.random_range(2..=9),
@@ -61,6 +64,27 @@ impl Profile {
             client: dice.random_bool(0.2),
             ask_every: dice.random_bool(0.3).then(|| [SECOND / 10, SECOND][dice.random_range(0..2)]),
             requests: (requests * 1e6) as i64,
+        }
+    }
+
+    /// One works, one asks now and then, and a call fails now and then: what is forgotten then, nothing else brings up.
+    fn quiet(dice: &mut SmallRng) -> Profile {
+        Profile {
+            engines: 2,
+            tasks: 9,
+            chaos: 25 * SECOND,
+            lease: 30.0,
+            machines: 1,
+            interleave: 0.0,
+            late: 0.0,
+            faults: 0.02,
+            blows: 1000 * SECOND,
+            jumps: false,
+            kills: false,
+            brisk: dice.random_bool(0.5),
+            client: true,
+            ask_every: None,
+            requests: 4 * SECOND,
         }
     }
 

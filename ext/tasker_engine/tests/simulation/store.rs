@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasker_engine::channel::Bell;
+use tasker_engine::bell::Bell;
 use tasker_engine::clock::Micros;
 use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;

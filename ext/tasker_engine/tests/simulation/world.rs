@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use tasker_engine::channel::Bell;
+use tasker_engine::bell::Bell;
 use tasker_engine::clock::{Clock, Micros};
 use tasker_engine::config::WorkerConfig;
 use tasker_engine::ids::Dice;

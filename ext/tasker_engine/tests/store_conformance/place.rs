@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasker_engine::channel::StepError;
 use tasker_engine::clock::{Clock, Micros, Now};
 use tasker_engine::config::Config;
 use tasker_engine::graph::Graph;
 use tasker_engine::ids::{self, Dice};
 use tasker_engine::plan::{self, NewTask, Settlement};
+use tasker_engine::step::StepError;
 use tasker_engine::store::catalogue::Catalogue;
 use tasker_engine::store::postgres::PostgresStore;
 use tasker_engine::store::sqlite::SqliteStore;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tasker_engine::channel::Bell;
+use tasker_engine::bell::Bell;
 use tasker_engine::error::Error;
 use tasker_engine::ids::Dice;
 use tasker_engine::plan;

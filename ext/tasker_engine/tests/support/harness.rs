@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tasker_engine::bootstrap::Engine;
-use tasker_engine::channel::{Channel, StepCompletion, StepError, StepEvent};
+use tasker_engine::channel::{Channel, StepCompletion, StepEvent};
 use tasker_engine::clock::Clock;
 use tasker_engine::config::{Config, WorkerConfig};
 use tasker_engine::interrupt::Interrupt;
+use tasker_engine::step::StepError;
 use tasker_engine::store::TaskView;
 use tasker_engine::task::{Submitted, TaskRequest};
 use tasker_engine::template::Template;

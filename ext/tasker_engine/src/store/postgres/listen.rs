@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::notices::{DUE, ENDED, WAITING, WHO_WAITS, WORK};
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::interrupt::lock;
 use crate::store::{self, Change, Ended, OnEnd};
 

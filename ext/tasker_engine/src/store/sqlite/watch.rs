@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::interrupt::lock;
 use crate::store::{Ended, OnEnd};
 

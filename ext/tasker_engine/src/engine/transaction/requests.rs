@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::Working;
 use crate::clock::Micros;
+use crate::engine::inbox::{Reply, Work};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::plan::{self, NewTask};
 use crate::store::{Existing, IdempotencyKey};
-use crate::worker::inbox::{Reply, Work};
 
 impl Working<'_> {
     pub(super) fn carry_out_request(&mut self, work: &Work) -> Result<Reply> {

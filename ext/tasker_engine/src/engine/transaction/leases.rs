@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Batch, Outcome, Working};
+use crate::engine::claims::Claimed;
 use crate::error::Result;
 use crate::plan::{self, Verdict};
 use crate::state::StepState;
 use crate::store::{Holdings, LapsedWorker};
-use crate::worker::claims::Claimed;
 
 impl Working<'_> {
     /// Takes the steps of workers whose lease has run out, or that are `dead`. What no handler of a dead one had certainly

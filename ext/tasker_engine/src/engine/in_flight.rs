@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::attempts::CompletionTrace;
-use crate::channel::{StepCompletion, StepError};
+use crate::channel::StepCompletion;
 use crate::clock::Micros;
 use crate::plan::Settlement;
+use crate::step::StepError;
 use crate::store::Claim;
 use crate::telemetry::context;
 

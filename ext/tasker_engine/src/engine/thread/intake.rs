@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Now, Tick};
 use crate::config::Durability;
+use crate::engine::claims::Permits;
+use crate::engine::inbox::Work;
+use crate::engine::machine::Machine;
+use crate::engine::running::Running;
+use crate::engine::shared::Counters;
+use crate::engine::transaction::{Batch, WorkerPart};
 use crate::store::{Change, Claim, Store, WorkerProcess};
-use crate::worker::claims::Permits;
-use crate::worker::inbox::Work;
-use crate::worker::machine::Machine;
-use crate::worker::running::Running;
-use crate::worker::shared::Counters;
-use crate::worker::transaction::{Batch, WorkerPart};
 
 /// Requests one transaction takes at most.
 const REQUESTS: usize = 64;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
 
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::model::LONG;
 use crate::Scenario;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::EngineThread;
 use crate::clock::Tick;
+use crate::engine::running::Running;
+use crate::engine::transaction::{Batch, Failure};
 use crate::error::{Error, Result};
 use crate::plan;
 use crate::state::StepState;
 use crate::store::{Claim, Commit, Hold, Holdings};
-use crate::worker::running::Running;
-use crate::worker::transaction::{Batch, Failure};
 
 /// How long a look for claims that nobody knows of waits for whoever is at work on their tasks.
 const LOCKED: Duration = Duration::from_millis(50);

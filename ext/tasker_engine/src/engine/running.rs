@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::engine::Pace;
 use super::machine::Machine;
+use super::thread::Pace;
 use crate::clock::{Clock, Tick};
 use crate::config::WorkerConfig;
 use crate::store::{Holdings, WorkerProcess};

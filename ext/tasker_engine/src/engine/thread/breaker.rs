@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::worker::pulse::BreakerState;
-use crate::worker::shared::Shared;
+use crate::engine::pulse::BreakerState;
+use crate::engine::shared::Shared;
 
 /// Failures in a row that open the breaker.
 const FAILURES: u32 = 5;

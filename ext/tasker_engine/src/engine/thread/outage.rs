@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{intake, EngineThread, Prefetch};
 use crate::clock::Tick;
+use crate::engine::in_flight::{Pending, Suspect};
+use crate::engine::inbox::{Reply, Request, Work};
+use crate::engine::shared::Counters;
+use crate::engine::transaction::{Batch, Failure};
 use crate::error::Error;
-use crate::worker::in_flight::{Pending, Suspect};
-use crate::worker::inbox::{Reply, Request, Work};
-use crate::worker::shared::Counters;
-use crate::worker::transaction::{Batch, Failure};
 
 /// How often a settlement that is alone in its transaction may fail for reasons that may be the store's, while the store
 /// takes something else each time in between.

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::{EngineThread, Prefetch, Verdict};
 use crate::clock::{Micros, Now, Tick};
+use crate::engine::attempts::Attempts;
+use crate::engine::in_flight::Pending;
+use crate::engine::inbox::{Reply, Request, Work};
+use crate::engine::shared::Counters;
+use crate::engine::transaction::{Batch, Outcome};
+use crate::engine::{dispatch, report};
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::state::{StepState, TaskState};
-use crate::worker::attempts::Attempts;
-use crate::worker::in_flight::Pending;
-use crate::worker::inbox::{Reply, Request, Work};
-use crate::worker::shared::Counters;
-use crate::worker::transaction::{Batch, Outcome};
-use crate::worker::{dispatch, report};
 
 /// How long what is due, but locked by another worker's transaction, is left alone.
 const LOCKED_RETRY: Duration = Duration::from_millis(50);

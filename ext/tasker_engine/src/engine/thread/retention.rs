@@ -24,7 +24,7 @@ const SELDOM: Duration = Duration::from_secs(60);
 
 /// How much is deleted at once, and how often.
 #[derive(Debug)]
-pub(in crate::worker) struct Pace {
+pub(in crate::engine) struct Pace {
     tasks: usize,
     rest: u32,
     idle: Duration,

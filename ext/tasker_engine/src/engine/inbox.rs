@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::channel::Bell;
+use crate::bell::Bell;
 use crate::config::WorkerConfig;
 use crate::error::{Error, Result};
 use crate::interrupt::{lock, Interrupt, Slot};
