@@ -50,7 +50,7 @@ RSpec.describe "the documents" do
     rows = Document.new("docs/architecture.md").section("## Numbers").table("What", "Value", "Constant", "In")
     rows.each do |_, value, constant, file|
       written = RustSource.new(Document.code(file).first).constant(Document.code(constant).first).to_s
-      unit = { "from_secs" => " s", "from_millis" => " ms" }[written[/from_\w+/]].to_s
+      unit = { "from_secs" => " s", "from_millis" => " ms", "from_micros" => " µs" }[written[/from_\w+/]].to_s
       expect([constant, value]).to eq([constant, "#{written.delete('_')[/\d+/]}#{unit}"])
     end
   end

@@ -250,6 +250,8 @@ impl Store for PostgresStore {
     fn flush_notices(&mut self) -> Option<Duration> {
         if self.notices.are_due() {
             let mut script = Script::default();
+            // Nothing of it is on the disk: it waits for none.
+            script.statement("SET LOCAL synchronous_commit = off");
             self.notices.write(&mut script);
             let sent = self
                 .writer

@@ -193,7 +193,9 @@ impl Listener {
 
 /// Tells the others who waits for ends of tasks, or asks.
 async fn say(pool: &PgPool, who: &str) {
-    let say = sqlx::query("SELECT pg_notify($1, $2)").bind(WAITING).bind(who);
+    // Nothing of it is on the disk: it waits for none.
+    let say = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
+    let say = sqlx::query(say).bind(WAITING).bind(who);
     if let Err(error) = say.execute(pool).await {
         tracing::debug!(%error, "Workers were not told that this process waits; looking instead");
     }
