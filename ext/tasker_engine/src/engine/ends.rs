@@ -164,13 +164,21 @@ mod tests {
 
     #[test]
     fn who_begins_to_wait_hears_of_an_end_of_the_last_moment() {
-        let ends = Arc::new(Ends::default());
-        ends.submitted([task(1), task(2)].into_iter());
-        ends.announce([task(2)].into_iter());
-        let known = || [1, 2, 3].map(|number| ends.expect(task(number)).recent);
-        assert_eq!(known(), [Some(Recent::Submitted), Some(Recent::Ended), None]);
-        ends.outdated(task(2));
-        assert_eq!(known(), [Some(Recent::Submitted), None, None]);
+        // News does not keep: a machine that was busy elsewhere meanwhile has another try.
+        loop {
+            let (ends, began) = (Arc::new(Ends::default()), Instant::now());
+            let known = || [1, 2, 3].map(|number| ends.expect(task(number)).recent);
+            ends.submitted([task(1), task(2)].into_iter());
+            ends.announce([task(2)].into_iter());
+            let heard = known();
+            ends.outdated(task(2));
+            let left = known();
+            if began.elapsed() < NEWS {
+                assert_eq!(heard, [Some(Recent::Submitted), Some(Recent::Ended), None]);
+                assert_eq!(left, [Some(Recent::Submitted), None, None]);
+                return;
+            }
+        }
     }
 
     #[test]
