@@ -154,7 +154,7 @@ impl Clock {
         match self {
             Clock::System => {
                 let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-                Some(id.trim().to_owned())
+                Some(id.trim().to_owned()).filter(|id| !id.is_empty())
             }
             Clock::Manual(_) => Some("manual".into()),
         }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::state::{StepState, TaskState};
-use crate::step::Step;
-use crate::step::StepError;
+use crate::step::{Step, StepError};
 use crate::task::Task;
 
 /// A task, its steps, and what has been done to them in this transaction.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use crate::channel::BegunRecord;
-use crate::clock::Micros;
+use crate::clock::{Clock, Micros};
 use crate::ids;
 use crate::store::WorkerProcess;
 
@@ -103,7 +103,7 @@ fn this_process(now: Micros) -> WorkerProcess {
 /// Names the machine and the process space that a pid means something in; empty where the system does
 /// not tell, and then a dead worker is noticed only when its lease runs out.
 fn host() -> String {
-    let boot = read("/proc/sys/kernel/random/boot_id");
+    let boot = Clock::System.boot_id();
     let space = std::fs::read_link("/proc/self/ns/pid").ok().map(|link| link.display().to_string());
     // Copies of a virtual machine that was running may share the rest.
     let machine = read("/etc/machine-id").or_else(|| read("/proc/sys/kernel/hostname")).unwrap_or_default();

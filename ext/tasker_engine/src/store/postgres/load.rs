@@ -18,33 +18,33 @@ use crate::store::{Inputs, Loaded};
 use crate::task::{Task, TaskTrace};
 use crate::template::Template;
 
-/// The tasks, locked; in their order, or only those that nobody else has.
+/// Tasks, as [`task`] reads them.
 macro_rules! tasks {
-    ($wait:literal) => {
+    ($which:literal) => {
         concat!(
             "SELECT id, task_uuid, template_id, state, priority, correlation_id, parent_correlation_id, idempotency_key, \
              trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, run_at, completed_at, \
-             CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context \
-             FROM tasker.tasks WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-            $wait
+             CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context FROM tasker.tasks k ",
+            $which
         )
     };
 }
-pub(super) const TASKS: &str = tasks!("");
-pub(super) const FREE_TASKS: &str = tasks!(" SKIP LOCKED");
+/// The tasks, locked; in their order, or only those that nobody else has.
+pub(super) const TASKS: &str = tasks!("WHERE id = ANY($1) ORDER BY id FOR UPDATE");
+pub(super) const FREE_TASKS: &str = tasks!("WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED");
 
 /// Of the tasks $1, the first $2 that nobody else has and that have a step to claim; locked, and named for the rest of the
 /// transaction: what follows in the same round trip reads their steps.
-pub(super) const CLAIMABLE_TASKS: &str = "WITH locked AS MATERIALIZED ( \
-      SELECT t.* FROM unnest($1::bigint[]) AS u (id) CROSS JOIN LATERAL ( \
-        SELECT id, task_uuid, template_id, state, priority, correlation_id, parent_correlation_id, idempotency_key, \
-          trace_id, root_span_id, parent_span_id, sampled, root_recorded, created_at, run_at, completed_at, \
-          CASE WHEN pg_column_size(context) <= 1000 THEN context::text END AS context FROM tasker.tasks k \
-        WHERE k.id = u.id AND EXISTS (SELECT 1 FROM tasker.steps s WHERE s.task_id = k.id AND s.queued) \
-        FOR UPDATE SKIP LOCKED) t LIMIT $2), \
-    named AS MATERIALIZED ( \
-      SELECT set_config('tasker.found', coalesce(array_agg(id), '{}')::text, true) FROM locked) \
-    SELECT locked.* FROM named LEFT JOIN locked ON true";
+pub(super) const CLAIMABLE_TASKS: &str = concat!(
+    "WITH locked AS MATERIALIZED (SELECT t.* FROM unnest($1::bigint[]) AS u (id) CROSS JOIN LATERAL (",
+    tasks!(
+        "WHERE k.id = u.id AND EXISTS (SELECT 1 FROM tasker.steps s WHERE s.task_id = k.id AND s.queued) \
+         FOR UPDATE SKIP LOCKED"
+    ),
+    ") t LIMIT $2), named AS MATERIALIZED ( \
+       SELECT set_config('tasker.found', coalesce(array_agg(id), '{}')::text, true) FROM locked) \
+     SELECT locked.* FROM named LEFT JOIN locked ON true"
+);
 
 // Statements of their own, after the lock: what another transaction wrote before it let go is seen only now.
 pub(super) const STEPS: &str =
@@ -97,7 +97,7 @@ pub(super) async fn with_found(
     catalogue: &Catalogue,
     script: Script,
 ) -> sqlx::Result<(Vec<PgRow>, Loaded)> {
-    let sql = format!("{}EXECUTE tasker_lock_free({FOUND}); {READ_FOUND}", script.text());
+    let sql = format!("{}{LOCK_FOUND}{READ_FOUND}", script.text());
     execute(connection, catalogue, &sql).await
 }
 
@@ -127,9 +127,13 @@ pub(super) async fn claimable(
 }
 
 /// The tasks that a statement before has found.
-const FOUND: &str = "current_setting('tasker.found')::bigint[]";
-const READ_FOUND: &str = "EXECUTE tasker_steps(current_setting('tasker.found')::bigint[]); \
-    EXECUTE tasker_last(current_setting('tasker.found')::bigint[])";
+macro_rules! found {
+    () => {
+        "current_setting('tasker.found')::bigint[]"
+    };
+}
+const LOCK_FOUND: &str = concat!("EXECUTE tasker_lock_free(", found!(), ");");
+const READ_FOUND: &str = concat!("EXECUTE tasker_steps(", found!(), "); EXECUTE tasker_last(", found!(), ")");
 
 /// Without the row that only says that there is none.
 fn some(mut rows: Vec<PgRow>) -> Vec<PgRow> {
