@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 pub(super) use batch::{Batch, Failure, Outcome, WorkerPart};
 
-use super::claims::choose;
+use super::claims::{choose, Claimed};
 use super::in_flight::Pending;
 use super::machine::Machine;
 use crate::clock::{Clock, Micros, Now};
@@ -288,8 +288,19 @@ impl<'t> Working<'t> {
         Ok(())
     }
 
+    /// Whether nothing happens in it but that steps are claimed, none of them for the last time. Should the server forget it,
+    /// they are claimed again: at worst a handler runs once more, as it does when its worker dies.
+    fn only_claims(&self, batch: &Batch, outcome: &Outcome) -> bool {
+        let last = |claimed: &Claimed| {
+            let step = &self.graphs[claimed.graph].steps[claimed.position];
+            step.attempts >= step.max_attempts
+        };
+        batch.carries_nothing() && !outcome.claimed.is_empty() && !outcome.claimed.iter().any(last)
+    }
+
     fn commit_with(&self, batch: &Batch, outcome: &Outcome) -> Commit {
-        let mut commit = Commit { flushed: batch.flush || !batch.requests.is_empty(), ..Commit::default() };
+        let flushed = !batch.requests.is_empty() || (batch.flush && !self.only_claims(batch, outcome));
+        let mut commit = Commit { flushed, ..Commit::default() };
         // A new task that only waits for its time has no move to tell of it.
         commit.due = outcome.created.iter().any(|&at| self.graphs[at].task.state == TaskState::Pending);
         for graph in self.graphs().filter(|graph| graph.is_changed()) {

@@ -64,13 +64,16 @@ pub(in crate::engine) struct WorkerPart {
 
 impl Batch {
     pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.carries_nothing() && !self.look_due && self.claim.is_none()
+    }
+
+    /// Whether nothing is in it that happened, or may have: it only claims, and looks for what is due.
+    pub(in crate::engine) fn carries_nothing(&self) -> bool {
         self.units() == 0
             && self.release.is_empty()
             && self.register.is_none()
             && self.dead.is_empty()
             && !self.look_lapsed
-            && !self.look_due
-            && self.claim.is_none()
     }
 
     /// Whether it carries nothing besides requests and settlements.
