@@ -49,7 +49,7 @@ pub enum Synchronous {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// All of them: what was settled stays settled.
+    /// All of them, except those that only claim steps which have an attempt left: what was settled stays settled.
     Step,
     /// Those that somebody is told of, and those that end a task. After a crash of the server, not of a worker, steps that
     /// were settled in the last moments (on PostgreSQL three times `wal_writer_delay`, 0.6 s) may run again.

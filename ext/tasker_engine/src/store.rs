@@ -48,8 +48,9 @@ pub trait Store: Send {
     /// What another process may have committed since this was last asked. Cheap enough to ask often.
     fn changed_elsewhere(&mut self) -> Result<Option<Change>>;
 
-    /// Rings `bell` from now on when another process may have committed. A store that can only be asked does nothing.
-    fn subscribe(&mut self, bell: Arc<Bell>);
+    /// Rings `bell` from now on when another process may have committed; `None`: none any more. A store that can only be asked
+    /// does nothing.
+    fn subscribe(&mut self, bell: Option<Arc<Bell>>);
 
     /// How often an idle worker asks whether another process committed, when it is set to `configured`.
     fn poll_interval(&self, configured: Duration) -> Duration;

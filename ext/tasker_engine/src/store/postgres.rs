@@ -237,14 +237,14 @@ impl Store for PostgresStore {
         Ok(heard)
     }
 
-    fn subscribe(&mut self, bell: Arc<Bell>) {
+    fn subscribe(&mut self, bell: Option<Arc<Bell>>) {
         if let (true, Some(runtime)) = (self.settings.listens(), self.reader.runtime()) {
             self.listener.rings(runtime, self.reader.pool(), bell);
         }
     }
 
     fn poll_interval(&self, configured: Duration) -> Duration {
-        configured.max(if self.listener.is_listening() { POLL_NOTIFIED } else { POLL_UNNOTIFIED })
+        configured.max(if self.listener.hears_work() { POLL_NOTIFIED } else { POLL_UNNOTIFIED })
     }
 
     fn flush_notices(&mut self) -> Option<Duration> {

@@ -157,7 +157,7 @@ impl Store for SqliteStore {
         Ok((std::mem::replace(&mut self.data_version, now) != now).then_some(Change::Any))
     }
 
-    fn subscribe(&mut self, bell: Arc<Bell>) {
+    fn subscribe(&mut self, bell: Option<Arc<Bell>>) {
         if let Some(watcher) = &self.watcher {
             watcher.rings(bell);
         }

@@ -45,3 +45,27 @@ fn only_what_somebody_is_told_of_waits_for_the_disk() {
     let all = waited(Durability::Task, "?pgbouncer=true").unwrap();
     assert!(!all.contains("off"), "{all}");
 }
+
+#[test]
+fn a_claim_waits_for_the_disk_only_if_it_is_for_the_last_attempt() {
+    for (attempts, expected) in [(3, "on off on"), (1, "on on on")] {
+        let Some(database) = Database::new() else { return };
+        database.server(&format!("ALTER DATABASE {} SET synchronous_commit = on", database.name()));
+        let [works, submits] = [0, 1].map(|_| Engine::open(&config(&database.url())).unwrap());
+        let retry = format!("{{max_attempts: {attempts}}}");
+        register(&works, &format!("name: one\nsteps:\n  - {{name: one, handler: noop, retry: {retry}}}\n"));
+        works.start_worker(worker(1)).unwrap();
+        // With what a worker does first, before it has heard of anything.
+        let first = submit(&works, "one").task_uuid;
+        succeed(&works, &next_event(&works), "1");
+        assert_eq!(crate::harness::finished(&works, first).state, "complete");
+        database.sql(NOTE);
+        let task = submit(&submits, "one").task_uuid;
+        succeed(&works, &next_event(&works), "1");
+        assert_eq!(crate::harness::finished(&works, task).state, "complete");
+        works.close();
+        submits.close();
+        let waited = database.sql("SELECT string_agg(waited, ' ' ORDER BY seq) FROM public.commits");
+        assert_eq!(waited, expected, "{attempts} attempts");
+    }
+}

@@ -36,6 +36,26 @@ fn an_end_in_another_process_is_heard_of_at_once() {
     waits.close();
 }
 
+/// What the connection that listens said last.
+fn last_said(database: &Database) -> String {
+    let said = "SELECT query FROM pg_stat_activity WHERE query LIKE '%LISTEN%\"tasker%' AND datname =";
+    database.server(&format!("{said} '{}'", database.name()))
+}
+
+#[test]
+fn only_a_worker_hears_of_work() {
+    let Some(database) = Database::new() else { return };
+    let engine = Engine::open(&config(&database.url())).unwrap();
+    register(&engine, SINGLE);
+    for _ in 0..2 {
+        engine.start_worker(worker(1)).unwrap();
+        until("it hears of work", || last_said(&database) == "LISTEN \"tasker\"");
+        engine.stop_worker(PATIENCE, &Interrupt::new()).unwrap();
+        until("it does not any more", || last_said(&database) == "UNLISTEN \"tasker\"");
+    }
+    engine.close();
+}
+
 /// What another process does that ends tasks.
 fn end(database: &Database, tasks: &[Uuid]) {
     let uuids = tasks.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",");
@@ -57,8 +77,7 @@ fn transactions(tasks: usize, waited_for: bool) -> i64 {
     std::thread::scope(|scope| {
         // From the first wait on it is told of ends.
         scope.spawn(move || assert!(wait(*first).unwrap()));
-        let listens = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname =";
-        until("it listens", || database.server(&format!("{listens} '{}'", database.name())) == "1");
+        until("it listens", || last_said(&database) == "LISTEN \"tasker_ended\"");
         end(&database, &[*first]);
         for uuid in others.iter().filter(|_| waited_for) {
             scope.spawn(move || assert!(wait(*uuid).unwrap()));

@@ -46,8 +46,8 @@ impl Store for SimStore {
         Ok(slot.told.take())
     }
 
-    fn subscribe(&mut self, bell: Arc<Bell>) {
-        lock(&self.sim).slots[self.process].bell = Some(bell);
+    fn subscribe(&mut self, bell: Option<Arc<Bell>>) {
+        lock(&self.sim).slots[self.process].bell = bell;
     }
 
     fn poll_interval(&self, _: Duration) -> Duration {

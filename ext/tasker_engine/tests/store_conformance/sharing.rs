@@ -46,7 +46,7 @@ pub fn a_store_notices_what_another_one_committed_and_not_its_own(place: &Place)
 /// Who is told hears of others' work at once, and not of his own.
 fn told(place: &Place, mut store: Box<dyn Store>) {
     let bell = Arc::new(Bell::default());
-    store.subscribe(Arc::clone(&bell));
+    store.subscribe(Some(Arc::clone(&bell)));
     let patience = Duration::from_secs(10);
     assert!(bell.sleep(patience), "from here on it listens");
     assert_eq!(store.changed_elsewhere().unwrap(), Some(Change::Any));

@@ -156,10 +156,16 @@ impl EngineThread {
         worker.released += now;
         let released = worker.released;
         if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
-            self.worker = None;
-            self.prefetch = Prefetch::default();
+            self.forget_worker();
         }
         released
+    }
+
+    /// Is no worker any more.
+    pub(super) fn forget_worker(&mut self) {
+        self.worker = None;
+        self.prefetch = Prefetch::default();
+        self.store.subscribe(None);
     }
 
     fn answer(&mut self, requests: Vec<Request>, replies: Vec<Result<Reply>>, released: usize) {

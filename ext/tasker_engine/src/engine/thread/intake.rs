@@ -103,7 +103,7 @@ impl EngineThread {
     fn begin_request(&mut self, work: &Work, batch: &mut Batch) {
         match work {
             Work::StartWorker(config) => {
-                self.store.subscribe(Arc::clone(&self.inbox.bell));
+                self.store.subscribe(Some(Arc::clone(&self.inbox.bell)));
                 let worker = Running::start(config.clone(), &self.clock, self.machine.as_ref());
                 batch.register = Some((worker.process.clone(), worker.lease));
                 self.worker = Some(worker);

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{intake, EngineThread, Prefetch};
+use super::{intake, EngineThread};
 use crate::clock::Tick;
 use crate::engine::in_flight::{Pending, Suspect};
 use crate::engine::inbox::{Reply, Request, Work};
@@ -218,8 +218,7 @@ impl EngineThread {
                     self.abandon(&mut claims);
                     self.kept.dead.append(&mut claims.dead);
                     self.kept.release.append(&mut claims.release);
-                    self.worker = None;
-                    self.prefetch = Prefetch::default();
+                    self.forget_worker();
                     tracing::warn!(
                         error = %why(),
                         "Worker stopped without its database; its claims run again when its lease runs out"

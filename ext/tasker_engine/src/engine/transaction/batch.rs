@@ -43,7 +43,7 @@ pub(in crate::engine) struct Batch {
     pub(in crate::engine) look_enqueued: bool,
     /// Whether there may be such steps that it does not look for, because others are at work on them.
     pub(in crate::engine) left_enqueued: bool,
-    /// Whether it must be on the disk though nobody is told of it.
+    /// Whether what it settles must be on the disk though nobody is told of it.
     pub(in crate::engine) flush: bool,
 }
 

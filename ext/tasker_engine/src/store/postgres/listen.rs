@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::notices::{DUE, ENDED, WAITING, WHO_WAITS, WORK};
@@ -25,7 +26,10 @@ pub(super) struct Listener {
     heard_steps: AtomicBool,
     heard_any: AtomicBool,
     started: AtomicBool,
-    listening: AtomicBool,
+    /// Which channels it listens on, besides [`WAITING`]; and that others are wanted.
+    work: AtomicBool,
+    ends: AtomicBool,
+    wanted: Notify,
     /// The server's process for the connection that writes: what it did is no news.
     own: Arc<AtomicI32>,
     bell: Mutex<Option<Arc<Bell>>>,
@@ -43,7 +47,9 @@ impl Listener {
             heard_steps: AtomicBool::default(),
             heard_any: AtomicBool::default(),
             started: AtomicBool::default(),
-            listening: AtomicBool::default(),
+            work: AtomicBool::default(),
+            ends: AtomicBool::default(),
+            wanted: Notify::new(),
             own,
             bell: Mutex::default(),
             on_end: Mutex::default(),
@@ -57,17 +63,22 @@ impl Listener {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
     }
 
-    /// Rings the bell from now on when other processes leave work.
-    pub(super) fn rings(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, bell: Arc<Bell>) {
-        *lock(&self.bell) = Some(bell);
-        self.start(runtime, pool);
+    /// Rings the bell from now on when other processes leave work; `None`: none.
+    pub(super) fn rings(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, bell: Option<Arc<Bell>>) {
+        let rings = bell.is_some();
+        *lock(&self.bell) = bell;
+        if rings {
+            self.start(runtime, pool);
+        }
+        self.wanted.notify_one();
     }
 
     /// Calls from now on when other processes end tasks. Says whether it will.
     pub(super) fn on_end(self: &Arc<Self>, runtime: &Handle, pool: &PgPool, on_end: &OnEnd) -> bool {
         lock(&self.on_end).get_or_insert_with(|| Arc::clone(on_end));
         self.start(runtime, pool);
-        if !self.is_listening() {
+        if !self.ends.load(Ordering::Relaxed) {
+            self.wanted.notify_one();
             return false;
         }
         let (now, said) = (self.millis(), self.waiting_said.load(Ordering::Relaxed));
@@ -110,7 +121,8 @@ impl Listener {
         runtime.spawn(async move {
             while let Some(listener) = listener.upgrade() {
                 let heard = listener.listen(&pool).await;
-                listener.listening.store(false, Ordering::Relaxed);
+                listener.work.store(false, Ordering::Relaxed);
+                listener.ends.store(false, Ordering::Relaxed);
                 listener.waiting_said.store(0, Ordering::Relaxed);
                 if let Err(error) = heard {
                     tracing::debug!(%error, "Not told of other processes' commits; looking instead");
@@ -127,19 +139,22 @@ impl Listener {
         steps.max(self.heard_any.swap(false, Ordering::Relaxed).then_some(Change::Any))
     }
 
-    pub(super) fn is_listening(&self) -> bool {
-        self.listening.load(Ordering::Relaxed)
+    /// Whether it hears of work that other processes leave.
+    pub(super) fn hears_work(&self) -> bool {
+        self.work.load(Ordering::Relaxed)
     }
 
     async fn listen(&self, pool: &PgPool) -> sqlx::Result<()> {
         let mut listener = PgListener::connect_with(pool).await?;
-        listener.listen_all([WORK, ENDED, WAITING]).await?;
-        self.listening.store(true, Ordering::Relaxed);
-        say(pool, WHO_WAITS).await;
-        // Something may have been missed until now. Whoever waits reads, which must not be done on this thread.
-        self.work(true);
-        self.ended_any().await;
-        while let Some(notification) = listener.try_recv().await? {
+        listener.listen(WAITING).await?;
+        loop {
+            self.listen_on_what_is_wanted(&mut listener, pool).await?;
+            let heard = tokio::select! {
+                heard = listener.try_recv() => heard?,
+                () = self.wanted.notified() => continue,
+            };
+            // Without one, the connection was lost.
+            let Some(notification) = heard else { return Ok(()) };
             let own = notification.process_id().cast_signed() == self.own.load(Ordering::Relaxed);
             match notification.channel() {
                 WAITING if notification.payload() == WHO_WAITS => {
@@ -158,14 +173,32 @@ impl Listener {
                     let uuids = notification.payload().split(',').filter_map(|uuid| Uuid::try_parse(uuid).ok());
                     self.ended(Ended::These(&uuids.collect::<Vec<_>>()));
                 }
-                _ => self.work(notification.payload() == DUE),
+                _ => self.ring(notification.payload() == DUE),
             }
         }
-        // The connection was lost.
+    }
+
+    /// A worker hears of work, whoever waits hears of ends, and nobody is woken for what is not for it.
+    async fn listen_on_what_is_wanted(&self, listener: &mut PgListener, pool: &PgPool) -> sqlx::Result<()> {
+        let (work, ends) = (lock(&self.bell).is_some(), lock(&self.on_end).is_some());
+        if work && !self.work.load(Ordering::Relaxed) {
+            listener.listen(WORK).await?;
+            self.work.store(true, Ordering::Relaxed);
+            say(pool, WHO_WAITS).await;
+            // Something may have been missed until now.
+            self.ring(true);
+        } else if !work && self.work.swap(false, Ordering::Relaxed) {
+            listener.unlisten(WORK).await?;
+        }
+        if ends && !self.ends.load(Ordering::Relaxed) {
+            listener.listen(ENDED).await?;
+            self.ends.store(true, Ordering::Relaxed);
+            self.ended_any().await;
+        }
         Ok(())
     }
 
-    fn work(&self, any: bool) {
+    fn ring(&self, any: bool) {
         if any { &self.heard_any } else { &self.heard_steps }.store(true, Ordering::Relaxed);
         if let Some(bell) = lock(&self.bell).as_ref() {
             bell.ring();

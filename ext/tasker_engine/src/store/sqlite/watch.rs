@@ -49,10 +49,13 @@ impl Watcher {
         thread::touch(&self.touched);
     }
 
-    /// Rings the bell at each hint from now on.
-    pub(super) fn rings(&self, bell: Arc<Bell>) {
-        *lock(&self.listeners.bell) = Some(bell);
-        self.start();
+    /// Rings the bell at each hint from now on; `None`: none.
+    pub(super) fn rings(&self, bell: Option<Arc<Bell>>) {
+        let rings = bell.is_some();
+        *lock(&self.listeners.bell) = bell;
+        if rings {
+            self.start();
+        }
     }
 
     /// Calls at each hint from now on. Says whether it will.
