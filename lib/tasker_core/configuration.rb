@@ -29,9 +29,9 @@ module TaskerCore
     #   @return [String, Symbol] SQLite: :full survives power loss, :normal only a crash of the process
     # @!attribute [rw] durability
     #   @return [String, Symbol] PostgreSQL: which commits the server has on its disk before the engine goes on. :step,
-    #     all but those that only claim steps; :task, those that somebody is told of (a submission, a cancellation, the end of a task): should
-    #     the *server* crash, steps that were settled in about the last 0.6 s run again. A crash of a worker costs
-    #     nothing more either way. Behind a pooler (`pgbouncer=true`) always :step
+    #     all but those that only claim steps; :task, those that somebody is told of (a submission, a cancellation, the
+    #     end of a task): should the *server* crash, steps that were settled in about the last 0.6 s run again. A crash
+    #     of a worker costs nothing more either way. Behind a pooler (`pgbouncer=true`) always :step
     # @!attribute [rw] busy_timeout
     #   @return [Float] SQLite: seconds to wait for another process that writes
     # @!attribute [rw] migrate
