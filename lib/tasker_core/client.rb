@@ -48,7 +48,7 @@ module TaskerCore
 
     def send_requests(requests)
       @engine.open
-      Native.submit("[#{requests.join(',')}]").map do |answer|
+      Blocking.call { Native.submit("[#{requests.join(',')}]") }.map do |answer|
         next answer if answer.is_a?(Exception)
 
         submitted = JsonText.parse(answer)

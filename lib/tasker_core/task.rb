@@ -172,7 +172,7 @@ module TaskerCore
     def wait(timeout: nil)
       seconds = seconds(timeout)
       engine.open
-      ended = Native.wait(task_uuid, seconds)
+      ended = Blocking.call { Native.wait(task_uuid, seconds) }
       unless ended == true
         raise TimeoutError, "task #{task_uuid} was still #{ended || 'out of sight'} after #{timeout} s; is a worker " \
                             "running?"
@@ -254,15 +254,15 @@ module TaskerCore
     def view
       @view || begin
         engine.open
-        view = JsonText.parse(Native.task(task_uuid))
+        view = JsonText.parse(Blocking.call { Native.task(task_uuid) })
         @view = view if FINAL_STATES.include?(view[:state])
         view
       end
     end
 
-    def change
+    def change(&)
       engine.open
-      yield
+      Blocking.call(&)
     ensure
       @view = nil
     end
