@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: calls that wait for the engine, where fibers share a thread (Falcon, async). The extension lets the GVL go, but
-  # a fiber that waits in it keeps its whole thread; so there such a call has a thread of its own, and the other fibers go on.
+  # Owns: calls that wait for the engine, where fibers share a thread (Falcon, async). The extension lets the GVL go,
+  # but a fiber that waits in it keeps its whole thread. So there such a call has a thread of its own, and the other
+  # fibers go on.
   # @api private
   module Blocking
     # Yields, without stopping the other fibers of a thread that has a scheduler.
