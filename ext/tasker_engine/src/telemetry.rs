@@ -8,19 +8,19 @@
 //!
 //! - [`init_console_only`], **Phase 1**, in the extension's init hook: `console` installs the one global
 //!   subscriber. No thread, no runtime, no global of OpenTelemetry. The layers of `late` sleep in it.
-//! - [`init_tracing`], **Phase 2**, once the runtime exists: `otlp` builds the client (`transport`), the
-//!   span queue (`queue`, `encode`), the log provider (`logs`) and the pump of `metrics`, and wakes `late` by opening its `gate`s.
+//! - [`init_tracing`], **Phase 2**, once the runtime exists: `otlp` builds the clients (`client`), the
+//!   span queue (`queue`, `span_data`), the log provider (`logs`) and the pump of `metrics`, and wakes `late` by opening its `gate`s.
 //!
 //! `config` reads the environment; `sampling` decides once for each trace; `context` carries it across
 //! processes; [`spans`] is how the engine reports, [`tap`] a look at what it reported, [`line`] how Ruby
 //! logs; [`metrics`] are its numbers, which need no phase; `complaints` keeps the console calm about a collector
 //! that is not there.
 
+mod client;
 mod complaints;
 pub mod config;
 mod console;
 pub mod context;
-mod encode;
 mod gate;
 mod late;
 pub mod line;
@@ -29,9 +29,9 @@ pub mod metrics;
 mod otlp;
 mod queue;
 pub mod sampling;
+mod span_data;
 pub mod spans;
 pub mod tap;
-mod transport;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -123,6 +123,7 @@ pub fn apply(overrides: &Overrides) -> TelemetryConfig {
     }
     console::set_filter(&config.log_filter);
     sampling::set(config.sampling.clone());
+    metrics::set_resource(otlp::resource(&config));
     config
 }
 
@@ -156,8 +157,8 @@ pub fn upgrade(runtime: &Handle, overrides: &Overrides, timeout: Duration) -> Re
     tracing::info!(
         otlp_endpoint = %config.shown_endpoint(),
         service_name = %config.service_name,
-        traces_enabled = config.traces,
-        logs_enabled = config.logs,
+        traces_enabled = config.traces.is_some(),
+        logs_enabled = config.logs.is_some(),
         "Telemetry is exported from here on"
     );
     Ok(replaced.is_none_or(|replaced| replaced.drain(timeout.min(MAX_SHUTDOWN))))
@@ -174,16 +175,15 @@ fn arm(runtime: &Handle, overrides: &Overrides) {
             tracing::info!(
                 environment = %config.environment,
                 opentelemetry_enabled = true,
-                traces_enabled = config.traces,
-                logs_enabled = config.logs,
-                metrics_enabled = config.metrics,
+                traces_enabled = config.traces.is_some(),
+                logs_enabled = config.logs.is_some(),
+                metrics_enabled = config.metrics.is_some(),
                 otlp_endpoint = %config.shown_endpoint(),
                 service_name = %config.service_name,
                 "Console logging with OpenTelemetry initialized"
             );
             metrics::set_global();
             tracing::info!("Global meter provider is set");
-            tracing::info!("OpenTelemetry Prometheus text exporter initialized");
         }
         Err(error) => tracing::error!(
             environment = %config.environment,

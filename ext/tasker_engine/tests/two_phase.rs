@@ -77,7 +77,6 @@ fn with_telemetry_enabled_the_console_lives_in_both_phases() {
             "between the phases",
             "Console logging with OpenTelemetry initialized",
             "Global meter provider is set",
-            "OpenTelemetry Prometheus text exporter initialized",
             "after phase 2",
             "after the end",
         ]

@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use tracing::{Level, Metadata};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata};
 
+use super::config::Signal;
 use super::logs;
 use super::spans::{self, COUNTS};
-use super::transport::{Signal, Transport};
 
 /// The target of our own lines.
 const TARGET: &str = "tasker_core::telemetry::export";
+/// The target of the one line about a signal that is not taken: not one that repeats.
+const NOT_TAKEN: &str = "tasker_core::telemetry::export::signal";
 const EVERY_MILLIS: u64 = 60_000;
 
 /// A request was not taken.
-pub(super) fn export_failed(transport: &Transport, signal: Signal, reason: &str) {
+pub(super) fn export_failed(endpoint: &str, signal: Signal, reason: &str) {
     COUNTS.failures.fetch_add(1, Ordering::Relaxed);
     // One request opens the connection, others wait for it. When it fails, only the first knows why; the
     // minute's line belongs to that one.
@@ -25,7 +28,7 @@ pub(super) fn export_failed(transport: &Transport, signal: Signal, reason: &str)
     }
     tracing::warn!(
         target: TARGET,
-        otlp_endpoint = %transport.endpoint(),
+        otlp_endpoint = endpoint,
         signal = signal.name(),
         error = reason,
         export_failures = spans::export_failures(),
@@ -35,11 +38,67 @@ pub(super) fn export_failed(transport: &Transport, signal: Signal, reason: &str)
     );
 }
 
+/// The collector has said that it takes nothing of a signal: it is not asked again before an upgrade.
+pub(super) fn not_taken(endpoint: &str, signal: Signal, reason: &str) {
+    COUNTS.failures.fetch_add(1, Ordering::Relaxed);
+    tracing::warn!(
+        target: NOT_TAKEN,
+        otlp_endpoint = endpoint,
+        signal = signal.name(),
+        error = reason,
+        "The collector takes no {0}: they are not sent to it any more. OTEL_{1}_EXPORTER=none says so from the start",
+        signal.name(),
+        signal.name().to_uppercase()
+    );
+}
+
+/// Items of the last request that the collector took the rest of: the exporter says so in a line.
+static REFUSED: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+/// How many of them there were since this was last asked.
+pub(super) fn refused(signal: Signal) -> u64 {
+    REFUSED[signal as usize].swap(0, Ordering::Relaxed)
+}
+
+/// Reads the exporter's lines about requests that were taken in part.
+pub(super) fn read(event: &Event<'_>) {
+    if !event.metadata().name().ends_with(".PartialSuccess") {
+        return;
+    }
+    event.record(&mut Refused);
+}
+
+struct Refused;
+
+impl Refused {
+    fn add(field: &Field, count: u64) {
+        for (signal, name) in
+            Signal::ALL.into_iter().zip(["rejected_spans", "rejected_log_records", "rejected_data_points"])
+        {
+            if field.name() == name {
+                REFUSED[signal as usize].fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Visit for Refused {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        Refused::add(field, u64::try_from(value).unwrap_or(0));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        Refused::add(field, value);
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
 /// Spans were lost without a failed request of their own: too many, or too large for the bound.
-pub(super) fn spans_dropped(transport: &Transport) {
+pub(super) fn spans_dropped(endpoint: &str) {
     tracing::warn!(
         target: TARGET,
-        otlp_endpoint = %transport.endpoint(),
+        otlp_endpoint = endpoint,
         spans_dropped = spans::dropped(),
         spans_exported = spans::exported(),
         "spans were dropped: the collector takes fewer than are made; see OTEL_BSP_MAX_QUEUE_SIZE and OTEL_TRACES_SAMPLER_ARG"
@@ -47,10 +106,10 @@ pub(super) fn spans_dropped(transport: &Transport) {
 }
 
 /// Log records were lost: more than the queue holds.
-pub(super) fn logs_dropped(transport: &Transport) {
+pub(super) fn logs_dropped(endpoint: &str) {
     tracing::warn!(
         target: TARGET,
-        otlp_endpoint = %transport.endpoint(),
+        otlp_endpoint = endpoint,
         logs_dropped = logs::dropped(),
         logs_exported = logs::exported(),
         "log records were dropped: the collector takes fewer than are written; see OTEL_BLRP_MAX_QUEUE_SIZE and RUST_LOG"
@@ -60,6 +119,12 @@ pub(super) fn logs_dropped(transport: &Transport) {
 /// Whether an event is about an export that failed: ours, or a warning of the SDK's own.
 pub(super) fn is_complaint(meta: &Metadata<'_>) -> bool {
     meta.target() == TARGET || (meta.target().starts_with("opentelemetry") && *meta.level() <= Level::WARN)
+}
+
+/// Whether a line of the exporter's or the SDK's is about an export that failed: we say that, and why.
+pub(super) fn is_said_better(meta: &Metadata<'_>) -> bool {
+    let sdk = meta.target().starts_with("opentelemetry");
+    sdk && ["Export.Failed.", "BatchLogProcessor."].iter().any(|lines| meta.name().starts_with(lines))
 }
 
 /// Whether a complaint may be printed now; the next one has to wait a minute.

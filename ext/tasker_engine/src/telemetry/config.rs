@@ -1,6 +1,7 @@
 //! Owns: what telemetry is told by the environment, and by Ruby's `configure` on top of it.
 //! Refuses: to fail. A value that cannot be used becomes one warning and the default.
 
+mod destination;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -10,16 +11,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::sampling::Sampling;
+pub use destination::{Destination, Protocol, Signal};
 use read::Reader;
-
-/// How OTLP travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// gRPC: HTTP/2, port 4317 by convention.
-    Grpc,
-    /// Protobuf over HTTP/1.1, port 4318 by convention; paths `/v1/traces`, `/v1/logs` and `/v1/metrics`.
-    HttpProtobuf,
-}
 
 /// How console lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +28,8 @@ pub enum LogFormat {
 pub struct TelemetryConfig {
     /// `TELEMETRY_ENABLED`, unless `OTEL_SDK_DISABLED`: whether Phase 2 exports.
     pub enabled: bool,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where to, with its scheme.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where to, with its scheme, unless a signal has its own.
     pub endpoint: String,
-    /// `OTEL_EXPORTER_OTLP_PROTOCOL`: `grpc` or `http/protobuf`.
-    pub protocol: Protocol,
-    /// `OTEL_EXPORTER_OTLP_HEADERS`: `name=value,…`, percent-decoded.
-    pub headers: Vec<(String, String)>,
-    /// `OTEL_EXPORTER_OTLP_TIMEOUT`, in milliseconds there: how long one export may take.
-    pub timeout: Duration,
     /// `OTEL_SERVICE_NAME`.
     pub service_name: String,
     /// `OTEL_SERVICE_VERSION`.
@@ -51,12 +38,12 @@ pub struct TelemetryConfig {
     pub environment: String,
     /// `OTEL_RESOURCE_ATTRIBUTES`: `name=value,…`, percent-decoded.
     pub resource_attributes: Vec<(String, String)>,
-    /// `OTEL_TRACES_EXPORTER` is not `none`.
-    pub traces: bool,
-    /// `OTEL_LOGS_EXPORTER` is not `none`.
-    pub logs: bool,
-    /// `OTEL_METRICS_EXPORTER` is not `none`.
-    pub metrics: bool,
+    /// Where spans go; `None`: `OTEL_TRACES_EXPORTER` is `none`.
+    pub traces: Option<Destination>,
+    /// Where log records go; `None`: `OTEL_LOGS_EXPORTER` is `none`.
+    pub logs: Option<Destination>,
+    /// Where metrics go; `None`: `OTEL_METRICS_EXPORTER` is `none`.
+    pub metrics: Option<Destination>,
     /// `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds there: how often metrics are sent.
     pub metric_interval: Duration,
     /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`, and `TASKER_TRACE_SAMPLE`.
@@ -119,12 +106,7 @@ pub struct Overrides {
 impl TelemetryConfig {
     /// The endpoint as people may see it: without the password that it may have, and not endless.
     pub fn shown_endpoint(&self) -> String {
-        let endpoint = self.endpoint.as_str();
-        let begin = endpoint.find("://").map_or(0, |at| at + 3);
-        let end = endpoint[begin..].find(['/', '?', '#']).map_or(endpoint.len(), |length| begin + length);
-        let host = endpoint[begin..end].rfind('@').map(|at| begin + at);
-        let masked = host.map(|at| format!("{}[FILTERED]{}", &endpoint[..begin], &endpoint[at..]));
-        masked.as_deref().unwrap_or(endpoint).chars().take(200).collect()
+        destination::shown(&self.endpoint)
     }
 
     /// The process's environment, with `overrides` on top.
@@ -137,22 +119,19 @@ impl TelemetryConfig {
     /// As [`TelemetryConfig::from_env`], from any source of variables: for tests.
     pub fn from_vars(overrides: &Overrides, vars: impl Fn(&str) -> Option<String>) -> TelemetryConfig {
         let mut read = Reader::new(vars);
-        let protocol = read.protocol(overrides.protocol.clone());
+        let mut to = |signal: Signal, name: &str| read.exporter(name).then(|| read.destination(signal, overrides));
+        let traces = to(Signal::Traces, "OTEL_TRACES_EXPORTER");
+        let logs = to(Signal::Logs, "OTEL_LOGS_EXPORTER");
+        let metrics = to(Signal::Metrics, "OTEL_METRICS_EXPORTER");
+        let protocol = traces.as_ref().map_or(Protocol::Grpc, |to| to.protocol);
+        let endpoint = read.text("OTEL_EXPORTER_OTLP_ENDPOINT", &overrides.endpoint);
+        let endpoint = endpoint.unwrap_or_else(|| destination::default_endpoint(protocol));
         let sampler_arg = overrides.sampler_arg.map(|arg| arg.to_string());
         let log_filter = read.log_filter(overrides.log_level.clone());
         let enabled = overrides.enabled.unwrap_or_else(|| read.flag("TELEMETRY_ENABLED"));
         let config = TelemetryConfig {
             enabled: enabled && !read.flag("OTEL_SDK_DISABLED"),
-            endpoint: read.text("OTEL_EXPORTER_OTLP_ENDPOINT", &overrides.endpoint).unwrap_or_else(|| match protocol {
-                Protocol::Grpc => "http://localhost:4317".into(),
-                Protocol::HttpProtobuf => "http://localhost:4318".into(),
-            }),
-            protocol,
-            headers: read.headers(&overrides.headers),
-            timeout: match overrides.timeout_ms {
-                Some(millis) if millis > 0 => Duration::from_millis(millis.min(read::MOST_MILLIS)),
-                _ => read.millis("OTEL_EXPORTER_OTLP_TIMEOUT", 2_000),
-            },
+            endpoint,
             service_name: read
                 .text("OTEL_SERVICE_NAME", &overrides.service_name)
                 .unwrap_or_else(|| "tasker_core".into()),
@@ -164,9 +143,9 @@ impl TelemetryConfig {
                 .or_else(|| read.text("TASKER_ENV", &None))
                 .unwrap_or_else(|| "development".into()),
             resource_attributes: read.pairs("OTEL_RESOURCE_ATTRIBUTES", &overrides.resource_attributes),
-            traces: read.exporter("OTEL_TRACES_EXPORTER"),
-            logs: read.exporter("OTEL_LOGS_EXPORTER"),
-            metrics: read.exporter("OTEL_METRICS_EXPORTER"),
+            traces,
+            logs,
+            metrics,
             metric_interval: read.millis("OTEL_METRIC_EXPORT_INTERVAL", 60_000),
             sampling: Sampling {
                 general: read.sampler(&overrides.sampler, &sampler_arg),
@@ -178,7 +157,6 @@ impl TelemetryConfig {
             log_format: read.log_format(),
             warnings: Vec::new(),
         };
-        read.compression();
         TelemetryConfig { warnings: read.warnings, ..config }
     }
 }

@@ -6,7 +6,7 @@ mod format;
 
 use std::io::{self, IsTerminal, Write};
 
-use tracing::Metadata;
+use tracing::Event;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, Layer, Registry};
@@ -36,10 +36,13 @@ pub(super) fn install(config: &TelemetryConfig) -> bool {
         .is_ok()
 }
 
-/// The SDK reads some variables too, and has its own opinion of what we have warned of already.
-fn passes(meta: &Metadata<'_>) -> bool {
+/// The SDK reads some variables too, and has its own opinion of what we have warned of already. What became of an export
+/// `complaints` says, with its reason.
+fn passes(event: &Event<'_>) -> bool {
+    let meta = event.metadata();
+    complaints::read(event);
     let opinion = meta.target() == "opentelemetry_sdk" && meta.name().starts_with("TracerProvider.Config.");
-    !opinion && (!complaints::is_complaint(meta) || complaints::may_print())
+    !opinion && !complaints::is_said_better(meta) && (!complaints::is_complaint(meta) || complaints::may_print())
 }
 
 /// The PostgreSQL client says what its errors say, and those are told of where they matter.

@@ -20,17 +20,13 @@ pub(super) type Slot = ArcSwapOption<EnvFilter>;
 pub(super) struct Gate {
     slot: &'static Slot,
     admits: fn(&Metadata<'_>) -> bool,
-    passes: fn(&Metadata<'_>) -> bool,
+    passes: fn(&Event<'_>) -> bool,
 }
 
 impl Gate {
     /// A gate that lets nothing through that `admits` refuses, whatever its filter says; `admits`
     /// may be asked once for each callsite. `passes` is asked for every single event.
-    pub(super) fn new(
-        slot: &'static Slot,
-        admits: fn(&Metadata<'_>) -> bool,
-        passes: fn(&Metadata<'_>) -> bool,
-    ) -> Gate {
+    pub(super) fn new(slot: &'static Slot, admits: fn(&Metadata<'_>) -> bool, passes: fn(&Event<'_>) -> bool) -> Gate {
         Gate { slot, admits, passes }
     }
 }
@@ -57,7 +53,7 @@ impl<S> Filter<S> for Gate {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        (self.passes)(event.metadata())
+        (self.passes)(event)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

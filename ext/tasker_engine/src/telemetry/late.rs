@@ -35,8 +35,18 @@ static SPANS_FILTER: Slot = Slot::const_empty();
 static LOGS_FILTER: Slot = Slot::const_empty();
 
 /// Libraries that carry the export itself: exporting what they say would feed on itself.
-const CARRIERS: [&str; 9] =
-    ["opentelemetry", "tasker_core::telemetry::export", "h2", "hyper", "rustls", "tokio", "mio", "tower", "tonic"];
+const CARRIERS: [&str; 10] = [
+    "opentelemetry",
+    "tasker_core::telemetry::export",
+    "h2",
+    "hyper",
+    "rustls",
+    "tokio",
+    "mio",
+    "tower",
+    "tonic",
+    "reqwest",
+];
 
 fn admits(meta: &Metadata<'_>) -> bool {
     !CARRIERS.iter().any(|carrier| meta.target().starts_with(carrier))

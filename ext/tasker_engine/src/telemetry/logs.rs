@@ -1,4 +1,4 @@
-//! Owns: OTLP logs: the SDK's own batch processor, on its thread, behind our bound (`bound`), with our client beneath it;
+//! Owns: OTLP logs: the SDK's own batch processor, on its thread, behind our bound (`bound`);
 //! what became of log records; and the records of lines whose fields are known only at run time.
 
 mod bound;
@@ -9,25 +9,18 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider};
 use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::{
     BatchConfigBuilder, BatchLogProcessor, LogBatch, LogExporter, SdkLogger, SdkLoggerProvider,
 };
 use opentelemetry_sdk::Resource;
-use prost::Message;
 
+use super::client::{Client, Failure};
 use super::complaints;
 use super::config::BatchConfig;
 use super::line::{self, Line};
 use super::spans::Value;
-use super::transport::{Signal, Transport};
 use bound::{Bound, Bounded};
-
-/// How often a wait looks whether it was given up.
-const SLICE: Duration = Duration::from_millis(100);
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static EXPORTED: AtomicU64 = AtomicU64::new(0);
@@ -54,15 +47,14 @@ fn drop_records(count: usize) {
 
 /// The provider, and the switch that makes its thread give up waiting for a collector.
 pub(super) fn provider(
-    transport: Arc<Transport>,
+    client: Client<opentelemetry_otlp::LogExporter>,
     resource: Resource,
     batch: &BatchConfig,
 ) -> (SdkLoggerProvider, Arc<AtomicBool>) {
     let given_up = Arc::new(AtomicBool::new(false));
     let bound = Arc::new(Bound::new(batch.max_queue));
     let exporter = OtlpLogs {
-        transport,
-        resource: Default::default(),
+        client,
         given_up: given_up.clone(),
         bound: bound.clone(),
         dropped_before: AtomicU64::new(dropped()),
@@ -79,39 +71,17 @@ pub(super) fn provider(
 }
 
 struct OtlpLogs {
-    transport: Arc<Transport>,
-    resource: ResourceAttributesWithSchema,
+    client: Client<opentelemetry_otlp::LogExporter>,
     given_up: Arc<AtomicBool>,
     bound: Arc<Bound>,
     dropped_before: AtomicU64,
-}
-
-impl OtlpLogs {
-    /// How many records the collector refused; an error when it took none.
-    fn send(&self, batch: &LogBatch<'_>) -> Result<u64, OTelSdkError> {
-        let resource_logs = group_logs_by_resource_and_scope(batch, &self.resource);
-        let request = ExportLogsServiceRequest { resource_logs };
-        let mut pending = self.transport.send(Signal::Logs, request.encode_to_vec().into());
-        let answer = loop {
-            if self.given_up.load(Ordering::Relaxed) {
-                return Err(OTelSdkError::AlreadyShutdown);
-            }
-            if let Some(answer) = pending.wait(SLICE) {
-                break answer;
-            }
-        };
-        answer.map_err(|reason| {
-            complaints::export_failed(&self.transport, Signal::Logs, &reason);
-            OTelSdkError::InternalFailure(reason)
-        })
-    }
 }
 
 impl LogExporter for OtlpLogs {
     // Called on the processor's own thread, which may wait.
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         let count = batch.iter().count();
-        let answer = self.send(&batch);
+        let answer = self.client.export(batch, &self.given_up);
         let refused = answer.as_ref().map_or(count, |refused| usize::try_from(*refused).unwrap_or(count).min(count));
         drop_records(refused);
         EXPORTED.fetch_add((count - refused) as u64, Ordering::Relaxed);
@@ -119,9 +89,12 @@ impl LogExporter for OtlpLogs {
         let dropped_before = self.dropped_before.swap(dropped(), Ordering::Relaxed);
         // One that is not taken has its own line.
         if answer.is_ok() && dropped_before < dropped() {
-            complaints::logs_dropped(&self.transport);
+            complaints::logs_dropped(self.client.endpoint());
         }
-        answer.map(drop)
+        match answer {
+            Ok(_) | Err(Failure::LeftAlone) => Ok(()),
+            Err(Failure::Failed(reason)) => Err(OTelSdkError::InternalFailure(reason)),
+        }
     }
 
     // The thread's last word, after its last export: what is still counted as waiting never left.
@@ -129,15 +102,11 @@ impl LogExporter for OtlpLogs {
         drop_records(self.bound.clear());
         Ok(())
     }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.resource = resource.into();
-    }
 }
 
 impl std::fmt::Debug for OtlpLogs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OtlpLogs").field("endpoint", &self.transport.endpoint()).finish_non_exhaustive()
+        f.debug_struct("OtlpLogs").field("endpoint", &self.client.endpoint()).finish_non_exhaustive()
     }
 }
 

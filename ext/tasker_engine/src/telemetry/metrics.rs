@@ -22,14 +22,18 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::reader::MetricReader;
 use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMeterProvider, Temporality};
+use opentelemetry_sdk::Resource;
 
 pub use catalogue::{Kind, MetricInfo, CATALOGUE};
 pub use observed::{watch, Look, Probe};
 pub use series::{Count, Measure, StepSeries, TaskSeries};
 
+use super::config::{Overrides, TelemetryConfig};
+use super::otlp;
 use catalogue as names;
 
 static CURRENT: ArcSwapOption<Metrics> = ArcSwapOption::const_empty();
+static RESOURCE: ArcSwapOption<Resource> = ArcSwapOption::const_empty();
 
 /// Milliseconds: fine below a commit's duration, coarse up to ten minutes.
 const MILLISECONDS: &[f64] = &[
@@ -42,6 +46,7 @@ const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_
 pub(super) struct Metrics {
     provider: SdkMeterProvider,
     reader: SharedReader,
+    resource: Resource,
     series: series::Directory,
     engine: EngineMetrics,
     domain_events: domain_events::Instruments,
@@ -100,9 +105,9 @@ impl EngineMetrics {
 }
 
 impl Metrics {
-    fn new() -> Metrics {
+    fn new(resource: Resource) -> Metrics {
         let reader = SharedReader(Arc::new(ManualReader::default()));
-        let provider = SdkMeterProvider::builder().with_reader(reader.clone()).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader.clone()).with_resource(resource.clone()).build();
         let meter = provider.meter("tasker_core");
         observed::register(&meter);
         Metrics {
@@ -112,6 +117,7 @@ impl Metrics {
             app: app::Instruments::new(provider.meter("application")),
             reader,
             provider,
+            resource,
         }
     }
 
@@ -122,12 +128,24 @@ impl Metrics {
     }
 }
 
+/// Who sends the numbers, from the settings of Phase 2. Those that are there already keep what they began with: a sum that
+/// goes on under another name would be counted twice.
+pub(super) fn set_resource(resource: Resource) {
+    if CURRENT.load().as_ref().is_some_and(|metrics| metrics.resource != resource) {
+        tracing::warn!("metrics keep the service and the resource they began with until the process starts again");
+    }
+    RESOURCE.store(Some(Arc::new(resource)));
+}
+
 /// This process's metrics, made on first use.
 pub(super) fn current() -> Arc<Metrics> {
     if let Some(metrics) = CURRENT.load_full() {
         return metrics;
     }
-    let made = Arc::new(Metrics::new());
+    let known = RESOURCE.load_full();
+    let resource = known
+        .map_or_else(|| otlp::resource(&TelemetryConfig::from_env(&Overrides::default())), |known| (*known).clone());
+    let made = Arc::new(Metrics::new(resource));
     let before = CURRENT.compare_and_swap(&None::<Arc<Metrics>>, Some(Arc::clone(&made)));
     before.as_ref().map_or(made, Arc::clone)
 }
@@ -183,7 +201,7 @@ impl MeterProvider for ForLibraries {
 /// In a forked child: what was inherited is left alone (its locks may be shut for ever), and the
 /// numbers start at zero.
 pub(super) fn forget() {
-    std::mem::forget(CURRENT.swap(None));
+    std::mem::forget((CURRENT.swap(None), RESOURCE.swap(None)));
     observed::forget();
     domain_events::forget();
 }

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
-use opentelemetry::{Context, KeyValue};
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::resource::v1::Resource as ProtoResource;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
@@ -18,11 +16,10 @@ use opentelemetry_sdk::trace::{IdGenerator, SdkTracer, SdkTracerProvider, Span, 
 use opentelemetry_sdk::Resource;
 use tokio::runtime::Handle;
 
-use super::config::TelemetryConfig;
-use super::encode::Encoder;
+use super::client::Client;
+use super::config::{Destination, TelemetryConfig};
 use super::metrics::pump::Pump;
 use super::queue::{Item, SpanQueue};
-use super::transport::Transport;
 use super::{late, logs, spans};
 use crate::error::{Error, Result};
 
@@ -46,13 +43,16 @@ impl Exporting {
     /// # Errors
     /// [`Error::Configuration`] for an endpoint that cannot be used; [`Error::Internal`] without threads.
     pub(super) fn start(config: &TelemetryConfig, runtime: Handle) -> Result<Exporting> {
-        let transport = Arc::new(Transport::new(config, runtime.clone())?);
         let resource = resource(config);
-        let queue = if config.traces { Some(span_queue(config, &resource, transport.clone())?) } else { None };
-        let metrics =
-            config.metrics.then(|| Pump::start(&runtime, transport.clone(), proto(&resource), config.metric_interval));
-        let logs = config.logs.then(|| logs::provider(transport, resource.clone(), &config.log_batch));
-        let tracer_provider = config.traces.then(|| {
+        let to = |destination: &Destination| Client::spans(destination, &runtime, resource.clone());
+        let spans_client = config.traces.as_ref().map(to).transpose()?;
+        let to = |destination: &Destination| Client::logs(destination, &runtime, resource.clone());
+        let logs_client = config.logs.as_ref().map(to).transpose()?;
+        let metrics_client = config.metrics.as_ref().map(|to| Client::metrics(to, &runtime)).transpose()?;
+        let queue = spans_client.map(|client| span_queue(config, client)).transpose()?;
+        let metrics = metrics_client.map(|client| Pump::start(&runtime, client, config.metric_interval));
+        let logs = logs_client.map(|client| logs::provider(client, resource.clone(), &config.log_batch));
+        let tracer_provider = config.traces.is_some().then(|| {
             SdkTracerProvider::builder()
                 .with_resource(resource)
                 .with_sampler(config.sampling.general.for_sdk())
@@ -152,24 +152,14 @@ where
     spans_complete && logs_complete
 }
 
-fn span_queue(config: &TelemetryConfig, resource: &Resource, transport: Arc<Transport>) -> Result<Arc<SpanQueue>> {
-    let scope = InstrumentationScope {
-        name: SCOPE.into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        ..InstrumentationScope::default()
-    };
-    let encoder = Encoder::new(&proto(resource), &scope);
-    SpanQueue::start(config.batch.clone(), encoder, transport)
+fn span_queue(config: &TelemetryConfig, client: Client<SpanExporter>) -> Result<Arc<SpanQueue>> {
+    let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
+    SpanQueue::start(config.batch.clone(), scope, client)
         .map_err(|error| Error::Internal(format!("no thread for the export of spans: {error}")))
 }
 
-fn proto(resource: &Resource) -> ProtoResource {
-    let attributes = ResourceAttributesWithSchema::from(resource).attributes.0;
-    ProtoResource { attributes, ..ProtoResource::default() }
-}
-
 /// Who sends: the service, its version, where it is deployed, which process.
-fn resource(config: &TelemetryConfig) -> Resource {
+pub(super) fn resource(config: &TelemetryConfig) -> Resource {
     let given = config.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))

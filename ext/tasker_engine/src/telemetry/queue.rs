@@ -1,5 +1,5 @@
 //! Owns: finished spans between the thread that recorded them and the collector: a bounded queue and
-//! the one thread that encodes and sends.
+//! the one thread that sends them.
 //! Refuses: to make a recording thread wait, and to try for ever: a request that fails is counted,
 //! reported and dropped.
 
@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use opentelemetry::InstrumentationScope;
+use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::trace::SpanData;
 
+use super::client::Client;
 use super::config::BatchConfig;
-use super::encode::Encoder;
 use super::spans::{OwnName, SpanRecord, COUNTS};
-use super::transport::Transport;
 
 /// What may wait in the queue.
 pub(super) enum Item {
@@ -65,8 +66,8 @@ impl SpanQueue {
     /// Starts the thread that sends.
     pub(super) fn start(
         config: BatchConfig,
-        encoder: Encoder,
-        transport: Arc<Transport>,
+        scope: InstrumentationScope,
+        client: Client<SpanExporter>,
     ) -> std::io::Result<Arc<Self>> {
         let queue = Arc::new(SpanQueue {
             pid: std::process::id(),
@@ -75,7 +76,7 @@ impl SpanQueue {
             wake: Condvar::new(),
             done: Condvar::new(),
         });
-        let sender = sender::Sender::new(queue.clone(), encoder, transport);
+        let sender = sender::Sender::new(queue.clone(), scope, client);
         std::thread::Builder::new().name("tasker-spans".into()).spawn(move || sender.run())?;
         Ok(queue)
     }

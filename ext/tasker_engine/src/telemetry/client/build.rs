@@ -19,10 +19,10 @@ macro_rules! exporter {
             check(to)?;
             let built = match to.protocol {
                 Protocol::Grpc => grpc(<$exporter>::builder().with_tonic(), to)?.build(),
-                Protocol::HttpProtobuf => http(<$exporter>::builder().with_http(), to)?.build(),
-                Protocol::HttpJson => {
-                    http(<$exporter>::builder().with_http().with_protocol(OtlpProtocol::HttpJson), to)?.build()
+                Protocol::HttpProtobuf => {
+                    http(<$exporter>::builder().with_http(), OtlpProtocol::HttpBinary, to)?.build()
                 }
+                Protocol::HttpJson => http(<$exporter>::builder().with_http(), OtlpProtocol::HttpJson, to)?.build(),
             };
             built.map_err(|error| refused(to, error))
         }
@@ -41,8 +41,9 @@ fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, to: &Destination) -> 
     Ok(if to.is_https() { builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots()) } else { builder })
 }
 
-fn http<B: WithExportConfig + WithHttpConfig>(builder: B, to: &Destination) -> Result<B> {
-    let builder = builder.with_endpoint(&to.endpoint).with_timeout(to.timeout).with_http_client(client(to)?);
+fn http<B: WithExportConfig + WithHttpConfig>(builder: B, protocol: OtlpProtocol, to: &Destination) -> Result<B> {
+    let builder = builder.with_endpoint(&to.endpoint).with_protocol(protocol).with_timeout(to.timeout);
+    let builder = builder.with_http_client(client(to)?);
     let builder = builder.with_headers(to.headers.iter().cloned().collect::<HashMap<_, _>>());
     let builder = builder.with_retry_policy(RetryPolicy::recommended());
     Ok(if to.gzip { builder.with_compression(Compression::Gzip) } else { builder })

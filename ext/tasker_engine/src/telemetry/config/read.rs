@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hyper::header::{HeaderName, HeaderValue};
+use reqwest::header::{HeaderName, HeaderValue};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -33,7 +33,7 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         let value = over.clone().or_else(|| (self.vars)(name))?;
         // What is not UTF-8 may be a secret all the same.
         if value.contains(char::REPLACEMENT_CHARACTER) {
-            self.warnings.push(format!("{name} cannot be used; it is not UTF-8: taken as unset"));
+            self.warn(format!("{name} cannot be used; it is not UTF-8: taken as unset"));
             return None;
         }
         let value = value.trim();
@@ -43,7 +43,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     fn refuse(&mut self, name: &str, value: &str, use_instead: &str) {
         let cut = if value.chars().nth(SHOWN).is_some() { "…" } else { "" };
         let value: String = value.chars().take(SHOWN).collect();
-        self.warnings.push(format!("{name}={value:?}{cut} cannot be used; {use_instead}"));
+        self.warn(format!("{name}={value:?}{cut} cannot be used; {use_instead}"));
+    }
+
+    /// A variable that several settings are read from is complained of once.
+    fn warn(&mut self, warning: String) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     pub(super) fn flag(&mut self, name: &str) -> bool {
@@ -80,15 +87,15 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    pub(super) fn protocol(&mut self, over: Option<String>) -> Protocol {
-        const NAME: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-        match self.text(NAME, &over).as_deref() {
-            None | Some("grpc") => Protocol::Grpc,
-            Some("http/protobuf") => Protocol::HttpProtobuf,
-            Some(other) => {
-                let other = other.to_owned();
-                self.refuse(NAME, &other, "it must be grpc or http/protobuf: using grpc");
-                Protocol::Grpc
+    pub(super) fn protocol(&mut self, name: &str, over: &Option<String>) -> Option<Protocol> {
+        let value = self.text(name, over)?;
+        match value.as_str() {
+            "grpc" => Some(Protocol::Grpc),
+            "http/protobuf" => Some(Protocol::HttpProtobuf),
+            "http/json" => Some(Protocol::HttpJson),
+            _ => {
+                self.refuse(name, &value, "it must be grpc, http/protobuf or http/json: using grpc");
+                Some(Protocol::Grpc)
             }
         }
     }
@@ -124,9 +131,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     /// [`Reader::pairs`] that HTTP allows in a header.
-    pub(super) fn headers(&mut self, over: &Option<String>) -> Vec<(String, String)> {
+    pub(super) fn headers(&mut self, name: &str, over: &Option<String>) -> Vec<(String, String)> {
         const MUST: &str = "each entry must be name=value, percent-encoded, as HTTP allows it in a header: left out";
-        self.entries("OTEL_EXPORTER_OTLP_HEADERS", over, MUST, before_equals, |key, value| {
+        self.entries(name, over, MUST, before_equals, |key, value| {
             let value = percent_decode(value)?;
             let allowed = HeaderName::try_from(key).is_ok() && HeaderValue::try_from(&value).is_ok();
             allowed.then(|| (key.to_owned(), value))
@@ -238,10 +245,15 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    pub(super) fn compression(&mut self) {
-        const NAME: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
-        if let Some(value) = self.text(NAME, &None).filter(|value| value != "none") {
-            self.refuse(NAME, &value, "compression is not built in: sending uncompressed");
+    pub(super) fn gzip(&mut self, name: &str) -> Option<bool> {
+        let value = self.text(name, &None)?;
+        match value.as_str() {
+            "gzip" => Some(true),
+            "none" => Some(false),
+            _ => {
+                self.refuse(name, &value, "it must be gzip or none: sending uncompressed");
+                Some(false)
+            }
         }
     }
 }

@@ -19,7 +19,8 @@ fn an_empty_environment_is_a_whole_configuration() {
     assert_eq!(config.environment, "development");
     assert_eq!(config.sampling.general, Sampler::ParentBasedAlwaysOn);
     assert_eq!(config.log_filter, "info");
-    assert_eq!(config.timeout, Duration::from_secs(2));
+    let traces = config.traces.unwrap();
+    assert_eq!((traces.timeout, traces.protocol, traces.gzip), (Duration::from_secs(2), Protocol::Grpc, false));
     assert!(config.warnings.is_empty());
 }
 
@@ -28,7 +29,7 @@ fn the_sdk_can_be_disabled_and_single_exporters_switched_off() {
     assert!(config(&[("TELEMETRY_ENABLED", "true")]).enabled);
     assert!(!config(&[("TELEMETRY_ENABLED", "TRUE"), ("OTEL_SDK_DISABLED", "true")]).enabled);
     let none = config(&[("OTEL_TRACES_EXPORTER", "none"), ("OTEL_LOGS_EXPORTER", "otlp")]);
-    assert!(!none.traces && none.logs);
+    assert!(none.traces.is_none() && none.logs.is_some());
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn a_ratio_without_a_sampler_is_parent_based() {
 fn each_bad_value_is_one_warning_and_the_default() {
     let config = config(&[
         ("TELEMETRY_ENABLED", "maybe"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_TRACES_SAMPLER", "coin"),
         ("OTEL_TRACES_SAMPLER_ARG", "7"),
@@ -50,7 +51,7 @@ fn each_bad_value_is_one_warning_and_the_default() {
         ("LOG_FORMAT", "xml"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "novalue"),
     ]);
-    assert_eq!(config.protocol, Protocol::Grpc);
+    assert_eq!(config.traces.unwrap().protocol, Protocol::Grpc);
     assert_eq!(config.sampling.general, Sampler::ParentBasedAlwaysOn);
     assert_eq!(config.batch.max_queue, 65_536);
     assert_eq!(config.log_filter, "info");
@@ -69,7 +70,7 @@ fn what_would_overflow_is_refused_and_no_warning_is_long_or_tells_a_secret() {
     ]);
     assert_eq!((config.batch.delay, config.log_batch.max_queue), (Duration::from_millis(200), 2_048));
     assert_eq!((config.metric_interval, &*config.service_name), (Duration::from_secs(60), "tasker_core"));
-    assert_eq!(config.headers, [("x-tenant".to_owned(), "a".to_owned())]);
+    assert_eq!(config.logs.unwrap().headers, [("x-tenant".to_owned(), "a".to_owned())]);
     assert_eq!(config.warnings.len(), 5, "{:#?}", config.warnings);
     assert!(config.warnings.iter().all(|warning| warning.len() < 300 && !warning.contains("hush")));
 }
@@ -108,7 +109,8 @@ fn what_ruby_configures_wins_over_the_environment() {
         (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://there:2".into())
     });
     assert_eq!((config.endpoint.as_str(), config.enabled), ("http://here:1", true));
-    assert_eq!(config.protocol, Protocol::HttpProtobuf);
+    let metrics = config.metrics.unwrap();
+    assert_eq!((metrics.protocol, &*metrics.endpoint), (Protocol::HttpProtobuf, "http://here:1/v1/metrics"));
 }
 
 #[test]
@@ -122,6 +124,42 @@ fn namespaces_have_shares_and_a_bad_one_is_left_out() {
 #[test]
 fn headers_are_percent_decoded() {
     let config = config(&[("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20Zm9v, x-tenant = a ")]);
-    assert_eq!(config.headers[0], ("authorization".into(), "Basic Zm9v".into()));
-    assert_eq!(config.headers[1], ("x-tenant".into(), "a".into()));
+    let headers = config.traces.unwrap().headers;
+    assert_eq!(headers[0], ("authorization".into(), "Basic Zm9v".into()));
+    assert_eq!(headers[1], ("x-tenant".into(), "a".into()));
+}
+
+#[test]
+fn a_signal_has_variables_of_its_own() {
+    let config = config(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4317"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=all"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "3000"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs/in?key=1"),
+        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "x-tenant=logs"),
+        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "none"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "500"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
+    ]);
+    let said = |to: &Destination| {
+        let (variable, headers) = (to.variable.clone(), to.headers.clone());
+        (to.endpoint.clone(), variable, to.protocol, headers[0].1.clone(), to.timeout.as_millis(), to.gzip)
+    };
+    let [traces, logs, metrics] = [config.traces, config.logs, config.metrics].map(|to| said(&to.unwrap()));
+    let (all, own) = ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT".to_owned());
+    assert_eq!(traces, ("http://all:4317".into(), all.clone(), Protocol::Grpc, "all".into(), 3000, true));
+    assert_eq!(logs, ("https://logs/in?key=1".into(), own, Protocol::HttpJson, "logs".into(), 500, false));
+    assert_eq!(metrics, ("http://all:4317/v1/metrics".into(), all, Protocol::HttpProtobuf, "all".into(), 3000, true));
+}
+
+#[test]
+fn an_endpoint_that_ends_with_a_signals_path_is_taken_as_it_is_meant() {
+    for given in ["http://here:4318", "http://here:4318/", "http://here:4318/v1/traces", "http://here:4318/v1/logs/"] {
+        let vars = [("OTEL_EXPORTER_OTLP_ENDPOINT", given), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
+        let config = config(&vars);
+        assert_eq!(config.traces.unwrap().endpoint, "http://here:4318/v1/traces", "{given}");
+        assert_eq!(config.metrics.unwrap().endpoint, "http://here:4318/v1/metrics", "{given}");
+    }
 }

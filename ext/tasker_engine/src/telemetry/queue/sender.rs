@@ -7,10 +7,14 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use opentelemetry::InstrumentationScope;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::trace::SpanData;
+
+use super::super::client::{Client, Failure, Pending};
 use super::super::complaints;
-use super::super::encode::Encoder;
+use super::super::span_data;
 use super::super::spans::{dropped, COUNTS};
-use super::super::transport::{Pending, Signal, Transport};
 use super::{Item, SpanQueue};
 
 /// The thread gives up so long before the bound of a shutdown, to be seen to have ended within it.
@@ -22,10 +26,13 @@ const MAX_IN_FLIGHT: usize = 4;
 
 pub(super) struct Sender {
     queue: Arc<SpanQueue>,
-    encoder: Encoder,
-    transport: Arc<Transport>,
+    scope: InstrumentationScope,
+    client: Client<SpanExporter>,
+    /// What leaves next, and how large it is, about.
+    batch: Vec<SpanData>,
+    size: usize,
     in_flight: VecDeque<(Pending, usize)>,
-    /// When the spans in the encoder must leave.
+    /// When the spans in the batch must leave.
     leave_by: Option<Instant>,
     /// Until when nothing is sent, after a failure.
     paused_until: Option<Instant>,
@@ -42,11 +49,13 @@ struct Work {
 }
 
 impl Sender {
-    pub(super) fn new(queue: Arc<SpanQueue>, encoder: Encoder, transport: Arc<Transport>) -> Sender {
+    pub(super) fn new(queue: Arc<SpanQueue>, scope: InstrumentationScope, client: Client<SpanExporter>) -> Sender {
         Sender {
             queue,
-            encoder,
-            transport,
+            scope,
+            client,
+            batch: Vec::new(),
+            size: 0,
             in_flight: VecDeque::new(),
             leave_by: None,
             paused_until: None,
@@ -61,7 +70,7 @@ impl Sender {
         loop {
             let work = self.next();
             for item in work.items {
-                self.encode(item);
+                self.take(item);
             }
             let due = self.leave_by.is_some_and(|by| by <= Instant::now());
             if due || work.flush.is_some() || work.stop {
@@ -73,7 +82,7 @@ impl Sender {
             }
             if dropped() > self.dropped_before {
                 self.dropped_before = dropped();
-                complaints::spans_dropped(&self.transport);
+                complaints::spans_dropped(self.client.endpoint());
             }
             self.report(work.flush, work.stop);
             if work.stop {
@@ -86,7 +95,7 @@ impl Sender {
     fn next(&mut self) -> Work {
         let queue = self.queue.clone();
         let mut state = queue.lock();
-        state.held = self.encoder.count();
+        state.held = self.batch.len();
         loop {
             self.stop_by = state.stop_by;
             let stop = state.stop_by.is_some();
@@ -110,27 +119,33 @@ impl Sender {
         }
     }
 
-    fn encode(&mut self, item: Item) {
+    fn take(&mut self, item: Item) {
         match item {
             Item::Records(records) => {
-                for record in &records {
-                    self.encoder.push(record);
-                    self.send_if_full();
+                for record in records {
+                    let (span, size) = span_data::convert(record, &self.scope);
+                    self.add(span, size);
                 }
             }
             Item::Own(record) => {
-                self.encoder.push(&record);
-                self.send_if_full();
+                let (span, size) = span_data::convert(*record, &self.scope);
+                self.add(span, size);
             }
             Item::Sdk(span) => {
-                self.encoder.push_sdk(*span);
-                self.send_if_full();
+                let size = span_data::size_of(&span);
+                self.add(*span, size);
             }
         }
     }
 
+    fn add(&mut self, span: SpanData, size: usize) {
+        self.batch.push(span);
+        self.size += size;
+        self.send_if_full();
+    }
+
     fn send_if_full(&mut self) {
-        if self.encoder.count() >= self.queue.config.max_batch || self.encoder.size() >= MAX_REQUEST_BYTES {
+        if self.batch.len() >= self.queue.config.max_batch || self.size >= MAX_REQUEST_BYTES {
             self.send();
         } else if self.leave_by.is_none() {
             self.leave_by = Some(Instant::now() + self.queue.config.delay);
@@ -139,18 +154,20 @@ impl Sender {
 
     fn send(&mut self) {
         self.leave_by = None;
-        if self.encoder.count() == 0 {
+        if self.batch.is_empty() {
             return;
         }
         while self.in_flight.len() >= MAX_IN_FLIGHT {
             self.settle_front();
         }
-        let (request, count) = self.encoder.take();
+        let count = self.batch.len();
+        let batch = std::mem::take(&mut self.batch);
+        self.size = 0;
         if self.time_left() == Some(Duration::ZERO) {
             COUNTS.drop_spans(count);
             return;
         }
-        self.in_flight.push_back((self.transport.send(Signal::Traces, request), count));
+        self.in_flight.push_back((self.client.send(batch), count));
     }
 
     /// Until the bound of a shutdown; `None` while nobody stops.
@@ -172,7 +189,9 @@ impl Sender {
             let slice = self.time_left().map_or(MARGIN, |left| left.min(MARGIN));
             match pending.wait(slice) {
                 Some(outcome) => break outcome,
-                None if self.time_left() == Some(Duration::ZERO) => break Err("no answer before shutdown".into()),
+                None if self.time_left() == Some(Duration::ZERO) => {
+                    break Err(Failure::Failed("no answer before shutdown".into()))
+                }
                 None => {}
             }
         };
@@ -182,9 +201,8 @@ impl Sender {
                 COUNTS.drop_spans(refused);
                 COUNTS.exported.fetch_add((count - refused) as u64, Ordering::Relaxed);
             }
-            Err(reason) => {
+            Err(_) => {
                 COUNTS.drop_spans(count);
-                complaints::export_failed(&self.transport, Signal::Traces, &reason);
                 self.paused_until = Some(Instant::now() + self.queue.config.delay);
             }
         }
