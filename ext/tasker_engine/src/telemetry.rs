@@ -9,7 +9,7 @@
 //! - [`init_console_only`], **Phase 1**, in the extension's init hook: `console` installs the one global
 //!   subscriber. No thread, no runtime, no global of OpenTelemetry. The layers of `late` sleep in it.
 //! - [`init_tracing`], **Phase 2**, once the runtime exists: `otlp` builds the clients (`client`), the
-//!   span queue (`queue`, `span_data`), the log provider (`logs`) and the pump of `metrics`, and wakes `late` by opening its `gate`s.
+//!   span queue (`queue`, `encode`, `span_data`), the log provider (`logs`) and the pump of `metrics`, and wakes `late` by opening its `gate`s.
 //!
 //! `config` reads the environment; `sampling` decides once for each trace; `context` carries it across
 //! processes; [`spans`] is how the engine reports, [`tap`] a look at what it reported, [`line`] how Ruby
@@ -21,6 +21,7 @@ mod complaints;
 pub mod config;
 mod console;
 pub mod context;
+mod encode;
 mod gate;
 mod late;
 pub mod line;

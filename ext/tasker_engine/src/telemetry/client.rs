@@ -2,6 +2,7 @@
 //! Refuses: to wait longer than a signal's timeout, and to go on asking a collector that has said it does not take a signal.
 
 mod build;
+mod encoded;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter as _};
@@ -22,6 +24,7 @@ use tokio::runtime::Handle;
 use super::complaints;
 use super::config::{Destination, Signal};
 use crate::error::Result;
+pub(super) use encoded::Encoded;
 
 /// How often a wait looks whether it was given up.
 const SLICE: Duration = Duration::from_millis(100);
@@ -171,6 +174,19 @@ impl Client<SpanExporter> {
     pub(super) fn send(&self, spans: Vec<SpanData>) -> Pending {
         let inner = Arc::clone(&self.0);
         spawn(&self.0.runtime, async move { inner.ask(|exporter| async move { exporter.export(spans).await }).await })
+    }
+}
+
+impl Client<Encoded> {
+    pub(super) fn encoded_spans(destination: &Destination, runtime: &Handle) -> Result<Self> {
+        let settings = destination.clone();
+        Client::new(Signal::Traces, destination, runtime, move || Encoded::build(&settings))
+    }
+
+    /// Sends an encoded request on the runtime.
+    pub(super) fn send(&self, request: Bytes) -> Pending {
+        let inner = Arc::clone(&self.0);
+        spawn(&self.0.runtime, async move { inner.ask(|exporter| async move { exporter.export(request).await }).await })
     }
 }
 

@@ -60,6 +60,11 @@ pub(super) fn refused(signal: Signal) -> u64 {
     REFUSED[signal as usize].swap(0, Ordering::Relaxed)
 }
 
+/// There were so many more.
+pub(super) fn add_refused(signal: Signal, count: i64) {
+    REFUSED[signal as usize].fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+}
+
 /// Reads the exporter's lines about requests that were taken in part.
 pub(super) fn read(event: &Event<'_>) {
     if !event.metadata().name().ends_with(".PartialSuccess") {
@@ -71,12 +76,12 @@ pub(super) fn read(event: &Event<'_>) {
 struct Refused;
 
 impl Refused {
-    fn add(field: &Field, count: u64) {
+    fn add(field: &Field, count: i64) {
         for (signal, name) in
             Signal::ALL.into_iter().zip(["rejected_spans", "rejected_log_records", "rejected_data_points"])
         {
             if field.name() == name {
-                REFUSED[signal as usize].fetch_add(count, Ordering::Relaxed);
+                add_refused(signal, count);
             }
         }
     }
@@ -84,11 +89,11 @@ impl Refused {
 
 impl Visit for Refused {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        Refused::add(field, u64::try_from(value).unwrap_or(0));
+        Refused::add(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        Refused::add(field, value);
+        Refused::add(field, i64::try_from(value).unwrap_or(0));
     }
 
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{SpanId, TraceId, TracerProvider};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::resource::TelemetryResourceDetector;
@@ -19,7 +18,7 @@ use tokio::runtime::Handle;
 use super::client::Client;
 use super::config::{Destination, TelemetryConfig};
 use super::metrics::pump::Pump;
-use super::queue::{Item, SpanQueue};
+use super::queue::{Item, Outgoing, SpanQueue};
 use super::{late, logs, spans};
 use crate::error::{Error, Result};
 
@@ -44,12 +43,13 @@ impl Exporting {
     /// [`Error::Configuration`] for an endpoint that cannot be used; [`Error::Internal`] without threads.
     pub(super) fn start(config: &TelemetryConfig, runtime: Handle) -> Result<Exporting> {
         let resource = resource(config);
-        let to = |destination: &Destination| Client::spans(destination, &runtime, resource.clone());
-        let spans_client = config.traces.as_ref().map(to).transpose()?;
+        let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
+        let to = |destination: &Destination| Outgoing::new(destination, &runtime, &resource, scope.clone());
+        let outgoing = config.traces.as_ref().map(to).transpose()?;
         let to = |destination: &Destination| Client::logs(destination, &runtime, resource.clone());
         let logs_client = config.logs.as_ref().map(to).transpose()?;
         let metrics_client = config.metrics.as_ref().map(|to| Client::metrics(to, &runtime)).transpose()?;
-        let queue = spans_client.map(|client| span_queue(config, client)).transpose()?;
+        let queue = outgoing.map(|outgoing| span_queue(config, outgoing)).transpose()?;
         let metrics = metrics_client.map(|client| Pump::start(&runtime, client, config.metric_interval));
         let logs = logs_client.map(|client| logs::provider(client, resource.clone(), &config.log_batch));
         let tracer_provider = config.traces.is_some().then(|| {
@@ -152,9 +152,8 @@ where
     spans_complete && logs_complete
 }
 
-fn span_queue(config: &TelemetryConfig, client: Client<SpanExporter>) -> Result<Arc<SpanQueue>> {
-    let scope = InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build();
-    SpanQueue::start(config.batch.clone(), scope, client)
+fn span_queue(config: &TelemetryConfig, outgoing: Outgoing) -> Result<Arc<SpanQueue>> {
+    SpanQueue::start(config.batch.clone(), outgoing)
         .map_err(|error| Error::Internal(format!("no thread for the export of spans: {error}")))
 }
 

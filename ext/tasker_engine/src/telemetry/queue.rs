@@ -3,18 +3,18 @@
 //! Refuses: to make a recording thread wait, and to try for ever: a request that fails is counted,
 //! reported and dropped.
 
+mod outgoing;
 mod sender;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::trace::SpanData;
 
-use super::client::Client;
 use super::config::BatchConfig;
+pub(super) use outgoing::Outgoing;
+
 use super::spans::{OwnName, SpanRecord, COUNTS};
 
 /// What may wait in the queue.
@@ -64,11 +64,7 @@ pub(super) struct SpanQueue {
 
 impl SpanQueue {
     /// Starts the thread that sends.
-    pub(super) fn start(
-        config: BatchConfig,
-        scope: InstrumentationScope,
-        client: Client<SpanExporter>,
-    ) -> std::io::Result<Arc<Self>> {
+    pub(super) fn start(config: BatchConfig, outgoing: Outgoing) -> std::io::Result<Arc<Self>> {
         let queue = Arc::new(SpanQueue {
             pid: std::process::id(),
             config,
@@ -76,7 +72,7 @@ impl SpanQueue {
             wake: Condvar::new(),
             done: Condvar::new(),
         });
-        let sender = sender::Sender::new(queue.clone(), scope, client);
+        let sender = sender::Sender::new(queue.clone(), outgoing);
         std::thread::Builder::new().name("tasker-spans".into()).spawn(move || sender.run())?;
         Ok(queue)
     }

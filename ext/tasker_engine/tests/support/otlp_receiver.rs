@@ -74,7 +74,12 @@ impl Receiver {
                     let mut body = request.into_body();
                     while body.frame().await.is_some() {}
                     let answer = hyper::Response::builder().header("content-type", "application/grpc");
-                    Ok::<_, Infallible>(answer.header("grpc-status", "0").body(Full::<Bytes>::default()).unwrap())
+                    // An empty message, then the status.
+                    let message = Full::new(Bytes::from_static(&[0; 5]));
+                    let mut status = hyper::HeaderMap::new();
+                    status.insert("grpc-status", hyper::header::HeaderValue::from_static("0"));
+                    let status = async move { Some(Ok::<_, Infallible>(status)) };
+                    Ok::<_, Infallible>(answer.body(message.with_trailers(status)).unwrap())
                 });
                 let io = hyper_util::rt::TokioIo::new(stream);
                 let executor = hyper_util::rt::TokioExecutor::new();

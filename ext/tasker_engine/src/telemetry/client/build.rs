@@ -49,7 +49,7 @@ fn http<B: WithExportConfig + WithHttpConfig>(builder: B, protocol: OtlpProtocol
     Ok(if to.gzip { builder.with_compression(Compression::Gzip) } else { builder })
 }
 
-fn client(to: &Destination) -> Result<reqwest::Client> {
+pub(super) fn client(to: &Destination) -> Result<reqwest::Client> {
     let client = reqwest::Client::builder().timeout(to.timeout);
     // reqwest takes what the process has chosen. Somebody may have chosen before: that is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -64,7 +64,7 @@ fn client(to: &Destination) -> Result<reqwest::Client> {
 
 /// # Errors
 /// [`Error::Configuration`] for an endpoint without `http://` or `https://`, or not a URL.
-fn check(to: &Destination) -> Result<()> {
+pub(super) fn check(to: &Destination) -> Result<()> {
     let refuse = |why: &str| {
         Err(Error::Configuration(format!(
             "{}={:?} {why}; write it like http://localhost:4317",
@@ -82,7 +82,7 @@ fn check(to: &Destination) -> Result<()> {
     }
 }
 
-fn refused(to: &Destination, error: impl std::error::Error) -> Error {
+pub(super) fn refused(to: &Destination, error: impl std::error::Error) -> Error {
     let hint = if to.is_https() {
         "; if it is about certificates, install the system's root certificates, or name a file of them in SSL_CERT_FILE"
     } else {
@@ -91,7 +91,7 @@ fn refused(to: &Destination, error: impl std::error::Error) -> Error {
     Error::Configuration(format!("{}={:?} cannot be used ({error}){hint}", to.variable, to.shown()))
 }
 
-fn headers(to: &Destination) -> Result<HeaderMap> {
+pub(super) fn headers(to: &Destination) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in &to.headers {
         let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str())) else {

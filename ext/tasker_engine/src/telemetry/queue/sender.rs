@@ -7,32 +7,21 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use opentelemetry::InstrumentationScope;
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::trace::SpanData;
-
-use super::super::client::{Client, Failure, Pending};
+use super::super::client::{Failure, Pending};
 use super::super::complaints;
-use super::super::span_data;
 use super::super::spans::{dropped, COUNTS};
-use super::{Item, SpanQueue};
+use super::{Item, Outgoing, SpanQueue};
 
 /// The thread gives up so long before the bound of a shutdown, to be seen to have ended within it.
 pub(super) const MARGIN: Duration = Duration::from_millis(200);
-/// Collectors refuse messages over 4 MiB; stay well below.
-const MAX_REQUEST_BYTES: usize = 2 << 20;
 /// Requests under way at once.
 const MAX_IN_FLIGHT: usize = 4;
 
 pub(super) struct Sender {
     queue: Arc<SpanQueue>,
-    scope: InstrumentationScope,
-    client: Client<SpanExporter>,
-    /// What leaves next, and how large it is, about.
-    batch: Vec<SpanData>,
-    size: usize,
+    outgoing: Outgoing,
     in_flight: VecDeque<(Pending, usize)>,
-    /// When the spans in the batch must leave.
+    /// When what is outgoing must leave.
     leave_by: Option<Instant>,
     /// Until when nothing is sent, after a failure.
     paused_until: Option<Instant>,
@@ -49,13 +38,10 @@ struct Work {
 }
 
 impl Sender {
-    pub(super) fn new(queue: Arc<SpanQueue>, scope: InstrumentationScope, client: Client<SpanExporter>) -> Sender {
+    pub(super) fn new(queue: Arc<SpanQueue>, outgoing: Outgoing) -> Sender {
         Sender {
             queue,
-            scope,
-            client,
-            batch: Vec::new(),
-            size: 0,
+            outgoing,
             in_flight: VecDeque::new(),
             leave_by: None,
             paused_until: None,
@@ -82,7 +68,7 @@ impl Sender {
             }
             if dropped() > self.dropped_before {
                 self.dropped_before = dropped();
-                complaints::spans_dropped(self.client.endpoint());
+                complaints::spans_dropped(self.outgoing.endpoint());
             }
             self.report(work.flush, work.stop);
             if work.stop {
@@ -95,7 +81,7 @@ impl Sender {
     fn next(&mut self) -> Work {
         let queue = self.queue.clone();
         let mut state = queue.lock();
-        state.held = self.batch.len();
+        state.held = self.outgoing.count();
         loop {
             self.stop_by = state.stop_by;
             let stop = state.stop_by.is_some();
@@ -123,29 +109,23 @@ impl Sender {
         match item {
             Item::Records(records) => {
                 for record in records {
-                    let (span, size) = span_data::convert(record, &self.scope);
-                    self.add(span, size);
+                    self.outgoing.record(record);
+                    self.send_if_full();
                 }
             }
             Item::Own(record) => {
-                let (span, size) = span_data::convert(*record, &self.scope);
-                self.add(span, size);
+                self.outgoing.own(*record);
+                self.send_if_full();
             }
             Item::Sdk(span) => {
-                let size = span_data::size_of(&span);
-                self.add(*span, size);
+                self.outgoing.sdk(*span);
+                self.send_if_full();
             }
         }
     }
 
-    fn add(&mut self, span: SpanData, size: usize) {
-        self.batch.push(span);
-        self.size += size;
-        self.send_if_full();
-    }
-
     fn send_if_full(&mut self) {
-        if self.batch.len() >= self.queue.config.max_batch || self.size >= MAX_REQUEST_BYTES {
+        if self.outgoing.count() >= self.queue.config.max_batch || self.outgoing.is_large() {
             self.send();
         } else if self.leave_by.is_none() {
             self.leave_by = Some(Instant::now() + self.queue.config.delay);
@@ -154,20 +134,17 @@ impl Sender {
 
     fn send(&mut self) {
         self.leave_by = None;
-        if self.batch.is_empty() {
+        if self.outgoing.count() == 0 {
             return;
         }
         while self.in_flight.len() >= MAX_IN_FLIGHT {
             self.settle_front();
         }
-        let count = self.batch.len();
-        let batch = std::mem::take(&mut self.batch);
-        self.size = 0;
         if self.time_left() == Some(Duration::ZERO) {
-            COUNTS.drop_spans(count);
+            COUNTS.drop_spans(self.outgoing.clear());
             return;
         }
-        self.in_flight.push_back((self.client.send(batch), count));
+        self.in_flight.extend(self.outgoing.send());
     }
 
     /// Until the bound of a shutdown; `None` while nobody stops.
