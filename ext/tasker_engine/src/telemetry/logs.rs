@@ -82,9 +82,17 @@ impl LogExporter for OtlpLogs {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         let count = batch.iter().count();
         let answer = self.client.export(batch, &self.given_up);
-        let refused = answer.as_ref().map_or(count, |refused| usize::try_from(*refused).unwrap_or(count).min(count));
-        drop_records(refused);
-        EXPORTED.fetch_add((count - refused) as u64, Ordering::Relaxed);
+        let (taken, lost) = match &answer {
+            Ok(refused) => {
+                let refused = usize::try_from(*refused).unwrap_or(count).min(count);
+                (count - refused, refused)
+            }
+            Err(Failure::Failed(_)) => (0, count),
+            // Nobody wants them.
+            Err(Failure::LeftAlone) => (0, 0),
+        };
+        drop_records(lost);
+        EXPORTED.fetch_add(taken as u64, Ordering::Relaxed);
         self.bound.leave(count);
         let dropped_before = self.dropped_before.swap(dropped(), Ordering::Relaxed);
         // One that is not taken has its own line.

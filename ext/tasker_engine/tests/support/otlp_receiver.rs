@@ -53,14 +53,22 @@ impl Receiver {
     pub fn start() -> Receiver {
         Receiver::spawn(|listener, shared| async move {
             let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-            let traces = TraceServiceServer::from_arc(shared.clone()).max_decoding_message_size(64 << 20);
             tonic::transport::Server::builder()
-                .add_service(traces)
+                .add_service(traces(&shared))
                 .add_service(MetricsServiceServer::from_arc(shared.clone()))
                 .add_service(LogsServiceServer::from_arc(shared))
                 .serve_with_incoming(incoming)
                 .await
                 .unwrap();
+        })
+    }
+
+    /// Takes spans over gRPC, and no other signal, as Jaeger does.
+    pub fn start_traces_only() -> Receiver {
+        Receiver::spawn(|listener, shared| async move {
+            let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+            let server = tonic::transport::Server::builder().add_service(traces(&shared));
+            server.serve_with_incoming(incoming).await.unwrap();
         })
     }
 
@@ -184,6 +192,11 @@ impl Receiver {
             self.shared.changed.wait_timeout_while(arrived, timeout, |arrived| !condition(arrived)).unwrap();
         !waited.timed_out()
     }
+}
+
+fn traces(shared: &Arc<Shared>) -> TraceServiceServer<Shared> {
+    let gzip = tonic::codec::CompressionEncoding::Gzip;
+    TraceServiceServer::from_arc(shared.clone()).max_decoding_message_size(64 << 20).accept_compressed(gzip)
 }
 
 impl Shared {
