@@ -184,7 +184,7 @@ fn arm(runtime: &Handle, overrides: &Overrides) {
                 "Console logging with OpenTelemetry initialized"
             );
             metrics::set_global();
-            tracing::info!("Global meter provider is set");
+            tracing::info!("Global tracer and meter providers are set");
         }
         Err(error) => tracing::error!(
             environment = %config.environment,

@@ -157,6 +157,27 @@ fn over_http() {
 }
 
 #[test]
+fn spans_of_other_libraries_go_out_too() {
+    use opentelemetry::trace::{Span, Tracer};
+
+    story::alone("spans_of_other_libraries_go_out_too", &[("OTEL_LOGS_EXPORTER", "none")], || {
+        let tracer = || opentelemetry::global::tracer("a library");
+        telemetry::init_console_only();
+        assert!(!tracer().start("in Phase 1").span_context().is_valid());
+        let runtime = story::runtime();
+        // The first one ends with the second.
+        for _ in 0..2 {
+            let receiver = Receiver::start();
+            let to = overrides(&receiver, "grpc");
+            assert!(telemetry::upgrade(runtime.handle(), &to, SOON).unwrap());
+            tracer().start("query").end();
+            assert!(telemetry::flush(SOON));
+            assert_eq!(receiver.spans().iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["query"]);
+        }
+    });
+}
+
+#[test]
 fn many_spans_travel_in_few_requests() {
     story::alone("many_spans_travel_in_few_requests", &[("OTEL_LOGS_EXPORTER", "none")], || {
         let receiver = Receiver::start();

@@ -76,7 +76,7 @@ fn with_telemetry_enabled_the_console_lives_in_both_phases() {
             "Telemetry enabled - deferring logging init to runtime context",
             "between the phases",
             "Console logging with OpenTelemetry initialized",
-            "Global meter provider is set",
+            "Global tracer and meter providers are set",
             "after phase 2",
             "after the end",
         ]

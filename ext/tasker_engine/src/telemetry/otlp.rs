@@ -61,6 +61,10 @@ impl Exporting {
                 .build()
         });
         let tracer: Option<SdkTracer> = tracer_provider.as_ref().map(|provider| provider.tracer(SCOPE));
+        if let Some(provider) = &tracer_provider {
+            // Spans of other Rust code in the process take the same way.
+            opentelemetry::global::set_tracer_provider(provider.clone());
+        }
         spans::arm(queue.clone());
         late::wake(tracer, logs.as_ref().map(|(provider, _)| provider), &config.log_filter);
         Ok(Exporting { pid: std::process::id(), queue, tracer_provider, logs, metrics, ended: Arc::default() })
