@@ -13,7 +13,7 @@ module TaskerCore
     SETTINGS = %i[
       database synchronous durability busy_timeout migrate pool_size statement_timeout concurrency namespaces
       lease_seconds shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry
-      web filter_parameters filter_mask log_payloads
+      web filter_parameters filter_mask mask_stored_errors log_payloads
     ].freeze
     WORKER_SETTINGS = %i[concurrency namespaces lease_seconds shutdown_timeout poll_interval retention_days].freeze
 
@@ -75,6 +75,9 @@ module TaskerCore
     #     the library's own list and, in Rails, `config.filter_parameters`; see {Telemetry::Filter}
     # @!attribute [rw] filter_mask
     #   @return [String] what takes a masked value's place
+    # @!attribute [rw] mask_stored_errors
+    #   @return [Boolean] whether the messages of exceptions are masked before they are stored with the step, too.
+    #     Default: false, `task.error` keeps the handler's own words, and only logs and spans are masked
     # @!attribute [rw] log_payloads
     #   @return [Boolean] whether a step's input and result are logged, at debug level and filtered
     SETTINGS.each do |name|
@@ -99,7 +102,8 @@ module TaskerCore
         migrate: true, pool_size: 5, statement_timeout: 30.0, concurrency: 10, namespaces: [], lease_seconds: 30.0,
         shutdown_timeout: 25.0, poll_interval: 0.01, retention_days: 30,
         template_paths: ["config/tasker/templates/**/*.{yml,yaml}"], handlers: {}, max_result_bytes: MAX_RESULT_BYTES,
-        telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", log_payloads: false
+        telemetry: {}, web: {}, filter_parameters: [], filter_mask: "[FILTERED]", mask_stored_errors: false,
+        log_payloads: false
       }
     end
 
@@ -141,6 +145,7 @@ module TaskerCore
     # What the engine cannot judge, or would judge too late: what is wanted, and whether a value is that.
     CHECKS = {
       durability: [":step or :task", ->(value) { DURABILITIES.include?(value.to_s) }],
+      mask_stored_errors: ["true or false", ->(value) { [true, false].include?(value) }],
       max_result_bytes: ["a number of bytes above 0", ->(value) { value.is_a?(Integer) && value.positive? }],
       namespaces: ["an Array of names", ->(value) { names?(value) }],
       handlers: ["a Hash of handlers by name", ->(value) { value.is_a?(Hash) }],

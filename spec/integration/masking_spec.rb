@@ -37,12 +37,11 @@ RSpec.describe "A secret" do
     TASK = TaskerCore.submit("pay", { password: SECRET, card: { number: SECRET } }).wait(timeout: 20)
   RUBY
 
-  it "is in no line, no span, no metric and no stored error" do
+  it "is in no line, no span and no metric" do
     OtlpSink.open do |sink|
       output, errors, status = ruby(<<~RUBY, env: sink.env.merge("LOG_LEVEL" => "debug", "TASKER_WEB_PORT" => "0"))
         #{program}
         puts TASK.state, TASK.context[:password] == SECRET, TASK.result[:charge][:token] == SECRET
-        puts TASK.transitions.map { |transition| transition.metadata.to_s }
         puts TaskerCore::Native.metrics_text
         TaskerCore.shutdown
       RUBY
@@ -56,6 +55,15 @@ RSpec.describe "A secret" do
       expect([sink.spans, sink.logs].inspect).not_to include(secret)
       expect(sink.logs.map(&:body)).to include("charging", "step result", "Step failed")
     end
+  end
+
+  it "stays in the handler's own words in the store, unless that is not wanted" do
+    configure(filter_parameters: [:email])
+    failing = ->(_step) { raise TaskerCore::PermanentError, "row without email: Nobody" }
+    expect(run_task(one_step(&failing)).error[:message]).to eq("row without email: Nobody")
+    TaskerCore.shutdown
+    configure(mask_stored_errors: true)
+    expect(run_task(one_step(&failing)).error[:message]).to eq("row without email: [FILTERED]")
   end
 
   it "is shown by no object of the library's" do

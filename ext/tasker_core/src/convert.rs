@@ -55,6 +55,7 @@ keys!(
     metadata,
     class,
     message,
+    masked,
     code,
     field,
     backtrace,

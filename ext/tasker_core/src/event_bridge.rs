@@ -242,6 +242,7 @@ fn step_error(ruby: &Ruby, error: RHash) -> Result<StepError, Fault> {
     Ok(StepError {
         class_name: convert::optional(ruby, error, keys.class)?.unwrap_or_default(),
         message: convert::optional(ruby, error, keys.message)?.unwrap_or_default(),
+        masked: convert::optional(ruby, error, keys.masked)?,
         code: convert::optional(ruby, error, keys.code)?,
         field: convert::optional(ruby, error, keys.field)?,
         backtrace,

@@ -47,8 +47,11 @@ pub struct StepError {
     /// The exception's class.
     #[serde(rename = "class")]
     pub class_name: String,
-    /// The exception's message.
+    /// The exception's message, in its own words.
     pub message: String,
+    /// The message as logs and spans may show it, where that is another one; not stored.
+    #[serde(skip)]
+    pub masked: Option<String>,
     /// The application's own code for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -65,4 +68,11 @@ pub struct StepError {
     /// Seconds to wait before the next attempt; wins over the template's backoff.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<f64>,
+}
+
+impl StepError {
+    /// The message as logs and spans may show it.
+    pub fn shown(&self) -> &str {
+        self.masked.as_deref().unwrap_or(&self.message)
+    }
 }

@@ -67,9 +67,10 @@ module TaskerCore
       def record_exception(exception)
         failure = Worker::Failure.describe(exception)
         stacktrace = failure[:backtrace].join("\n")
-        event("exception", "exception.type": failure[:class], "exception.message": failure[:message],
+        message = Worker::Failure.shown(failure)
+        event("exception", "exception.type": failure[:class], "exception.message": message,
                            "exception.stacktrace": stacktrace)
-        fail("#{failure[:class]}: #{failure[:message]}")
+        fail("#{failure[:class]}: #{message}")
       end
 
       # Notes that the span failed, without an exception.

@@ -2,8 +2,8 @@
 
 module TaskerCore
   module Worker
-    # Owns: what is kept of an exception: bounded, valid UTF-8, without what must not be seen, whatever the exception's
-    # own methods do.
+    # Owns: what is kept of an exception: bounded, valid UTF-8, whatever the exception's own methods do. It is stored in
+    # its own words; logs and spans show it without what must not be seen.
     #
     # Another attempt is made after any exception except {PermanentError} and its kind (ValidationError,
     # results that JSON cannot say or that are too large, unknown dependencies). That includes SystemExit, an
@@ -15,7 +15,7 @@ module TaskerCore
 
       # Of an exception that says nothing of itself.
       UNKNOWN = { class: "Exception", message: "the handler raised an exception that cannot be described",
-                  code: nil, field: nil, backtrace: [].freeze, retryable: true, retry_after: nil }.freeze
+                  masked: nil, code: nil, field: nil, backtrace: [].freeze, retryable: true, retry_after: nil }.freeze
 
       CLASS = Kernel.instance_method(:class)
       NAME = Module.instance_method(:name)
@@ -25,9 +25,12 @@ module TaskerCore
         # @param exception [Exception]
         # @return [Hash] the completion's :error
         def describe(exception)
+          message = message(exception)
+          masked = Telemetry::Fields.error(message, MAX_MESSAGE_BYTES)
           {
             class: class_name(exception),
-            message: message(exception),
+            message: TaskerCore.configuration.mask_stored_errors ? masked : message,
+            masked: (masked unless masked == message),
             code: label(exception, :code),
             field: label(exception, :field),
             backtrace: backtrace(exception),
@@ -36,6 +39,12 @@ module TaskerCore
           }
         rescue Exception # rubocop:disable Lint/RescueException -- whatever it is, the attempt must fail
           UNKNOWN
+        end
+
+        # @param described [Hash] as {describe} returns it
+        # @return [String] the message as logs and spans may show it
+        def shown(described)
+          described[:masked] || described[:message]
         end
 
         # @return [String] valid UTF-8, at most `limit` bytes and a mark of what was cut
@@ -60,7 +69,7 @@ module TaskerCore
                  when SystemExit then "the handler called exit or abort (status #{exception.status}): "
                  when UncaughtThrowError then "the handler threw: "
                  end
-          Telemetry::Fields.error("#{kind}#{exception.message}", MAX_MESSAGE_BYTES)
+          text("#{kind}#{exception.message}", MAX_MESSAGE_BYTES)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a message method of the application's own
           "the exception's own message raised #{class_name(e)}"
         end

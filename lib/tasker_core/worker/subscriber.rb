@@ -92,7 +92,7 @@ module TaskerCore
           error = Failure.describe(failure) if failure
           log_settlement(event, result, error) if payloads? || (error && TaskerCore.logger.debug?)
         rescue StandardError => e
-          TaskerCore.logger.error("a step's end could not be logged", reason: Failure.describe(e)[:message])
+          TaskerCore.logger.error("a step's end could not be logged", reason: Failure.shown(Failure.describe(e)))
         end
       ensure
         metadata = { started_at_us: started_at, execution_time_ms: milliseconds }
@@ -112,8 +112,8 @@ module TaskerCore
         return if reason.is_a?(StoppedError) # there is no engine to tell
 
         error = Failure.describe(reason)
-        @bridge.fail_step_event(event[:event_id], error[:class], "the step's completion failed: #{error[:message]}")
-        TaskerCore.logger.error("step completion failed", reason: error[:message])
+        @bridge.fail_step_event(event[:event_id], error[:class], "the step's completion failed: #{Failure.shown(error)}")
+        TaskerCore.logger.error("step completion failed", reason: Failure.shown(error))
       rescue Exception # rubocop:disable Lint/RescueException -- the poller tries once more
         nil
       end

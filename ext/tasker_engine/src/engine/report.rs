@@ -69,7 +69,7 @@ fn log_step(graph: &Graph, transition: &StepTransition) {
             tracing::warn!(
                 task_uuid = %task.task_uuid, correlation_id = %task.correlation_id, step_name = %step_name,
                 namespace = %task.template.namespace, attempt = transition.attempt, state = %transition.to,
-                error.class = %error.class_name, error.message = %error.message, next_attempt_in_ms,
+                error.class = %error.class_name, error.message = %error.shown(), next_attempt_in_ms,
                 "Step failed"
             );
         }),

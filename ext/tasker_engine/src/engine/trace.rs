@@ -172,7 +172,7 @@ fn attempt(
     }
     record.events = vec![event("step.execution_started", start), event("step.execution_completed", end)];
     record.error = match (&ended.error, transition.reason) {
-        (Some(error), _) => Some(format!("{}: {}", error.class_name, error.message)),
+        (Some(error), _) => Some(format!("{}: {}", error.class_name, error.shown())),
         (None, Some("released")) => Some("the worker stopped before the handler was done".into()),
         (None, _) if completion.is_none() => Some(format!("the step became {}", transition.to)),
         (None, _) => None,
@@ -248,7 +248,7 @@ fn handler(
         let (began, done) = (began.clamp(start, end), done.clamp(start, end));
         submitted_from = done;
         let mut record = handler_span(graph, transition, span_id, began, done);
-        record.error = ended.error.as_ref().map(|error| format!("{}: {}", error.class_name, error.message));
+        record.error = ended.error.as_ref().map(|error| format!("{}: {}", error.class_name, error.shown()));
         spans.push(record);
     }
     let mut submission = span(graph, "result.submission", ids::span_id(), span_id, submitted_from, end);
