@@ -122,6 +122,13 @@ impl Channel {
             }
         }
         self.metrics.handoff.record(now.millis_since(event.dispatched_at));
+        tracing::info!(
+            target: "tasker_worker",
+            task_uuid = %event.task_uuid, correlation_id = %event.correlation_id, step_uuid = %event.step_uuid,
+            step_name = %event.step_name, namespace = %event.namespace, attempt = event.attempt,
+            trace_id = event.trace_id, span_id = event.span_id,
+            "Step execution started"
+        );
         Some(event)
     }
 

@@ -123,10 +123,7 @@ impl InFlights {
             let micros = (ms.clamp(0.0, 1e12) * 1000.0).round() as i64;
             (started_at, Micros(started_at.0.saturating_add(micros)))
         });
-        let handed_back = match (&completion.trace_id, &completion.span_id) {
-            (Some(trace_id), Some(span_id)) => context::parse_ids(trace_id, span_id),
-            _ => None,
-        };
+        let handed_back = handed_back(&completion);
         let trace = CompletionTrace {
             event_id: completion.event_id,
             received_at,
@@ -155,6 +152,11 @@ impl InFlights {
         };
         Some(claim.pending(event_id, Err(error), None, Some("timeout")))
     }
+}
+
+/// The ids that came back with a completion, when both did and are well formed.
+pub(super) fn handed_back(completion: &StepCompletion) -> Option<(u128, u64)> {
+    context::parse_ids(completion.trace_id.as_ref()?, completion.span_id.as_ref()?)
 }
 
 impl InFlight {

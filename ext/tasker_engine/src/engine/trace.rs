@@ -8,11 +8,15 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::attempts::{Attempts, CompletionTrace};
 use crate::clock::Micros;
 use crate::graph::{EndedAttempt, Graph, StepTransition, TaskTransition};
 use crate::ids;
-use crate::state::TaskState;
+use crate::state::{StepState, TaskState};
+use crate::step::StepError;
+use crate::telemetry::sampling;
 use crate::telemetry::spans::{SpanEvent, SpanKind, SpanRecord, Value};
 
 /// Appends the spans of what happened to `graph` in one transaction.
@@ -24,8 +28,16 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanReco
         task_transition(graph, transition, spans);
     }
     for transition in &graph.step_transitions {
-        if let Some(ended) = &transition.ended {
-            attempt(graph, transition, ended, attempts, spans);
+        match &transition.ended {
+            Some(ended) if attempts.was_begun(ended.token) => attempt(graph, transition, ended, attempts, spans),
+            // What no handler has seen is no execution: only the step has moved.
+            Some(ended) => {
+                step_move(graph, transition, StepState::Enqueued, StepState::InProgress, ended.claimed_at, spans);
+                step_move(graph, transition, transition.from, transition.to, transition.at, spans);
+            }
+            // A claim is told of when its attempt is over.
+            None if transition.to == StepState::InProgress => {}
+            None => step_move(graph, transition, transition.from, transition.to, transition.at, spans),
         }
     }
     if graph.root_ended {
@@ -122,12 +134,14 @@ fn task_transition(graph: &Graph, transition: &TaskTransition, spans: &mut Vec<S
         (_, TaskState::EnqueuingSteps) => "step.discovery",
         (TaskState::EnqueuingSteps, TaskState::StepsInProcess) => "step.enqueuing",
         (_, TaskState::EvaluatingResults) => "result.evaluation",
+        (_, to) if to.is_final() => "task.finalization",
         _ => return,
     };
     let mut record = span(graph, work, ids::span_id(), id, start, end);
     record.attributes = vec![
         ("correlation_id", Value::Uuid(task.correlation_id)),
         ("task_uuid", Value::Uuid(task.task_uuid)),
+        ("namespace", Value::Shared(Arc::clone(&task.template.namespace))),
         ("step_count", Value::I64(transition.steps as i64)),
     ];
     spans.push(record);
@@ -143,8 +157,36 @@ fn step_attributes(graph: &Graph, transition: &StepTransition) -> Vec<(&'static 
         ("step_uuid", Value::Uuid(graph.steps[transition.position].step_uuid)),
         ("step_name", Value::Shared(Arc::clone(&template.name))),
         ("namespace", Value::Shared(Arc::clone(&graph.task.template.namespace))),
+        ("handler_name", Value::Shared(Arc::clone(&template.handler))),
     ]);
     attributes
+}
+
+/// A move that neither begins nor ends an execution.
+fn step_move(
+    graph: &Graph,
+    transition: &StepTransition,
+    from: StepState,
+    to: StepState,
+    at: Micros,
+    spans: &mut Vec<SpanRecord>,
+) {
+    let mut record = step_transition(graph, transition, graph.task.trace.root_span_id, at, at);
+    states(&mut record, from.as_str(), to.as_str());
+    spans.push(record);
+}
+
+/// An exception as OpenTelemetry's conventions have it.
+fn exception(error: &StepError, at: Micros) -> SpanEvent {
+    let mut event = event("exception", at);
+    event.attributes = vec![
+        ("exception.type", Value::String(error.class_name.clone())),
+        ("exception.message", Value::String(error.shown().to_owned())),
+    ];
+    if !error.backtrace.is_empty() {
+        event.attributes.push(("exception.stacktrace", Value::String(error.backtrace.join("\n"))));
+    }
+    event
 }
 
 fn attempt(
@@ -154,16 +196,12 @@ fn attempt(
     attempts: &Attempts,
     spans: &mut Vec<SpanRecord>,
 ) {
-    // What no handler has seen is no execution: like a claim that is given back it leaves no span.
-    let Some(span_id) = ended.token.filter(|_| attempts.was_begun(ended.token)) else { return };
+    let Some(span_id) = ended.token else { return };
     let completion = attempts.completion(ended.token);
     let (start, end) = (ended.claimed_at, transition.at);
-    let template = &graph.task.template.steps[transition.position];
-    let handler_name = || ("handler_name", Value::Shared(Arc::clone(&template.handler)));
     let mut record = span(graph, "worker.step_execution", span_id, graph.task.trace.root_span_id, start, end);
     record.attributes = step_attributes(graph, transition);
     record.attributes.extend([
-        handler_name(),
         ("attempt_number", Value::I64(transition.attempt.into())),
         ("max_attempts", Value::I64(graph.steps[transition.position].max_attempts.into())),
     ]);
@@ -179,6 +217,7 @@ fn attempt(
     };
     if let Some(error) = &ended.error {
         record.attributes.push(("error.type", Value::String(error.class_name.clone())));
+        record.events.push(exception(error, end));
     }
     let failure = record.error.clone();
     spans.push(record);
@@ -222,10 +261,8 @@ fn lost_handler(
 }
 
 fn handler_span(graph: &Graph, transition: &StepTransition, attempt: u64, start: Micros, end: Micros) -> SpanRecord {
-    let template = &graph.task.template.steps[transition.position];
     let mut record = span(graph, "handler.execution", ids::handler_span_id(attempt), attempt, start, end);
     record.attributes = step_attributes(graph, transition);
-    record.attributes.push(("handler_name", Value::Shared(Arc::clone(&template.handler))));
     record.attributes.push(("attempt_number", Value::I64(transition.attempt.into())));
     record
 }
@@ -249,6 +286,7 @@ fn handler(
         submitted_from = done;
         let mut record = handler_span(graph, transition, span_id, began, done);
         record.error = ended.error.as_ref().map(|error| format!("{}: {}", error.class_name, error.shown()));
+        record.events.extend(ended.error.as_ref().map(|error| exception(error, done)));
         spans.push(record);
     }
     let mut submission = span(graph, "result.submission", ids::span_id(), span_id, submitted_from, end);
@@ -277,4 +315,30 @@ fn handler(
 fn states(record: &mut SpanRecord, from: &'static str, to: &'static str) {
     record.attributes.push(("from_state", Value::Static(from)));
     record.attributes.push(("to_state", Value::Static(to)));
+}
+
+/// The span of a result that was refused: its attempt was no longer current. What is known of it came back with it.
+pub(super) fn stale(event_id: Uuid, handed_back: Option<(u128, u64)>, success: bool, at: Micros) -> Option<SpanRecord> {
+    // Whether its trace is exported was decided by its id.
+    let (trace_id, span_id) = handed_back.filter(|(trace_id, _)| sampling::decide(None, *trace_id, None))?;
+    let mut completed = event("step.ruby_execution_completed", at);
+    completed.attributes.push(("success", Value::Bool(success)));
+    Some(SpanRecord {
+        name: "worker.step_completion_received",
+        trace_id,
+        span_id: ids::span_id(),
+        parent_span_id: Some(span_id),
+        parent_is_remote: false,
+        kind: SpanKind::Internal,
+        start: at,
+        end: at,
+        attributes: vec![
+            ("event_id", Value::Uuid(event_id)),
+            ("success", Value::Bool(success)),
+            ("stale", Value::Bool(true)),
+        ],
+        events: vec![completed],
+        links: Vec::new(),
+        error: Some("the attempt was no longer current: its result is refused".into()),
+    })
 }

@@ -52,7 +52,7 @@ pub struct TelemetryConfig {
     pub batch: BatchConfig,
     /// `OTEL_BLRP_*`: how log records do.
     pub log_batch: BatchConfig,
-    /// `RUST_LOG`, else `LOG_LEVEL`, else `info`: an `EnvFilter` directive list.
+    /// `RUST_LOG`, else `LOG_LEVEL`, else what the environment wants: an `EnvFilter` directive list.
     pub log_filter: String,
     /// `LOG_FORMAT`: `text` or `json`.
     pub log_format: LogFormat,
@@ -127,7 +127,11 @@ impl TelemetryConfig {
         let endpoint = read.text("OTEL_EXPORTER_OTLP_ENDPOINT", &overrides.endpoint);
         let endpoint = endpoint.unwrap_or_else(|| destination::default_endpoint(protocol));
         let sampler_arg = overrides.sampler_arg.map(|arg| arg.to_string());
-        let log_filter = read.log_filter(overrides.log_level.clone());
+        let environment = read
+            .text("DEPLOYMENT_ENVIRONMENT", &overrides.environment)
+            .or_else(|| read.text("TASKER_ENV", &None))
+            .unwrap_or_else(|| "development".into());
+        let log_filter = read.log_filter(overrides.log_level.clone(), &environment);
         let enabled = overrides.enabled.unwrap_or_else(|| read.flag("TELEMETRY_ENABLED"));
         let config = TelemetryConfig {
             enabled: enabled && !read.flag("OTEL_SDK_DISABLED"),
@@ -138,10 +142,7 @@ impl TelemetryConfig {
             service_version: read
                 .text("OTEL_SERVICE_VERSION", &overrides.service_version)
                 .unwrap_or_else(|| env!("CARGO_PKG_VERSION").into()),
-            environment: read
-                .text("DEPLOYMENT_ENVIRONMENT", &overrides.environment)
-                .or_else(|| read.text("TASKER_ENV", &None))
-                .unwrap_or_else(|| "development".into()),
+            environment,
             resource_attributes: read.pairs("OTEL_RESOURCE_ATTRIBUTES", &overrides.resource_attributes),
             traces,
             logs,

@@ -167,6 +167,7 @@ pub(super) fn resource(config: &TelemetryConfig) -> Resource {
     Resource::builder_empty()
         .with_detector(Box::new(TelemetryResourceDetector))
         .with_attributes([
+            KeyValue::new("service.framework", "tasker"),
             KeyValue::new("deployment.environment.name", config.environment.clone()),
             KeyValue::new("process.pid", i64::from(std::process::id())),
         ])

@@ -100,6 +100,7 @@ fn the_error_is_kept_with_all_that_was_known() {
     let error = StepError {
         class_name: "Shop::CardDeclined".into(),
         message: "déclined\n\u{1f4b3}".into(),
+        masked: None,
         code: Some("card_declined".into()),
         field: Some("card".into()),
         backtrace: vec!["app/charge.rb:7:in 'call'".into(), "app/pay.rb:1".into()],

@@ -35,6 +35,7 @@ impl EngineThread {
         // What it could not give back it still has.
         let left = batch.release.drain(..).filter(|(claim, _)| self.quarantine.contains(claim.task_id));
         self.kept.release.extend(left);
+        report_stale(&batch.pending, &outcome);
         let mut attempts = Attempts::of(&mut batch.pending);
         self.count_settlements(batch.pending, &outcome);
         self.metrics.committed(&outcome, &attempts, now);
@@ -47,7 +48,7 @@ impl EngineThread {
         let gave_back = outcome.released > 0;
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
-        report::report(&outcome.graphs, &attempts, &self.shared.counters);
+        report::report(&outcome.graphs, &outcome.created, &attempts, &self.shared.counters);
         self.publish();
         self.answer(batch.requests, std::mem::take(&mut outcome.replies), released);
         self.shared.ends.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
@@ -145,6 +146,12 @@ impl EngineThread {
             let graph = &outcome.graphs[claimed.graph];
             let (event, in_flight) = dispatch::event(graph, claimed, now, &mut self.dice);
             self.in_flights.insert(event.event_id, in_flight);
+            tracing::info!(
+                target: "tasker_worker",
+                task_uuid = %event.task_uuid, correlation_id = %event.correlation_id, step_uuid = %event.step_uuid,
+                step_name = %event.step_name, trace_id = event.trace_id, span_id = event.span_id,
+                "Step execution event with trace context fired successfully to FFI handlers"
+            );
             events.push(event);
         }
         self.channel.dispatch(events, tick);
@@ -197,6 +204,15 @@ impl EngineThread {
             let start = pending.map(|due| due.since(now.wall.max(now.store)));
             let due = start.into_iter().chain(retry).map(|wait| tick.after(wait));
             self.next_due = self.next_due.into_iter().chain(due).min();
+        }
+    }
+}
+
+fn report_stale(settled: &[Pending], outcome: &Outcome) {
+    for (pending, verdict) in settled.iter().zip(&outcome.verdicts) {
+        if let (Verdict::Stale, Some(completion)) = (verdict, &pending.completion) {
+            let success = pending.settlement.outcome.is_ok();
+            report::stale(pending.event_id, completion.handed_back, success, completion.received_at);
         }
     }
 }

@@ -7,8 +7,10 @@ use super::EngineThread;
 use crate::clock::{Now, Tick};
 use crate::config::Durability;
 use crate::engine::claims::Permits;
+use crate::engine::in_flight;
 use crate::engine::inbox::Work;
 use crate::engine::machine::Machine;
+use crate::engine::report;
 use crate::engine::running::Running;
 use crate::engine::shared::Counters;
 use crate::engine::transaction::{Batch, WorkerPart};
@@ -129,9 +131,14 @@ impl EngineThread {
             if let Some(ms) = completion.execution_time_ms {
                 self.prefetch.observe_handler(ms);
             }
+            let (event_id, handed_back) = (completion.event_id, in_flight::handed_back(&completion));
+            let success = completion.outcome.is_ok();
             match self.in_flights.settlement(completion, received_at).filter(|_| self.worker.is_some()) {
                 Some(pending) => self.unsettled.push_back(pending),
-                None => stale += 1,
+                None => {
+                    stale += 1;
+                    report::stale(event_id, handed_back, success, received_at);
+                }
             }
         }
         Counters::add(&self.shared.counters.stale_completions, stale);

@@ -221,16 +221,29 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
-    pub(super) fn log_filter(&mut self, over: Option<String>) -> String {
+    pub(super) fn log_filter(&mut self, over: Option<String>, environment: &str) -> String {
         for (name, over) in [("RUST_LOG", over), ("LOG_LEVEL", None)] {
             let Some(value) = self.text(name, &over) else { continue };
-            if says_levels(&value) && EnvFilter::try_new(&value).is_ok() {
-                return value;
+            if !says_levels(&value) || EnvFilter::try_new(&value).is_err() {
+                self.refuse(name, &value, "it must be a level or target=level,…: using the environment's default");
+                break;
             }
-            self.refuse(name, &value, "it must be a level or target=level,…: using info");
-            break;
+            return self.heard(name, value);
         }
-        "info".into()
+        log_level(environment).into()
+    }
+
+    /// Directives for targets alone would silence everything else, errors too: the rest is shown from warnings on.
+    fn heard(&mut self, name: &str, directives: String) -> String {
+        let mut parts = directives.split(',').map(str::trim).filter(|part| !part.is_empty());
+        if parts.clone().any(|part| !part.contains(['=', '[', '{'])) {
+            return directives;
+        }
+        if !parts.any(|part| part.starts_with("tasker_")) {
+            let ours = "tasker_orchestration, tasker_worker, tasker_engine and tasker_core";
+            self.warn(format!("{name}={directives:?} is about no target of this library's, which are {ours}"));
+        }
+        format!("warn,{directives}")
     }
 
     pub(super) fn log_format(&mut self) -> LogFormat {
@@ -255,6 +268,14 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
                 Some(false)
             }
         }
+    }
+}
+
+/// What is shown where nobody has said: in production tasks and trouble, elsewhere steps and every move, too.
+fn log_level(environment: &str) -> &'static str {
+    match environment {
+        "development" | "test" => "info",
+        _ => "info,tasker_worker=warn,tasker_orchestration::transition=warn",
     }
 }
 

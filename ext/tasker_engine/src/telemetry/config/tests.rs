@@ -163,3 +163,25 @@ fn an_endpoint_that_ends_with_a_signals_path_is_taken_as_it_is_meant() {
         assert_eq!(config.metrics.unwrap().endpoint, "http://here:4318/v1/metrics", "{given}");
     }
 }
+
+#[test]
+fn the_default_level_follows_the_environment() {
+    let production = "info,tasker_worker=warn,tasker_orchestration::transition=warn";
+    for (environment, filter) in
+        [("development", "info"), ("test", "info"), ("production", production), ("staging", production)]
+    {
+        assert_eq!(config(&[("DEPLOYMENT_ENVIRONMENT", environment)]).log_filter, filter, "{environment}");
+    }
+    assert_eq!(config(&[("TASKER_ENV", "production"), ("LOG_LEVEL", "warn")]).log_filter, "warn");
+}
+
+#[test]
+fn directives_for_targets_alone_hide_no_warnings() {
+    let known = config(&[("RUST_LOG", "tasker_worker=debug,tasker_orchestration=debug")]);
+    assert_eq!(known.log_filter, "warn,tasker_worker=debug,tasker_orchestration=debug");
+    assert!(known.warnings.is_empty());
+    let unknown = config(&[("RUST_LOG", "my_app=debug")]);
+    assert_eq!(unknown.log_filter, "warn,my_app=debug");
+    assert!(unknown.warnings[0].contains("no target of this library's"), "{:?}", unknown.warnings);
+    assert_eq!(config(&[("RUST_LOG", "off,tasker_worker=debug")]).log_filter, "off,tasker_worker=debug");
+}

@@ -1,7 +1,7 @@
 //! Owns: how an event looks on the console: one line, with the ids of the span it happened in.
 //!
-//! Text: time, level, target, message, then `key=value` for every field. JSON: one object with
-//! `timestamp`, `level`, `target`, `message`, `trace_id`, `span_id`, `correlation_id` (the last three where there
+//! Text: time, level, thread, target, message, then `key=value` for every field. JSON: one object with
+//! `timestamp`, `level`, `threadId`, `target`, `message`, `trace_id`, `span_id`, `correlation_id` (the last three where there
 //! are any) and every other field under `fields`, where no name can hide one of the line's own.
 
 use std::fmt::{self, Debug};
@@ -126,10 +126,10 @@ fn text(writer: &mut Writer<'_>, level: &str, target: &str, line: &Line) -> fmt:
         };
         writer.write_str(DIM)?;
         SystemTime.format_time(writer)?;
-        write!(writer, "{RESET} {color}{level:>5}{RESET} {DIM}{target}:{RESET} ")?;
+        write!(writer, "{RESET} {color}{level:>5}{RESET} {DIM}{} {target}:{RESET} ", Thread)?;
     } else {
         SystemTime.format_time(writer)?;
-        write!(writer, " {level:>5} {target}: ")?;
+        write!(writer, " {level:>5} {} {target}: ", Thread)?;
     }
     escaped(writer, &line.message)?;
     for (key, value) in &line.fields {
@@ -146,6 +146,15 @@ fn text(writer: &mut Writer<'_>, level: &str, target: &str, line: &Line) -> fmt:
         write!(writer, " trace_id={trace_id:032x} span_id={span_id:016x}")?;
     }
     Ok(())
+}
+
+/// The thread that writes, as `tracing_subscriber` shows it.
+struct Thread;
+
+impl fmt::Display for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0>2?}", std::thread::current().id())
+    }
 }
 
 /// Text in the open: nothing in it may end the line or speak to the terminal.
@@ -176,7 +185,7 @@ fn json(writer: &mut Writer<'_>, level: &str, target: &str, line: &Line) -> fmt:
     writer.write_str("{\"timestamp\":\"")?;
     SystemTime.format_time(writer)?;
     let (target, message) = (quoted(target), quoted(&line.message));
-    write!(writer, "\",\"level\":\"{level}\",\"target\":{target},\"message\":{message}")?;
+    write!(writer, "\",\"level\":\"{level}\",\"threadId\":\"{}\",\"target\":{target},\"message\":{message}", Thread)?;
     if let Some(TraceContext { trace_id, span_id, .. }) = line.context {
         write!(writer, ",\"trace_id\":\"{trace_id:032x}\",\"span_id\":\"{span_id:016x}\"")?;
     }
