@@ -13,6 +13,9 @@ use crate::clock::Micros;
 pub(super) struct CompletionTrace {
     /// The attempt's event.
     pub(super) event_id: Uuid,
+    /// Its task, and its step.
+    pub(super) task_uuid: Uuid,
+    pub(super) step_uuid: Uuid,
     /// When the event entered the channel, after the commit of the claim.
     pub(super) dispatched_at: Micros,
     /// When the completion reached the engine.
@@ -23,6 +26,17 @@ pub(super) struct CompletionTrace {
     pub(super) execution_time_ms: Option<f64>,
     /// The trace and span id that came back, when both did and are well formed.
     pub(super) handed_back: Option<(u128, u64)>,
+}
+
+/// A result that is refused, because its attempt is no longer current.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stale {
+    pub(super) event_id: Uuid,
+    pub(super) task_uuid: Uuid,
+    pub(super) step_uuid: Uuid,
+    pub(super) handed_back: Option<(u128, u64)>,
+    pub(super) success: bool,
+    pub(super) received_at: Micros,
 }
 
 /// Attempts of one transaction, by the tokens of their claims.

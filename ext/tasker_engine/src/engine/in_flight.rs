@@ -126,6 +126,8 @@ impl InFlights {
         let handed_back = handed_back(&completion);
         let trace = CompletionTrace {
             event_id: completion.event_id,
+            task_uuid: completion.task_uuid,
+            step_uuid: completion.step_uuid,
             received_at,
             dispatched_at: claim.dispatched_at,
             handler,

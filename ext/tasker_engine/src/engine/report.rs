@@ -2,12 +2,9 @@
 
 mod lines;
 
-use uuid::Uuid;
-
-use super::attempts::Attempts;
+use super::attempts::{Attempts, Stale};
 use super::shared::Counters;
 use super::trace;
-use crate::clock::Micros;
 use crate::graph::Graph;
 use crate::telemetry::spans as recorder;
 
@@ -33,9 +30,9 @@ pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, c
 }
 
 /// Reports a result that was refused, because its attempt is no longer current.
-pub(super) fn stale(event_id: Uuid, handed_back: Option<(u128, u64)>, success: bool, at: Micros) {
+pub(super) fn stale(refused: &Stale) {
     if recorder::enabled() {
-        recorder::record_all(trace::stale(event_id, handed_back, success, at).into_iter().collect());
+        recorder::record_all(trace::stale(refused).into_iter().collect());
     }
-    lines::stale(event_id, handed_back, success);
+    lines::stale(refused);
 }

@@ -8,9 +8,7 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
-use super::attempts::{Attempts, CompletionTrace};
+use super::attempts::{Attempts, CompletionTrace, Stale};
 use crate::clock::Micros;
 use crate::graph::{EndedAttempt, Graph, StepTransition, TaskTransition};
 use crate::ids;
@@ -317,12 +315,15 @@ fn states(record: &mut SpanRecord, from: &'static str, to: &'static str) {
     record.attributes.push(("to_state", Value::Static(to)));
 }
 
-/// The span of a result that was refused: its attempt was no longer current. What is known of it came back with it.
-pub(super) fn stale(event_id: Uuid, handed_back: Option<(u128, u64)>, success: bool, at: Micros) -> Option<SpanRecord> {
+/// The span of a result that was refused: its attempt was no longer current. What is known of it came back with it. It hangs
+/// on the attempt, and begins after that has ended.
+pub(super) fn stale(refused: &Stale) -> Option<SpanRecord> {
     // Whether its trace is exported was decided by its id.
-    let (trace_id, span_id) = handed_back.filter(|(trace_id, _)| sampling::decide(None, *trace_id, None))?;
+    let sampled = |(trace_id, _): &(u128, u64)| sampling::decide(None, *trace_id, None);
+    let (trace_id, span_id) = refused.handed_back.filter(sampled)?;
+    let at = refused.received_at;
     let mut completed = event("step.ruby_execution_completed", at);
-    completed.attributes.push(("success", Value::Bool(success)));
+    completed.attributes.push(("success", Value::Bool(refused.success)));
     Some(SpanRecord {
         name: "worker.step_completion_received",
         trace_id,
@@ -333,8 +334,10 @@ pub(super) fn stale(event_id: Uuid, handed_back: Option<(u128, u64)>, success: b
         start: at,
         end: at,
         attributes: vec![
-            ("event_id", Value::Uuid(event_id)),
-            ("success", Value::Bool(success)),
+            ("task_uuid", Value::Uuid(refused.task_uuid)),
+            ("step_uuid", Value::Uuid(refused.step_uuid)),
+            ("event_id", Value::Uuid(refused.event_id)),
+            ("success", Value::Bool(refused.success)),
             ("stale", Value::Bool(true)),
         ],
         events: vec![completed],

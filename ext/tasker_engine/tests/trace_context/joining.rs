@@ -17,7 +17,7 @@ fn a_task_joins_the_trace_it_was_submitted_in() {
         let trace = arrived(&engine, &receiver);
         assert_eq!(hex_trace(trace.root()), TRACE);
         assert_eq!(trace.root().parent_span_id, Some(0xb7ad_6b71_6920_3331));
-        assert_eq!(trace.0.len(), 40);
+        assert_eq!(trace.0.len(), 44);
         trace.is_one_tree();
     });
 }
@@ -105,7 +105,11 @@ fn a_cancelled_task_leaves_a_whole_trace_too() {
         let attempt = trace.only("worker.step_execution");
         assert!(attempt.status.is_some(), "{attempt:#?}");
         assert!(times(attempt).1 <= times(trace.root()).1);
-        // A refused completion leaves no span; what the handler opened must hang on something all the same.
+        let refused = trace.only("worker.step_completion_received");
+        assert_eq!((&refused.attributes["stale"], refused.parent_span_id), (&true.into(), Some(attempt.span_id)));
+        assert_eq!(refused.attributes["step_uuid"], attempt.attributes["step_uuid"]);
+        assert!(refused.status.is_some());
+        // What the handler opened must hang on something.
         let handler = trace.only("handler.execution");
         assert_eq!(handler.attributes["handler.outcome_unknown"], true);
         assert_eq!(times(handler), times(attempt));
@@ -113,8 +117,8 @@ fn a_cancelled_task_leaves_a_whole_trace_too() {
 }
 
 #[test]
-fn an_attempt_that_no_handler_took_up_leaves_no_span() {
-    alone("joining::an_attempt_that_no_handler_took_up_leaves_no_span", || {
+fn an_attempt_that_no_handler_took_up_is_no_execution() {
+    alone("joining::an_attempt_that_no_handler_took_up_is_no_execution", || {
         let (receiver, _runtime) = exporting();
         let engine = working(":memory:", tasker_engine::clock::Clock::System, 1, LINEAR);
         let task = submit(&engine, "linear").task_uuid;
@@ -125,8 +129,10 @@ fn an_attempt_that_no_handler_took_up_leaves_no_span() {
         let trace = arrived(&engine, &receiver);
         trace.is_one_tree();
         assert_eq!(trace.root().attributes["state"], "cancelled");
-        for name in ["worker.step_execution", "handler.execution", "step.state_transition"] {
+        for name in ["worker.step_execution", "handler.execution"] {
             assert_eq!(trace.named(name).count(), 0, "{name}");
         }
+        trace.parents_are(&[("step.state_transition", "task.orchestration")]);
+        trace.has_each_move(&engine.transitions(task).unwrap());
     });
 }

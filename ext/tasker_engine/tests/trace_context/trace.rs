@@ -55,6 +55,11 @@ impl Trace {
             assert_eq!(span.trace_id, root.trace_id, "{}", span.name);
             assert!(span.start_nanos <= span.end_nanos, "{span:#?}");
             assert_eq!(span.attributes["task_uuid"], root.attributes["task_uuid"], "{}", span.name);
+            // A result that was refused came when all was over.
+            if span.attributes.get("stale").is_some() {
+                assert!(span.parent_span_id.is_some_and(|id| by_id.contains_key(&id)), "an orphan: {span:#?}");
+                continue;
+            }
             assert_eq!(span.attributes["correlation_id"], root.attributes["correlation_id"], "{}", span.name);
             if span.span_id == root.span_id {
                 continue;
@@ -73,6 +78,25 @@ impl Trace {
                 assert_eq!(by_id[&span.parent_span_id.unwrap()].name, *parent, "{child}");
             }
         }
+    }
+
+    /// Each move of a step that is stored, and no other, has its span.
+    pub fn has_each_move(&self, transitions: &[TransitionView]) {
+        let mut stored: Vec<_> = transitions
+            .iter()
+            .filter_map(|t| Some((t.step.clone()?, t.from_state.clone(), t.to_state.clone())))
+            .collect();
+        let mut exported: Vec<_> = self
+            .named("step.state_transition")
+            .map(|span| {
+                let text = |key: &str| span.attributes[key].as_str().unwrap().to_owned();
+                assert!(!text("handler_name").is_empty() && !text("namespace").is_empty());
+                (text("step_name"), text("from_state"), text("to_state"))
+            })
+            .collect();
+        stored.sort();
+        exported.sort();
+        assert_eq!(exported, stored);
     }
 
     /// Durations are those of the store's transitions, to the microsecond.
@@ -94,6 +118,7 @@ impl Trace {
         exported.sort();
         assert_eq!(exported, stored);
 
+        self.has_each_move(transitions);
         let mut attempts = 0;
         for step in &view.steps {
             let moves: Vec<_> = transitions.iter().filter(|t| t.step.as_ref() == Some(&step.name)).collect();

@@ -1,8 +1,7 @@
 //! Owns: the log lines of a task's life. Lines about tasks have the target `tasker_orchestration`, lines about steps
 //! `tasker_worker`, and each move `…::transition` of it: so a filter shows as much of them as somebody wants to see.
 
-use uuid::Uuid;
-
+use crate::engine::attempts::Stale;
 use crate::graph::{Graph, StepTransition, TaskTransition};
 use crate::state::{StepState, TaskState};
 use crate::telemetry::context::{with_context, TraceContext};
@@ -125,14 +124,15 @@ fn step_moved(graph: &Graph, moved: &StepTransition) {
 }
 
 /// A result that was refused.
-pub(super) fn stale(event_id: Uuid, handed_back: Option<(u128, u64)>, success: bool) {
+pub(super) fn stale(refused: &Stale) {
     let say = || {
         tracing::info!(
-            target: STEP, %event_id, success,
+            target: STEP, task_uuid = %refused.task_uuid, step_uuid = %refused.step_uuid, event_id = %refused.event_id,
+            success = refused.success,
             "A result was refused: its attempt was no longer current (its lease ran out, it timed out, or its task was cancelled)"
         );
     };
-    match handed_back {
+    match refused.handed_back {
         Some((trace_id, span_id)) => with_context(&TraceContext { trace_id, span_id, sampled: true }, say),
         None => say(),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{EngineThread, Prefetch, Verdict};
 use crate::clock::{Micros, Now, Tick};
-use crate::engine::attempts::Attempts;
+use crate::engine::attempts::{Attempts, Stale};
 use crate::engine::in_flight::Pending;
 use crate::engine::inbox::{Reply, Request, Work};
 use crate::engine::shared::Counters;
@@ -211,8 +211,14 @@ impl EngineThread {
 fn report_stale(settled: &[Pending], outcome: &Outcome) {
     for (pending, verdict) in settled.iter().zip(&outcome.verdicts) {
         if let (Verdict::Stale, Some(completion)) = (verdict, &pending.completion) {
-            let success = pending.settlement.outcome.is_ok();
-            report::stale(pending.event_id, completion.handed_back, success, completion.received_at);
+            report::stale(&Stale {
+                event_id: completion.event_id,
+                task_uuid: completion.task_uuid,
+                step_uuid: completion.step_uuid,
+                handed_back: completion.handed_back,
+                success: pending.settlement.outcome.is_ok(),
+                received_at: completion.received_at,
+            });
         }
     }
 }

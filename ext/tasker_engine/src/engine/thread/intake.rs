@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::EngineThread;
 use crate::clock::{Now, Tick};
 use crate::config::Durability;
+use crate::engine::attempts::Stale;
 use crate::engine::claims::Permits;
 use crate::engine::in_flight;
 use crate::engine::inbox::Work;
@@ -131,13 +132,19 @@ impl EngineThread {
             if let Some(ms) = completion.execution_time_ms {
                 self.prefetch.observe_handler(ms);
             }
-            let (event_id, handed_back) = (completion.event_id, in_flight::handed_back(&completion));
-            let success = completion.outcome.is_ok();
+            let refused = Stale {
+                event_id: completion.event_id,
+                task_uuid: completion.task_uuid,
+                step_uuid: completion.step_uuid,
+                handed_back: in_flight::handed_back(&completion),
+                success: completion.outcome.is_ok(),
+                received_at,
+            };
             match self.in_flights.settlement(completion, received_at).filter(|_| self.worker.is_some()) {
                 Some(pending) => self.unsettled.push_back(pending),
                 None => {
                     stale += 1;
-                    report::stale(event_id, handed_back, success, received_at);
+                    report::stale(&refused);
                 }
             }
         }
