@@ -2,7 +2,7 @@
 
 # The order workflow of examples/ with three worker processes on one PostgreSQL, and an OTLP receiver that all of them
 # export to. Each kind of step must have run on several of the workers, and each order must be one trace across all
-# that had a part in it, with the parents of docs/telemetry.md. Exit 1 if not.
+# that had a part in it, with the parents of docs/internals/spans.md. Exit 1 if not.
 #
 #     rake bench:three_workers               on a throw-away PostgreSQL (bin/postgres), or on TEST_DATABASE_URL's
 #     ORDERS=300 rake bench:three_workers

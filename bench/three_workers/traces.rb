@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The spans that came, against what docs/telemetry.md says of their parents.
+# The spans that came, against what docs/internals/spans.md says of their parents.
 class Traces
   ROOT = "task.orchestration"
   ATTEMPT = "worker.step_execution"

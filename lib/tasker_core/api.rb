@@ -135,7 +135,7 @@ module TaskerCore
     # @param name [String]
     # @param description [String, nil] one sentence: `# HELP` on /metrics, and the description in OTLP
     # @param unit [String, nil] of the Unified Code for Units of Measure: "ms", "By", "{order}"; ends the name on
-    #   /metrics when it is a known one: see docs/telemetry.md
+    #   /metrics when it is a known one: see docs/guide/observability.md
     # @return [Telemetry::Counter] the same one for the same name, with what it was first given
     # @raise [InvalidInputError]
     def counter(name, description: nil, unit: nil)

@@ -10,7 +10,8 @@ require_relative "telemetry/metrics"
 require_relative "telemetry/settings"
 
 module TaskerCore
-  # What this process tells of itself. Where it goes is set by the environment: see docs/telemetry.md.
+  # What this process reports about itself. Where it goes is set by the environment: see
+  # docs/operations/telemetry_settings.md.
   #
   # Exporting begins with the engine, or with the first line, span or metric of the application's own, and by
   # itself again in the child of a fork. It ends, within three seconds, when the process ends.

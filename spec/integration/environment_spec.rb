@@ -1,10 +1,11 @@
 # frozen_string_literal: true
 
-# Every variable that docs/telemetry.md names, with values that somebody will one day give it: the worker runs, and
-# says what is wrong in one line.
+# Every variable that the documents name, with values that it will one day be given: the worker runs, and says what is
+# wrong in one line.
 RSpec.describe "A bad value in the environment" do
-  page = Document.new("docs/telemetry.md")
-  variables = [page.section("## Environment"), page.section("## Web server")].flat_map do |section|
+  settings = Document.new("docs/operations/telemetry_settings.md")
+  monitoring = Document.new("docs/operations/monitoring.md")
+  variables = [settings.section("## Environment"), monitoring.section("## Web server")].flat_map do |section|
     section.table("Variable", "In Ruby", "Default").map { |row| Document.code(row[0]).first }
   end
   values = {

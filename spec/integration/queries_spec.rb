@@ -2,8 +2,8 @@
 
 require "open3"
 
-# What docs/deployment.md gives to whoever is woken at night.
-RSpec.describe "The queries of docs/deployment.md" do
+# The queries that docs/operations/runbook.md gives to operators.
+RSpec.describe "The queries of docs/operations/runbook.md" do
   # A task that failed, one that waits for a retry, one that runs, one that waits for a worker, one that is done.
   # @yieldparam failed [TaskerCore::Task]
   def with_tasks(database)
@@ -28,7 +28,7 @@ RSpec.describe "The queries of docs/deployment.md" do
 
   # Runs every block of that language.
   def expect_answers(language, failed)
-    blocks = Document.new("docs/deployment.md").blocks(language)
+    blocks = Document.new("docs/operations/runbook.md").blocks(language)
     answers = blocks.map { |sql| yield sql.gsub("CORRELATION_ID", failed.correlation_id) }
     expect(answers).to all(match(/\S/))
     expect(answers.join).to include(failed.task_uuid, "TaskerCore::PermanentError", "TaskerCore::RetryableError")

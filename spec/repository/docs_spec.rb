@@ -3,7 +3,7 @@
 # What docs/ and the README say of files, settings, constants and code. Queries: spec/integration/queries_spec.rb.
 RSpec.describe "the documents" do
   root = Document::ROOT
-  pages = ["README.md", *Dir.glob("docs/*.md", base: root).sort]
+  pages = ["README.md", *Dir.glob("docs/**/*.md", base: root).sort]
 
   pages.each do |path|
     describe path do
@@ -17,7 +17,7 @@ RSpec.describe "the documents" do
           expect(File.exist?(File.join(root, file))).to be(true), "#{path} links to #{target}"
           next unless anchor
 
-          anchors = Document.new(file).headings("#+").map { |line| line.sub(/\A#+ /, "").downcase.tr(" ", "-") }
+          anchors = Document.new(file).anchors
           expect(anchors).to include(anchor)
         end
       end
@@ -37,8 +37,22 @@ RSpec.describe "the documents" do
     end
   end
 
-  it "give every setting and its default in the README" do
-    rows = Document.new("README.md").table("Setting", "Default", "Meaning").to_h { |row| [row[0].delete("`"), row[1]] }
+  it "have a length that can be read" do
+    lengths = pages.to_h { |path| [path, Document.new(path).text.lines.size] }
+    expect(lengths.select { |path, lines| lines > (path == "README.md" ? 180 : 350) }).to eq({})
+  end
+
+  it "alert on metrics that there are" do
+    rules = Document.new("docs/operations/monitoring.md").section("## Alerts").blocks("yaml").join
+    asked = rules.scan(/expr: .*/).flat_map { |line| line.scan(/\btasker_\w+/) }
+    expect(asked).not_to be_empty
+    known = JSON.parse(TaskerCore::Native.metrics_catalogue).map { |metric| metric["name"] }
+    expect(asked - known).to eq([])
+  end
+
+  it "give every setting and its default" do
+    page = Document.new("docs/guide/settings.md")
+    rows = page.table("Setting", "Default", "Meaning").to_h { |row| [row[0].delete("`"), row[1]] }
     expect(rows.keys).to match_array(TaskerCore::Configuration::SETTINGS.map(&:to_s))
     fresh = TaskerCore::Configuration.new({})
     numbers = rows.select { |_, default| default.match?(/\A[\d.]+\z/) }
@@ -46,8 +60,8 @@ RSpec.describe "the documents" do
     numbers.each { |name, default| expect([name, fresh.public_send(name)]).to eq([name, default.to_f]) }
   end
 
-  it "give the constants of docs/architecture.md as the code has them" do
-    rows = Document.new("docs/architecture.md").section("## Numbers").table("What", "Value", "Constant", "In")
+  it "give the constants of docs/internals/numbers.md as the code has them" do
+    rows = Document.new("docs/internals/numbers.md").table("What", "Value", "Constant", "In")
     rows.each do |_, value, constant, file|
       written = RustSource.new(Document.code(file).first).constant(Document.code(constant).first).to_s
       unit = { "from_secs" => " s", "from_millis" => " ms", "from_micros" => " µs" }[written[/from_\w+/]].to_s
@@ -55,8 +69,15 @@ RSpec.describe "the documents" do
     end
   end
 
-  it "are all found from the README" do
-    readme = Document.new("README.md").text
-    expect(pages.drop(1).reject { |path| readme.include?(path) }).to eq([])
+  it "are all found from docs/README.md, and that from the README" do
+    index = Document.new("docs/README.md").text
+    below = pages.grep(%r{\Adocs/\w+/})
+    expect(below.reject { |path| index.include?("](#{path.delete_prefix('docs/')})") }).to eq([])
+    expect(Document.new("README.md").text).to include("](docs/README.md)")
+  end
+
+  it "have names of their own, since YARD puts them all into one folder" do
+    names = pages.grep(%r{\Adocs/\w+/}).map { |path| File.basename(path) }
+    expect(names.uniq).to eq(names)
   end
 end

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
-# docs/state_machines.md against the tables in ext/tasker_engine/src/state/.
-RSpec.describe "docs/state_machines.md" do
+# docs/internals/state_machines.md against the tables in ext/tasker_engine/src/state/.
+RSpec.describe "docs/internals/state_machines.md" do
   def self.page
-    Document.new("docs/state_machines.md")
+    Document.new("docs/internals/state_machines.md")
   end
 
   # `Variant = "name" => [Next, …],` as `state_machine!` reads it.

@@ -1,8 +1,11 @@
 # frozen_string_literal: true
 
-# docs/telemetry.md against the sources, word by word. telemetry_spans_spec.rb holds it to what runs.
-RSpec.describe "docs/telemetry.md" do
-  let(:page) { Document.new("docs/telemetry.md") }
+# The telemetry contract (docs/internals/telemetry.md and the pages it names) against the sources, word by word.
+# telemetry_spans_spec.rb holds it to what runs.
+RSpec.describe "the telemetry contract" do
+  let(:phases) { Document.new("docs/internals/telemetry.md") }
+  let(:settings) { Document.new("docs/operations/telemetry_settings.md") }
+  let(:logs) { Document.new("docs/internals/log_lines.md").section("## Logs") }
   let(:sources) { RustSource.all }
   let(:telemetry) { sources.select { |source| source.path.include?("/telemetry") } }
   # Every file that makes a span. The type's own definition does not.
@@ -20,7 +23,7 @@ RSpec.describe "docs/telemetry.md" do
     dotted - emitted_attributes - emitted_events
   end
   let(:span_sections) do
-    spans = page.section("## Spans")
+    spans = Document.new("docs/internals/spans.md").section("## Spans")
     spans.headings("###").to_h { |heading| [Document.code(heading).first, spans.section(heading)] }
   end
 
@@ -58,14 +61,28 @@ RSpec.describe "docs/telemetry.md" do
   end
 
   describe "the environment" do
-    let(:rows) { page.section("## Environment").table("Variable", "In Ruby", "Default") }
+    let(:rows) { settings.section("## Environment").table("Variable", "In Ruby", "Default") }
 
     it "lists every variable that is read, and none that is not" do
       # `env!` is the compiler's.
       read = telemetry.flat_map do |source|
         source.code.scan(/(?<!env!\()"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"/).flatten
-      end.uniq
-      expect(rows.map { |row| row[0].delete("`") }).to match_array(read)
+      end
+      read |= of_signals.map { |what| "OTEL_EXPORTER_OTLP_#{what}" }
+      expect(rows.map { |row| row[0].delete("`") }).to match_array(read.uniq)
+    end
+
+    # What a signal may have of its own: the code puts these names together.
+    def of_signals
+      telemetry.flat_map { |source| source.code.scan(/\bnames\("([A-Z]+)"\)/).flatten }
+    end
+
+    it "lists every variable of a single signal, and what it replaces" do
+      expect(of_signals).to include("ENDPOINT", "COMPRESSION")
+      shown = settings.table("For one signal", "Instead of").map { |row| row.map { |cell| cell.delete("`") } }
+      expect(shown).to match_array(of_signals.map do |what|
+        ["OTEL_EXPORTER_OTLP_{TRACES,LOGS,METRICS}_#{what}", "OTEL_EXPORTER_OTLP_#{what}"]
+      end)
     end
 
     it "gives the numbers' defaults" do
@@ -84,7 +101,7 @@ RSpec.describe "docs/telemetry.md" do
     it "lists the resource's attributes" do
       otlp = telemetry.select { |source| source.path.end_with?("/otlp.rs") }
       given = otlp.flat_map { |source| source.code.scan(/KeyValue::new\("([^"]+)"/).flatten }
-      expect(page.table("Resource attribute").map { |row| row[0].delete("`") }).to match_array(given)
+      expect(settings.table("Resource attribute").map { |row| row[0].delete("`") }).to match_array(given)
     end
   end
 
@@ -100,14 +117,14 @@ RSpec.describe "docs/telemetry.md" do
     end
 
     it "lists every line of the engine, with its level and its fields, and no other" do
-      rows = page.section("## Logs").table("Level", "Message", "Fields").map do |level, message, fields|
+      rows = logs.table("Level", "Message", "Fields").map do |level, message, fields|
         [level, Document.code(message).first, Document.code(fields)]
       end
       expect(rows).to match_array(calls.uniq)
     end
 
     it "lists every line from Ruby, with its level and its fields, and no other" do
-      section = Document.new(page.path, page.section("## Logs").text[/^Lines from Ruby.*/m])
+      section = Document.new(logs.path, logs.text[/^Lines from Ruby.*/m])
       rows = section.table("Level", "Message", "Fields").map do |level, message, fields|
         [level, Document.code(message).first.gsub(/\{[^}]*\}/, "{}"), Document.code(fields)]
       end
@@ -117,7 +134,8 @@ RSpec.describe "docs/telemetry.md" do
 
   describe "the metrics" do
     it "are these, with these names, kinds, units, labels and meanings" do
-      rows = page.section("## Metrics").table("On `/metrics`", "In OTLP", "Kind", "Unit", "Labels", "Meaning")
+      metrics = Document.new("docs/operations/metrics.md").section("## Metrics")
+      rows = metrics.table("On `/metrics`", "In OTLP", "Kind", "Unit", "Labels", "Meaning")
       shown = rows.map do |row|
         name, instrument, kind, unit, labels, meaning = row
         { "name" => Document.code(name).first, "instrument" => Document.code(instrument).first, "kind" => kind,
@@ -128,7 +146,7 @@ RSpec.describe "docs/telemetry.md" do
   end
 
   describe "the web server" do
-    let(:section) { page.section("## Web server") }
+    let(:section) { Document.new("docs/operations/monitoring.md").section("## Web server") }
 
     it "has these routes" do
       web = sources.find { |source| source.path.end_with?("/src/web.rs") }
@@ -155,7 +173,7 @@ RSpec.describe "docs/telemetry.md" do
 
     # What the extension said, without times and without complaints about a collector that is not there.
     def lines(**env)
-      names = page.section("## Environment").table("Variable").map { |row| row[0].delete("`") }
+      names = settings.section("## Environment").table("Variable", "In Ruby").map { |row| row[0].delete("`") }
       # The web server's line has a port that differs.
       clean = names.to_h { |name| [name, nil] }.merge("LOG_LEVEL" => "info", "TASKER_WEB_ENABLED" => "false")
       _, errors, status = ruby(program, env: clean.merge(env.transform_keys(&:to_s)))
@@ -165,7 +183,7 @@ RSpec.describe "docs/telemetry.md" do
     end
 
     def shown(*infos)
-      infos.flat_map { |info| page.blocks("text #{info}").first.lines(chomp: true) }
+      infos.flat_map { |info| phases.blocks("text #{info}").first.lines(chomp: true) }
     end
 
     it "are these with telemetry off" do

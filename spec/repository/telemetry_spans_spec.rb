@@ -2,8 +2,8 @@
 
 require "securerandom"
 
-# docs/telemetry.md against the spans of workflows that really run, with all that can become of a step.
-RSpec.describe "the spans of docs/telemetry.md" do
+# docs/internals/spans.md against the spans of workflows that really run, with all that can become of a step.
+RSpec.describe "the spans of docs/internals/spans.md" do
   let(:traceparent) { "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" }
   # Of a caller who does not keep the trace.
   let(:unsampled) { "00-1bf7651916cd43dd8448eb211c80319c-c8ad6b7169203331-00" }

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A page of docs/, read for the facts that a spec compares with the code.
+# A page of docs/ or the README, read for the facts that a spec compares with the code.
 class Document
   ROOT = File.expand_path("../..", __dir__)
 
@@ -24,6 +24,11 @@ class Document
   # @return [Array<String>] the headings that begin with these marks
   def headings(marks)
     prose_lines.compact.grep(/\A#{marks} /)
+  end
+
+  # @return [Array<String>] what a link to a heading says behind the `#`
+  def anchors
+    headings("#+").map { |line| line.sub(/\A#+ /, "").downcase.gsub(/[^[:word:] -]/, "").tr(" ", "-") }
   end
 
   # The rows of the table whose head begins with these columns.

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What one section of docs/telemetry.md says of a span.
+# What one section of docs/internals/spans.md says of a span.
 class SpanSection
   UUID = /\A\h{8}-\h{4}-7\h{3}-[89ab]\h{3}-\h{12}\z/
   TYPES = {
@@ -11,7 +11,7 @@ class SpanSection
 
   # @return [Hash{String => SpanSection}] by span name
   def self.all
-    spans = Document.new("docs/telemetry.md").section("## Spans")
+    spans = Document.new("docs/internals/spans.md").section("## Spans")
     spans.headings("###").to_h { |heading| [Document.code(heading).first, new(spans.section(heading))] }
   end
 

@@ -2,10 +2,10 @@
 
 module Chaos
   class Verdict
-    # Judges the transitions: chains without gaps, of moves that docs/state_machines.md allows, that end where the row
-    # stands, with each attempt in them.
+    # Judges the transitions: chains without gaps, of moves that docs/internals/state_machines.md allows, that end where
+    # the row stands, with each attempt in them.
     class Histories
-      DOCUMENT = File.expand_path("../../../docs/state_machines.md", __dir__)
+      DOCUMENT = File.expand_path("../../../docs/internals/state_machines.md", __dir__)
 
       def initialize(evidence, findings)
         @evidence = evidence

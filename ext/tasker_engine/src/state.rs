@@ -1,4 +1,4 @@
-//! Owns: the two state machines, as pure tables of legal transitions. `docs/state_machines.md`
+//! Owns: the two state machines, as pure tables of legal transitions. `docs/internals/state_machines.md`
 //! draws them and a spec holds the drawing to these tables.
 
 mod step;

@@ -1,6 +1,6 @@
 -- Everything of tasker_core's in PostgreSQL, but for the messages, which are PGMQ's (schema pgmq). States are the names
--- in docs/state_machines.md. There are no foreign keys: each would cost a look-up for every row of the hottest tables,
--- and only the engine writes here.
+-- in docs/internals/state_machines.md. There are no foreign keys: each would cost a look-up for every row of the
+-- hottest tables, and only the engine writes here.
 
 -- Every template a task was ever made from. A changed document is a new row: tasks keep theirs.
 CREATE TABLE tasker.templates (

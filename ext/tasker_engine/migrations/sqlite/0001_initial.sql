@@ -1,4 +1,4 @@
--- Times are microseconds since the Unix epoch (UTC). States are the names in docs/state_machines.md.
+-- Times are microseconds since the Unix epoch (UTC). States are the names in docs/internals/state_machines.md.
 
 -- What was done to this file's schema. `works_with`: the oldest version whose gem works with it; the number of rows is
 -- `user_version`.

@@ -1,5 +1,5 @@
 //! Owns: which spans a committed transaction leaves, with which ids, parents, times and attributes.
-//! `docs/telemetry.md` is the contract. Refuses: inventing times: every one of them is a transition's
+//! `docs/internals/spans.md` is the contract. Refuses: inventing times: every one of them is a transition's
 //! or a completion's.
 //!
 //! A span is recorded when it is over, from ids that were fixed when it began and are in the store:

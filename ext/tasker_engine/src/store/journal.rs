@@ -1,5 +1,5 @@
 //! Owns: a task's journal, the same in every store: one row for each transaction that moved anything of it, with all
-//! its moves as one JSON array. `docs/architecture.md` describes the format; views show it as rows.
+//! its moves as one JSON array. `docs/internals/stores.md` describes the format; views show it as rows.
 //!
 //! A move is `[position, from, to, offset, duration, attempt, worker, reason, error]`: the step's position in the
 //! template, -1 for the task; microseconds after the row's `at`; milliseconds in `from`. What is empty at the end is left

@@ -15,7 +15,7 @@ pub struct TaskView {
     pub name: String,
     /// The template's version.
     pub version: String,
-    /// A state of `docs/state_machines.md`.
+    /// A state of `docs/internals/state_machines.md`.
     pub state: String,
     /// Higher is claimed first.
     pub priority: i32,
@@ -50,7 +50,7 @@ pub struct StepView {
     pub name: String,
     /// Its handler's name in the template.
     pub handler: String,
-    /// A state of `docs/state_machines.md`.
+    /// A state of `docs/internals/state_machines.md`.
     pub state: String,
     /// Attempts begun.
     pub attempts: u32,

@@ -23,7 +23,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Everything telemetry can be told. Read from the environment; see `docs/telemetry.md`.
+/// Everything telemetry can be told. Read from the environment; see `docs/operations/telemetry_settings.md`.
 #[derive(Debug, Clone)]
 pub struct TelemetryConfig {
     /// `TELEMETRY_ENABLED`, unless `OTEL_SDK_DISABLED`: whether Phase 2 exports.

@@ -73,7 +73,7 @@ pub struct SpanEvent<K = &'static str> {
 /// A finished span of a sampled trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpanRecord<K = &'static str> {
-    /// The span's name: the engine's are in the table in `docs/telemetry.md`.
+    /// The span's name: the engine's are in the table in `docs/internals/spans.md`.
     pub name: K,
     /// The trace it belongs to.
     pub trace_id: u128,

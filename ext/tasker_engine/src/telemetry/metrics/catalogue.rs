@@ -1,5 +1,5 @@
 //! Owns: every metric the gem itself records: its names, kind, unit, labels and meaning, once. The instruments are made
-//! from this table, `/metrics` is written by it, and `docs/telemetry.md` is checked against it.
+//! from this table, `/metrics` is written by it, and `docs/operations/metrics.md` is checked against it.
 //! Refuses: metrics of the application, which are made at run time (`app`).
 
 use serde::Serialize;
@@ -44,7 +44,7 @@ macro_rules! catalogue {
             name: $name, instrument: $instrument, kind: Kind::$kind, unit: $unit, labels: $labels, meaning: $meaning,
         };)+
 
-        /// Every metric of the gem, in the order of `docs/telemetry.md`.
+        /// Every metric of the gem, in the order of `docs/operations/metrics.md`.
         pub const CATALOGUE: &[MetricInfo] = &[$($constant),+];
     };
 }
