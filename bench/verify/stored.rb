@@ -34,7 +34,8 @@ module Verify
         "step.enqueuing" => tasks { |move| move.from == "enqueuing_steps" && move.to == "steps_in_process" },
         "result.evaluation" => tasks { |move| move.to == "evaluating_results" },
         "worker.step_execution" => attempts,
-        "step.state_transition" => steps { |move| [move.from, move.to].include?("in_progress") },
+        "task.finalization" => tasks { |move| TaskerCore::Task::FINAL_STATES.include?(move.to) },
+        "step.state_transition" => steps { true },
         "handler.execution" => attempts, "result.submission" => done, "worker.step_completion_received" => done,
         "charge card" => charges
       }
@@ -42,11 +43,14 @@ module Verify
 
     # @return [Hash{String => Integer}]
     def logs
-      failed = tasks { |move| move.to == "error" }
+      done = steps { |move| completed?(move) }
       {
-        "Task ended" => @tasks.size - failed, "Task failed" => failed,
-        "Step failed" => steps { |move| completed?(move) && move.to != "complete" },
-        "Step settled" => steps { |move| move.from == "in_progress" && %w[complete cancelled].include?(move.to) },
+        "Task created" => @tasks.size, "Task completed successfully" => tasks { |move| move.to == "complete" },
+        "Task failed" => tasks { |move| move.to == "error" }, "Step state transition" => steps { true },
+        "Step execution started" => done,
+        "Step execution completed successfully" => steps { |move| completed?(move) && move.to == "complete" },
+        "Step execution failed" => steps { |move| completed?(move) && move.to == "error" },
+        "Step execution failed, will retry" => done - steps { |move| completed?(move) && %w[complete error].include?(move.to) },
         "charging" => charges
       }
     end

@@ -84,7 +84,7 @@ RSpec.describe "In a Rails application" do
         expect(line(/^paying/)["fields"])
           .to include("email" => "[FILTERED]", "amount" => "5.5", "tags" => ["request-7"])
         expect(lines.map { |line| line["message"] }.tally.values_at("about to submit", "silenced")).to eq([1, nil])
-        expect(line(/^Step failed/)["fields"]["error.message"]).to eq("no mailbox for {:email=>[FILTERED]}")
+        expect(line(/^Step execution failed/)["fields"]["error.message"]).to eq("no mailbox for {:email=>[FILTERED]}")
         expect(errors).not_to include("ann@example.org")
       end
 

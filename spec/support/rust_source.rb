@@ -34,8 +34,15 @@ class RustSource
     code.scan(/\btracing::(error|warn|info|debug|trace)!\(/) do |(level)|
       calls << [level, arguments(Regexp.last_match.end(0))]
     end
+    code.scan(/\b(task_line|step_line)!\(\s*(\w+),\s*\w+,/) do |(macro, level)|
+      calls << [level, LINES.fetch(macro) + arguments(Regexp.last_match.end(0)).drop(macro == "step_line" ? 2 : 1)]
+    end
     calls
   end
+
+  # What each line about a task, or about a step, says: engine/report/lines.rs.
+  LINES = { "task_line" => %w[task_uuid correlation_id namespace task_name],
+            "step_line" => %w[task_uuid correlation_id step_uuid step_name namespace attempt] }.freeze
 
   private
 

@@ -17,7 +17,7 @@ class SpanSection
 
   # @return [Hash{String => Array(String, String)}] type and presence, by key
   attr_reader :attributes
-  # @return [Hash{String => Hash}] at: "start" or "end", attributes:, by name
+  # @return [Hash{String => Hash}] at: "start" or "end", attributes:, optional:, by name
   attr_reader :events
 
   def initialize(document)
@@ -59,7 +59,7 @@ class SpanSection
   private
 
   def event(row)
-    keys = row[2].scan(/`(\w+)` \((\w+)\), ([^;]+)/).to_h { |key, type, present| [key, [type, present]] }
-    [row[0].delete("`"), { at: row[1], attributes: keys }]
+    keys = row[2].scan(/`([\w.]+)` \((\w+)\), ([^;]+)/).to_h { |key, type, present| [key, [type, present]] }
+    [row[0].delete("`"), { at: row[1][/\w+/], attributes: keys, optional: row[1].include?("when") }]
   end
 end

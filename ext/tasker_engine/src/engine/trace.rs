@@ -325,7 +325,7 @@ pub(super) fn stale(refused: &Stale) -> Option<SpanRecord> {
     let mut completed = event("step.ruby_execution_completed", at);
     completed.attributes.push(("success", Value::Bool(refused.success)));
     Some(SpanRecord {
-        name: "worker.step_completion_received",
+        name: "worker.stale_completion_received",
         trace_id,
         span_id: ids::span_id(),
         parent_span_id: Some(span_id),
@@ -338,7 +338,6 @@ pub(super) fn stale(refused: &Stale) -> Option<SpanRecord> {
             ("step_uuid", Value::Uuid(refused.step_uuid)),
             ("event_id", Value::Uuid(refused.event_id)),
             ("success", Value::Bool(refused.success)),
-            ("stale", Value::Bool(true)),
         ],
         events: vec![completed],
         links: Vec::new(),

@@ -36,12 +36,12 @@ pub(super) fn install(config: &TelemetryConfig) -> bool {
         .is_ok()
 }
 
-/// The SDK reads some variables too, and has its own opinion of what we have warned of already. What became of an export
+/// The SDK and the exporters read variables too, and have their own opinion of what we have warned of already. What became of an export
 /// `complaints` says, with its reason.
 fn passes(event: &Event<'_>) -> bool {
     let meta = event.metadata();
     complaints::read(event);
-    let opinion = meta.target() == "opentelemetry_sdk" && meta.name().starts_with("TracerProvider.Config.");
+    let opinion = meta.target().starts_with("opentelemetry") && meta.name().contains(".Config.");
     !opinion && !complaints::is_said_better(meta) && (!complaints::is_complaint(meta) || complaints::may_print())
 }
 
