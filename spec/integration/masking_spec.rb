@@ -48,7 +48,8 @@ RSpec.describe "A secret" do
       expect(status).to be_success, errors
       expect(output).to start_with("complete\ntrue\ntrue\n") # who asks gets it
       expect(output.lines.grep(/#{secret}/)).to eq([])
-      expect(errors).to include("Step execution failed, will retry", "login failed for {:password=>[FILTERED], :user=>1}", "step input")
+      expect(errors).to include("Step execution failed, will retry", "step input")
+      expect(errors).to include("login failed for {:password=>[FILTERED], :user=>1}")
       expect(errors.lines.grep(/#{secret}/)).to eq([])
       failures = sink.spans.map(&:error).compact
       expect(failures).to include('ArgumentError: bad request: {"card_number": [FILTERED], "amount": 5}')

@@ -150,6 +150,7 @@ RSpec.describe "the spans of docs/internals/spans.md" do
       line = section.line("Parent")
       parent = by_id[span[:parent_span_id]]
       next ("has no parent" unless line.start_with?("none")) unless parent
+
       parents = line[/\A`[\w.]+`(?: or `[\w.]+`)*/].to_s
       next "its parent is #{parent[:name]}" unless parents.include?("`#{parent[:name]}`")
 

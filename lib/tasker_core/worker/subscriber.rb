@@ -112,8 +112,9 @@ module TaskerCore
         return if reason.is_a?(StoppedError) # there is no engine to tell
 
         error = Failure.describe(reason)
-        @bridge.fail_step_event(event[:event_id], error[:class], "the step's completion failed: #{Failure.shown(error)}")
-        TaskerCore.logger.error("step completion failed", reason: Failure.shown(error))
+        shown = Failure.shown(error)
+        @bridge.fail_step_event(event[:event_id], error[:class], "the step's completion failed: #{shown}")
+        TaskerCore.logger.error("step completion failed", reason: shown)
       rescue Exception # rubocop:disable Lint/RescueException -- the poller tries once more
         nil
       end
