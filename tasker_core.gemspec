@@ -6,8 +6,8 @@ Gem::Specification.new do |spec|
   spec.version = File.read(File.join(__dir__, "Cargo.toml"))[/^version = "([^"]+)"/, 1]
   spec.authors = ["The tasker_core contributors"]
   spec.summary = "Durable, traced workflows for Ruby, with a Rust core."
-  spec.description = "Describe a task as a graph of steps, write the steps in Ruby, and get retries, crash " \
-                     "recovery and one OpenTelemetry trace per task, on SQLite inside the process or on PostgreSQL."
+  spec.description = "Define a workflow as a graph of steps, write the steps in Ruby, and get retries, crash " \
+                     "recovery and one OpenTelemetry trace per run, on SQLite inside the process or on PostgreSQL."
   spec.license = "MIT"
   spec.homepage = "https://rubygems.org/gems/tasker_core"
   spec.metadata = { "rubygems_mfa_required" => "true" }

@@ -13,7 +13,7 @@ require "tmpdir"
 require_relative "order_fulfillment/handlers"
 require_relative "order_fulfillment/trace_tree"
 
-# Runs one order and tells what happens.
+# Runs one order and prints what happens.
 class OrderDemo
   def run
     task = nil
@@ -38,12 +38,12 @@ class OrderDemo
   # The history of a task is append-only: what has come since the last look is news.
   def follow(task)
     puts "Task #{task.task_uuid} in #{TaskerCore.configuration.database}", ""
-    told = 0
+    shown = 0
     loop do
       final = finished?(task)
       history = task.transitions
-      history.drop(told).each { |transition| tell(task, transition) if transition.step }
-      told = history.size
+      history.drop(shown).each { |transition| print_step(task, transition) if transition.step }
+      shown = history.size
       break if final
     end
   end
@@ -55,7 +55,7 @@ class OrderDemo
     false
   end
 
-  def tell(task, transition)
+  def print_step(task, transition)
     return if %w[pending enqueued].include?(transition.to_state)
 
     since = (transition.created_at - task.created_at) * 1000

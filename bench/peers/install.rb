@@ -6,7 +6,7 @@ require "open3"
 require_relative "../debian"
 
 module Peers
-  # A peer that cannot run here; the message says why, and the cure.
+  # A peer that cannot run here; the message says why, and the hint.
   class Missing < StandardError; end
 
   # Finds the peers, and installs what is missing where that is allowed: Debian's packages as root, PyPI's in a venv
@@ -22,12 +22,12 @@ module Peers
         python = File.join(VENV, "bin/python")
         return python if system(python, "-c", "import dbos", err: File::NULL)
 
-        cure = "python3 -m venv #{VENV} && #{VENV}/bin/pip install dbos"
-        raise Missing, "run: #{cure}" unless allowed? && program("python3")
+        hint = "python3 -m venv #{VENV} && #{VENV}/bin/pip install dbos"
+        raise Missing, "run: #{hint}" unless allowed? && program("python3")
 
         FileUtils.rm_rf(VENV)
         quietly(%w[python3 -m venv] + [VENV]) && quietly(["#{VENV}/bin/pip", "install", "--quiet", "dbos"]) or
-          raise Missing, "run: #{cure}"
+          raise Missing, "run: #{hint}"
         python
       end
 

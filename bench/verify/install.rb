@@ -41,10 +41,10 @@ module Verify
       def rotel
         programs = File.join(VENV, "lib/python3*/site-packages/rotel/rotel-agent")
         Dir[programs].first || begin
-          cure = "python3 -m venv #{VENV} && #{VENV}/bin/pip install #{ROTEL}"
-          missing("rotel", cure) unless allowed? && find("python3")
+          hint = "python3 -m venv #{VENV} && #{VENV}/bin/pip install #{ROTEL}"
+          missing("rotel", hint) unless allowed? && find("python3")
           made = quietly({}, %w[python3 -m venv] + [VENV]) && quietly({}, ["#{VENV}/bin/pip", "install", ROTEL])
-          (made && Dir[programs].first) or missing("rotel", cure)
+          (made && Dir[programs].first) or missing("rotel", hint)
         end
       end
 
@@ -59,8 +59,8 @@ module Verify
         status.success?
       end
 
-      def missing(what, cure)
-        abort "verify_telemetry: #{what} is missing. Run: #{cure}"
+      def missing(what, hint)
+        abort "verify_telemetry: #{what} is missing. Run: #{hint}"
       end
     end
   end

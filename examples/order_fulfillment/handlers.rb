@@ -44,7 +44,7 @@ module OrderFulfillment
     def call(step)
       raise TaskerCore::RetryableError.new("gateway busy", retry_after: 0.2) if step.attempt == 1
 
-      # The step's id is the same in every attempt: what a gateway wants for an idempotency key.
+      # The step's id is the same in every attempt: a good idempotency key.
       { receipt: "ch_#{step.step_uuid[-6..]}", charged_cents: step.dependency(:price_order)["total_cents"] }
     end
   end

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
-# The public API at a glance. What is described here is done in client.rb, task.rb, templates.rb, worker.rb.
+# The public API. The work is done in client.rb, task.rb, templates.rb and worker.rb.
 module TaskerCore
   class << self
-    # Changes the settings; before the engine is used.
+    # Changes the settings. Call it before the engine is used.
     # @yieldparam configuration [Configuration]
     # @return [Configuration]
     # @raise [ConfigurationError] the engine is open already
@@ -17,19 +17,19 @@ module TaskerCore
       engine.configuration
     end
 
-    # Submits a task; it is in the store when this returns.
+    # Submits a task. It is committed when this returns.
     #
     # @param name [String, Symbol] the template
-    # @param context [Hash] what every step reads as `step.input`; anything JSON can say
+    # @param context [Hash] what every step reads as `step.input`; anything that JSON can represent
     # @param options [Hash] `namespace:` (default "default"), `version:` of the template, `priority:` (higher
-    #   first, default 0), `idempotency_key:` (a second submission finds the first's task), `correlation_id:`,
-    #   `parent_correlation_id:` (UUIDs; in a handler that of its own task), `traceparent:` (W3C; the task joins that
-    #   trace) or `rack_env:` (a request's, with its traceparent header); without either, the current span's trace.
+    #   first, default 0), `idempotency_key:` (a second submission returns the first one's task), `correlation_id:`,
+    #   `parent_correlation_id:` (UUIDs; in a handler the default is its task's), `traceparent:` (W3C; the task joins
+    #   that trace) or `rack_env:` (a request's, with its traceparent header); without either, the current span's trace.
     #   `run_at:` (Time, or seconds since the epoch)
     # @return [Task]
     # @raise [NotFoundError] no such template
-    # @raise [SchemaViolationError] the context does not fit the template's input_schema
-    # @raise [InvalidInputError] anything else is wrong with the request
+    # @raise [SchemaViolationError] the context does not match the template's input_schema
+    # @raise [InvalidInputError] another argument is wrong
     def submit(name, context = {}, **options)
       client.submit(name, context, **options)
     end
@@ -37,7 +37,7 @@ module TaskerCore
     # Submits many tasks in as few transactions as possible.
     # @param requests [Array<Hash>] each with `name:`, `context:` and the options of {submit}
     # @return [Array<Task>] in the same order
-    # @raise [BatchError] some were refused; it says which, and has the tasks of the others
+    # @raise [BatchError] some were refused: says which, and has the tasks of the others
     def submit_all(requests)
       client.submit_all(requests)
     end
@@ -45,7 +45,7 @@ module TaskerCore
     # @param task_uuid [String]
     # @return [Task]
     # @raise [NotFoundError] no such task
-    # @raise [InvalidInputError] that is no UUID
+    # @raise [InvalidInputError] it is not a UUID
     def task(task_uuid)
       unless task_uuid.is_a?(String)
         raise InvalidInputError, "task: pass the task_uuid, a String, not #{task_uuid.inspect}"
@@ -72,15 +72,15 @@ module TaskerCore
       engine.add_template(path.to_s, Templates.read(path), "yaml")
     end
 
-    # Brings the schema of the configured database up to date, whatever `config.migrate` says: what
-    # `rake tasker:migrate` does. Harmless when there is nothing to do.
+    # Updates the schema of the configured database, as `rake tasker:migrate` does, whatever `config.migrate` is. Does
+    # nothing when the schema is current.
     # @return [Array(Integer, Integer)] the schema's version before and after
-    # @raise [StoreError] it could not be done, and nothing was changed; says what would help
+    # @raise [StoreError] it failed, and nothing was changed; the message says what would help
     def migrate
       Native.migrate(configuration.to_engine_json)
     end
 
-    # @return [JsonHash] what the engine says about itself
+    # @return [JsonHash] the state of this process's engine, worker and web server
     def status
       engine.open
       JsonText.parse(Native.status)
@@ -97,16 +97,16 @@ module TaskerCore
       @logger ||= Logger.new
     end
 
-    # Runs the block inside a span of the application's own, and gives what the block gives. Its parent is the
-    # current span of this fiber, else the handler's; without either it begins a trace. An exception is noted and
-    # goes on.
+    # Runs the block inside a span of your own, and returns the block's value. The parent is the current span of this
+    # fiber, otherwise the handler's. Without either, the span starts a trace. An exception is recorded on the span and
+    # raised again.
     #
     #     TaskerCore.span("charge card", amount: 5) do |span|
     #       receipt = Gateway.charge(5)
     #       span.set(receipt: receipt.id)
     #     end
     #
-    # @param name [String] few different ones: what varies belongs into the attributes
+    # @param name [String] use few different names, and put what varies into attributes
     # @param attributes [Hash{Symbol => Object}]
     # @yieldparam span [Telemetry::Span]
     # @return [Object] the block's value
@@ -114,19 +114,19 @@ module TaskerCore
       Telemetry::Span.open(name, attributes, &block)
     end
 
-    # @return [Telemetry::Context, nil] the current span's: to be handed to a thread or a fiber
+    # @return [Telemetry::Context, nil] the current span's context, to pass to a thread or a fiber
     def context
       Telemetry::Context.current
     end
 
-    # Runs the block, in this thread and fiber, inside a context that another one handed over.
+    # Runs the block in this thread and fiber inside a context that comes from another one.
     # @param context [Telemetry::Context, String, nil] as {context} gives it, or a W3C traceparent
     def with_context(context, &block)
       context = Telemetry::Context.parse(context) if context.is_a?(String)
       Telemetry::Context.with(context, &block)
     end
 
-    # @return [String, nil] the current span's W3C traceparent: what a call to another service carries
+    # @return [String, nil] the current span's W3C traceparent, for a call to another service
     def traceparent
       context&.traceparent
     end
@@ -134,22 +134,22 @@ module TaskerCore
     # An instrument that counts: `TaskerCore.counter("orders.placed").add(1, country: "de")`.
     # @param name [String]
     # @param description [String, nil] one sentence: `# HELP` on /metrics, and the description in OTLP
-    # @param unit [String, nil] of the Unified Code for Units of Measure: "ms", "By", "{order}"; ends the name on
-    #   /metrics when it is a known one: see docs/guide/observability.md
-    # @return [Telemetry::Counter] the same one for the same name, with what it was first given
+    # @param unit [String, nil] in UCUM: "ms", "By", "{order}"; a known unit ends the name on /metrics:
+    #   see docs/guide/observability.md
+    # @return [Telemetry::Counter] the same object for the same name, with the description and unit it was first given
     # @raise [InvalidInputError]
     def counter(name, description: nil, unit: nil)
       Telemetry::Instruments.fetch(Telemetry::Counter, name, description: description, unit: unit)
     end
 
-    # An instrument that measures a spread: `TaskerCore.histogram("order.value").record(12.5)`.
+    # An instrument for distributions: `TaskerCore.histogram("order.value").record(12.5)`.
     # @see counter
     # @return [Telemetry::Histogram]
     def histogram(name, description: nil, unit: nil)
       Telemetry::Instruments.fetch(Telemetry::Histogram, name, description: description, unit: unit)
     end
 
-    # An instrument that says how much there is now: `TaskerCore.gauge("carts.open").set(7)`.
+    # An instrument for current values: `TaskerCore.gauge("carts.open").set(7)`.
     # @see counter
     # @return [Telemetry::Gauge]
     def gauge(name, description: nil, unit: nil)

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: calls that wait for the engine, where fibers share a thread (Falcon, async). The extension lets the GVL go,
-  # but a fiber that waits in it keeps its whole thread. So there such a call has a thread of its own, and the other
-  # fibers go on.
+  # Owns: calls that wait for the engine, where fibers share a thread (Falcon, async). The extension releases the GVL,
+  # but a fiber that waits in it blocks its whole thread. There, such a call runs in a thread of its own, and the
+  # other fibers continue.
   # @api private
   module Blocking
-    # Yields, without stopping the other fibers of a thread that has a scheduler.
+    # Yields, without blocking the other fibers of a thread that has a scheduler.
     # @return [Object] what the block returns
     def self.call(&)
       return yield unless Fiber.current_scheduler

@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: turning what an application asks for into requests, and their answers into {Task}s.
+  # Owns: turning arguments into requests, and their answers into {Task}s.
   class Client
     OPTIONS = %i[
       namespace version priority idempotency_key correlation_id parent_correlation_id traceparent rack_env run_at
     ].freeze
 
-    # Longer than any that W3C Trace Context knows.
+    # Longer than any traceparent of W3C Trace Context.
     MAX_TRACEPARENT_BYTES = 256
 
     def initialize(engine)
@@ -59,7 +59,7 @@ module TaskerCore
     def request(name, context, options)
       unknown = options.keys - OPTIONS
       unless unknown.empty?
-        raise InvalidInputError, "submit: unknown option #{unknown.join(', ')}; there are #{OPTIONS.join(', ')}"
+        raise InvalidInputError, "submit: unknown option #{unknown.join(', ')}; known options: #{OPTIONS.join(', ')}"
       end
       raise InvalidInputError, "submit: the context must be a Hash, not #{context.class}" unless context.is_a?(Hash)
 
@@ -71,20 +71,20 @@ module TaskerCore
       raise InvalidInputError, e.message
     end
 
-    # What is given wins; then the request's header, then the span this is called in.
+    # The argument takes precedence, then the request's header, then the current span.
     def traced(options)
       rack_env = options[:rack_env]
       current = Telemetry::Context.current
       options = options.except(:rack_env)
       traceparent = options[:traceparent] || (rack_env && rack_env["HTTP_TRACEPARENT"]) || current&.traceparent
-      # A header is anybody's: what is no traceparent is a warning of the engine's, and no reason to refuse the task.
+      # Anybody can send a header: a malformed one is a warning of the engine, and no reason to refuse the task.
       options[:traceparent] = traceparent && Telemetry::Fields.text(traceparent, MAX_TRACEPARENT_BYTES)
       options[:sampled] = current.sampled? if own?(current, options[:traceparent])
       options[:parent_correlation_id] ||= current&.correlation_id
       options
     end
 
-    # Whether the task joins the trace that is current here: then it is decided already.
+    # Whether the task joins the trace that is current here: then the sampling decision is made already.
     def own?(current, traceparent)
       current && !current.remote? && traceparent.to_s[3, 32] == current.trace_id
     end
@@ -93,7 +93,7 @@ module TaskerCore
       run_at = run_at.to_time if run_at.respond_to?(:to_time)
       case run_at
       when Time, Numeric then run_at.to_f
-      else raise InvalidInputError, "submit: run_at is a Time or seconds since the epoch, not #{run_at.class}"
+      else raise InvalidInputError, "submit: run_at must be a Time or seconds since the epoch, not #{run_at.class}"
       end
     end
   end

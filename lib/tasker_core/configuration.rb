@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # The settings of this process. They are read when the engine opens (the first submission, or the start
-  # of a worker); after that a change would be half a change, and raises.
+  # The settings of this process. They are read when the engine opens: at the first submission or query, or when a
+  # worker starts. Changing a setting after that raises {ConfigurationError}.
   #
   #     TaskerCore.configure do |config|
   #       config.database = "storage/tasker.sqlite3"
@@ -23,38 +23,39 @@ module TaskerCore
 
     # @!attribute [rw] database
     #   @return [String] a SQLite file, ":memory:", or a postgres:// URL, as libpq reads them (sslmode, sslrootcert,
-    #     application_name, …) and with `pgbouncer=true` where a pooler in transaction mode stands in between. Default:
-    #     TASKER_DATABASE, else DATABASE_URL when it is a postgres: or sqlite: one, else "storage/tasker.sqlite3"
+    #     application_name, …) and with `pgbouncer=true` behind a pooler in transaction mode. Default:
+    #     TASKER_DATABASE, otherwise DATABASE_URL if it begins with postgres or sqlite:, otherwise
+    #     "storage/tasker.sqlite3"
     # @!attribute [rw] synchronous
     #   @return [String, Symbol] SQLite: :full survives power loss, :normal only a crash of the process
     # @!attribute [rw] durability
-    #   @return [String, Symbol] PostgreSQL: which commits the server has on its disk before the engine goes on. :step,
-    #     all but those that only claim steps; :task, those that somebody is told of (a submission, a cancellation, the
-    #     end of a task): should the *server* crash, steps that were settled in about the last 0.6 s run again. A crash
-    #     of a worker costs nothing more either way. Behind a pooler (`pgbouncer=true`) always :step
+    #   @return [String, Symbol] PostgreSQL: which commits the server has on its disk before the engine continues.
+    #     :step, all except those that only claim steps; :task, submissions, operators' changes and the ends of tasks.
+    #     If the *server* crashes with :task, steps that finished in about the last 0.6 s run again. A crash of a
+    #     worker costs the same with both. Behind a pooler (`pgbouncer=true`) always :step
     # @!attribute [rw] busy_timeout
-    #   @return [Float] SQLite: seconds to wait for another process that writes
+    #   @return [Float] SQLite: how long to wait for another process that writes, in seconds
     # @!attribute [rw] migrate
-    #   @return [Boolean] PostgreSQL: whether to bring the schema up to date at the start; otherwise an old one raises
-    #     {StoreError}, and `rake tasker:migrate` or {TaskerCore.migrate} cures it
+    #   @return [Boolean] PostgreSQL: whether the first process updates the schema; if false, an old schema raises
+    #     {StoreError} until you run `rake tasker:migrate` or {TaskerCore.migrate}
     # @!attribute [rw] pool_size
-    #   @return [Integer] PostgreSQL: the most connections of this process that read; one more writes and one listens
+    #   @return [Integer] PostgreSQL: the most connections this process reads with; one more writes, and one listens
     # @!attribute [rw] statement_timeout
-    #   @return [Float] PostgreSQL: seconds a statement may run before the server ends it
+    #   @return [Float] PostgreSQL: how long a statement may run before the server ends it, in seconds
     # @!attribute [rw] concurrency
     #   @return [Integer] handler threads
     # @!attribute [rw] namespaces
-    #   @return [Array<String>] whose steps the worker takes; empty for all
+    #   @return [Array<String>] the namespaces whose steps the worker claims; empty for all
     # @!attribute [rw] lease_seconds
-    #   @return [Float] how long a claim lasts unless renewed
+    #   @return [Float] how long claims last unless the worker renews its lease, in seconds
     # @!attribute [rw] shutdown_timeout
-    #   @return [Float] seconds a stop waits for handlers
+    #   @return [Float] how long a stop waits for handlers, in seconds
     # @!attribute [rw] poll_interval
-    #   @return [Float] seconds between an idle worker's looks for what other processes wrote. Where it is notified of
-    #     it, they are at least 0.25 (SQLite, on Linux) or 1 (PostgreSQL); on PostgreSQL without notifications 0.1
+    #   @return [Float] how often an idle worker polls for other processes' work, in seconds. Where it is notified, at
+    #     least 0.25 (SQLite on Linux) or 1 (PostgreSQL); on PostgreSQL without notifications at least 0.1
     # @!attribute [rw] retention_days
-    #   @return [Float] days for which the worker keeps finished tasks, all that belongs to them and their idempotency
-    #     keys; 0 for ever
+    #   @return [Float] days to keep finished tasks, with everything that belongs to them and their idempotency keys;
+    #     0 keeps them forever
     # @!attribute [rw] template_paths
     #   @return [Array<String>] files, folders or globs of YAML templates
     # @!attribute [rw] handlers
@@ -62,24 +63,24 @@ module TaskerCore
     # @!attribute [rw] max_result_bytes
     #   @return [Integer] the largest result a step may return, as JSON
     # @!attribute [rw] telemetry
-    #   @return [Hash] settings that win over the environment: enabled, endpoint, protocol, headers (Hash or text),
+    #   @return [Hash] overrides for the environment: enabled, endpoint, protocol, headers (Hash or text),
     #     timeout_ms, service_name, service_version, environment, resource_attributes (Hash or text), sampler,
     #     sampler_arg, trace_sample (Hash or text: shares by namespace), log_level
     # @!attribute [rw] web
     #   @return [Hash] the worker's web server: `enabled:` (default true), `bind:` (an IP address, default 127.0.0.1;
-    #     any other interface needs a token), `port:` (default 8081; 0 for any free one), `token:` (callers must bring
-    #     it as a bearer token). What is not given comes from TASKER_WEB_ENABLED, _BIND, _PORT and _TOKEN. A process
+    #     another interface than loopback needs a token), `port:` (default 8081; 0 for any free port), `token:` (callers
+    #     must send it as a bearer token). Missing keys come from TASKER_WEB_ENABLED, _BIND, _PORT and _TOKEN. A process
     #     that only submits has no web server
     # @!attribute [rw] filter_parameters
-    #   @return [Array<String, Symbol, Regexp, Proc>] keys whose values are masked in logs, spans and metrics, besides
-    #     the library's own list and, in Rails, `config.filter_parameters`; see {Telemetry::Filter}
+    #   @return [Array<String, Symbol, Regexp, Proc>] keys whose values are masked in logs, spans and metrics, in
+    #     addition to the library's own list and, in Rails, `config.filter_parameters`; see {Telemetry::Filter}
     # @!attribute [rw] filter_mask
-    #   @return [String] what takes a masked value's place
+    #   @return [String] the text shown instead of a masked value
     # @!attribute [rw] mask_stored_errors
-    #   @return [Boolean] whether the messages of exceptions are masked before they are stored with the step, too.
-    #     Default: false, `task.error` keeps the handler's own words, and only logs and spans are masked
+    #   @return [Boolean] whether the messages of exceptions are masked in the store too. Default: false, so
+    #     `task.error` has the handler's own words, and only logs and spans are masked
     # @!attribute [rw] log_payloads
-    #   @return [Boolean] whether a step's input and result are logged, at debug level and filtered
+    #   @return [Boolean] whether a step's input and result are logged, at debug level and masked
     SETTINGS.each do |name|
       define_method(name) { @settings.fetch(name) }
       define_method(:"#{name}=") do |value|
@@ -107,7 +108,7 @@ module TaskerCore
       }
     end
 
-    # @return [Boolean] whether the engine reads these settings now
+    # @return [Boolean] whether the engine is open with these settings
     def in_use?
       @in_use
     end
@@ -116,13 +117,13 @@ module TaskerCore
     attr_writer :in_use
 
     # The engine's configuration document.
-    # @param overrides [Hash] worker settings that win over these
+    # @param overrides [Hash] worker settings that take precedence over these
     # @return [String] JSON
     def to_engine_json(**overrides)
       unknown = overrides.keys - WORKER_SETTINGS
       unless unknown.empty?
         raise ConfigurationError, "unknown worker settings: #{unknown.join(', ')}; " \
-                                  "there are #{WORKER_SETTINGS.join(', ')}"
+                                  "known settings: #{WORKER_SETTINGS.join(', ')}"
       end
 
       overrides.each { |name, value| check(name, value) }
@@ -131,10 +132,10 @@ module TaskerCore
       JSON.generate(**@settings.slice(:busy_timeout, :migrate, :pool_size, :statement_timeout, :web),
                     database: absolute, synchronous: synchronous.to_s, durability: durability.to_s, worker: worker)
     rescue JSON::JSONError => e
-      raise ConfigurationError, "a setting is not UTF-8, or no number that JSON knows: #{e.message.scrub}"
+      raise ConfigurationError, "a setting is not UTF-8, or not a finite number: #{e.message.scrub}"
     end
 
-    # Says nothing of what telemetry sends with its requests, nor the database's password.
+    # Leaves out telemetry's headers and the database's password.
     def inspect
       shown = @settings.except(:telemetry, :handlers, :web).merge(database: shown_database)
       "#<#{self.class} #{Telemetry::Fields.filter(shown)}>"
@@ -142,7 +143,7 @@ module TaskerCore
 
     private
 
-    # What the engine cannot judge, or would judge too late: what is wanted, and whether a value is that.
+    # Checks that the engine cannot make, or makes too late: what the setting must be, and whether a value is that.
     CHECKS = {
       durability: [":step or :task", ->(value) { DURABILITIES.include?(value.to_s) }],
       mask_stored_errors: ["true or false", ->(value) { [true, false].include?(value) }],
@@ -166,7 +167,7 @@ module TaskerCore
     end
     private_class_method :names?
 
-    # A path means what it meant at first: Process.daemon changes the folder. Kept until another one is set.
+    # A relative path keeps its first meaning, since Process.daemon changes the folder. Kept until another one is set.
     def absolute
       @absolute ||= make_absolute(database.to_s)
     end

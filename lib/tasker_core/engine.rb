@@ -1,9 +1,8 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: opening this process's engine once, on first use, with its settings and its templates, and
-  # closing it. A process that only submits never gets further than this: no worker, and no Tokio runtime
-  # unless it exports telemetry.
+  # Owns: opening this process's engine once, on first use, with its settings and templates, and closing it. A process
+  # that only submits has no more than this: no worker, and no Tokio runtime unless it exports telemetry.
   class Engine
     attr_reader :templates
 
@@ -53,7 +52,7 @@ module TaskerCore
       @configuration.in_use = false if @configuration
     end
 
-    # Says nothing of templates and settings, which may have secrets in them.
+    # Leaves out templates and settings, which may contain secrets.
     def inspect
       "#<#{self.class} #{'open' if Native.open?}>"
     end
@@ -68,7 +67,7 @@ module TaskerCore
       raise
     end
 
-    # Once a process: a child that inherited the parent's at_exit block finds another pid and leaves.
+    # Once per process: in a child that inherited the parent's at_exit block the pid differs.
     def close_at_exit
       return if @at_exit_pid == Process.pid
 

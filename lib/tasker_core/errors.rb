@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
-# Owns: every exception of the library. The first group is for handlers to raise, the second is what the
-# library raises. The extension looks its classes up here by name.
+# Owns: every exception of the library. Handlers raise those of the first group, the library raises the others. The
+# extension finds its classes here by name.
 module TaskerCore
-  # Everything the library raises.
+  # The superclass of everything the library raises.
   class Error < StandardError; end
 
-  # ---- Raised by handlers: what should become of the step -------------------------------------------
+  # ---- Raised by handlers: what happens to the step -------------------------------------------
 
-  # The attempt failed and another one may help. Any other StandardError says the same; this one may say
-  # when.
+  # The attempt failed, and another one may succeed. Any other exception means the same; this one can say when to try
+  # again.
   class RetryableError < Error
-    # @return [Float, nil] seconds until the next attempt; wins over the template's backoff
+    # @return [Float, nil] seconds until the next attempt; overrides the template's backoff
     attr_reader :retry_after
     # @return [String, nil] the application's own code
     attr_reader :code
@@ -39,7 +39,7 @@ module TaskerCore
     end
   end
 
-  # What the step was given is wrong; another attempt would be given the same.
+  # The step's input is wrong, so another attempt would fail too.
   class ValidationError < PermanentError
     # @return [String, nil] the field that is wrong
     attr_reader :field
@@ -53,37 +53,37 @@ module TaskerCore
     end
   end
 
-  # ---- Failures of a step that the library finds -----------------------------------------------------
+  # ---- Failures of a step that the library detects -----------------------------------------------------
 
-  # The handler returned what JSON cannot say.
+  # The handler's return value cannot be serialized to JSON.
   class UnserializableResultError < PermanentError; end
 
   # The handler returned more than `max_result_bytes`.
   class ResultTooLargeError < PermanentError; end
 
-  # The step asked for the result of a step it does not depend on.
+  # The handler asked for the result of a step that its step does not depend on.
   class UnknownDependencyError < PermanentError; end
 
-  # No handler of that name. A worker with newer code may have it, so the step is retried.
+  # No handler has that name. A worker with newer code may have it, so the step is retried.
   class HandlerNotFoundError < Error; end
 
-  # The handler's thread ended under it: `Thread.exit`, `Thread#kill`, or a jump out of the handler.
+  # The handler's thread ended before the handler returned: `Thread.exit`, `Thread#kill`, or a jump out of the handler.
   class HandlerKilledError < Error; end
 
   # ---- Raised to callers -----------------------------------------------------------------------------
 
-  # A setting that cannot be used, or came too late.
+  # A setting cannot be used, or was changed too late.
   class ConfigurationError < Error; end
 
-  # A template that cannot be used; says which file, which step, and the cure.
+  # A template cannot be used. The message says which file, which step, and how to correct it.
   class TemplateError < Error; end
 
-  # A request that cannot be taken as it stands; nothing was changed.
+  # An argument is wrong; nothing was changed.
   class InvalidInputError < Error; end
 
-  # The context does not fit the template's input_schema.
+  # The context does not match the template's input_schema.
   class SchemaViolationError < InvalidInputError
-    # @return [String, nil] JSON pointer of the first value that does not fit
+    # @return [String, nil] JSON pointer of the first value that does not match
     attr_reader :field
 
     # @param message [String]
@@ -94,9 +94,9 @@ module TaskerCore
     end
   end
 
-  # Some requests of a batch were refused. The others are submitted.
+  # Some requests of a batch were refused. The others were submitted.
   class BatchError < InvalidInputError
-    # @return [Array<Task, Error>] what became of each request, in order
+    # @return [Array<Task, Error>] the outcome of each request, in order
     attr_reader :results
 
     # @param message [String]
@@ -110,18 +110,18 @@ module TaskerCore
   # No such task, step or template.
   class NotFoundError < Error; end
 
-  # The state does not allow what was asked.
+  # The state of the task or step does not allow the operation.
   class IllegalTransitionError < Error; end
 
-  # The database refused, or is gone.
+  # The database refused the operation, or is not available.
   class StoreError < Error; end
 
-  # The engine is stopped, or not open in this process.
+  # The engine is stopped, or is not open in this process.
   class StoppedError < Error; end
 
-  # The task was not final in time.
+  # The task did not become final in time.
   class TimeoutError < Error; end
 
-  # A fault of the library's own.
+  # A bug in the library. Please report it.
   class InternalError < Error; end
 end

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Finds the handler a template names: what was registered under that name, else the constant of that name.
-  # A class gets a new instance for each step; any other object with `call` is used as it is.
+  # Finds the handler that a template names: the one registered under that name, otherwise the constant of that name.
+  # A class gets a new instance for each attempt; any other object with `call` is used as it is.
   class HandlerRegistry
     CONSTANT = /\A(?:::)?[A-Z]\w*(?:::[A-Z]\w*)*\z/
     private_constant :CONSTANT
@@ -24,14 +24,14 @@ module TaskerCore
       end
     end
 
-    # Forgets what was found, so that a reloaded class is found anew.
+    # Forgets the handlers that were found, so that a reloaded class is looked up again.
     def reset
       @lock.synchronize { @found = {} }
     end
 
     # @param name [String]
     # @return [#call] ready to run one step
-    # @raise [HandlerNotFoundError] says everything that was tried
+    # @raise [HandlerNotFoundError] lists everything that was tried
     def resolve(name)
       found = @found[name] || find(name)
       found.is_a?(Class) ? found.new : found
@@ -80,7 +80,7 @@ module TaskerCore
       known = @registered.keys
       tried = registered ? "it is registered as #{registered.inspect}" : "it is not registered"
       "no handler #{name.inspect}: #{tried} (registered: #{known.empty? ? 'none' : known.sort.join(', ')}), and " \
-        "Object.const_get(#{constant_name.inspect}) says #{reason.class}: #{reason.message}. Define the class, or " \
+        "Object.const_get(#{constant_name.inspect}) raised #{reason.class}: #{reason.message}. Define the class, or " \
         "map the name: TaskerCore.configure { |config| config.handlers = { #{name.inspect} => YourHandler } }"
     end
   end

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # A JSON object as Ruby sees it: a Hash with Symbol keys, so that pattern matching and `**` work, that
-  # can be read with Strings too: `input[:order_id]` and `input["order_id"]` are the same.
+  # A JSON object in Ruby: a Hash with Symbol keys, so that pattern matching and `**` work, which can be read with
+  # Strings too: `input[:order_id]` and `input["order_id"]` are the same.
   class JsonHash < Hash
     def [](key)
       super(key.is_a?(String) ? key.to_sym : key)

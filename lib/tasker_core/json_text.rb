@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: what crosses the boundary as JSON text, both ways. Refuses what JSON cannot say instead of
-  # writing something else for it: JSON's own generator turns any object into its `to_s`.
+  # Owns: what crosses the FFI layer as JSON text, both ways. Refuses values that JSON cannot represent, rather than
+  # writing something else: JSON's own generator turns any object into its `to_s`.
   module JsonText
-    # What cannot be written, and where it is.
+    # A value that cannot be written. The message says where it is.
     class Unwritable < StandardError; end
 
     MAX_DEPTH = 100
@@ -32,7 +32,7 @@ module TaskerCore
 
       private
 
-      # Whether the value can be written as it is: the common case, and cheap to see.
+      # Whether the value can be written as it is: the common case, and cheap to check.
       def plain?(value, depth)
         case value
         when String then value.encoding == Encoding::UTF_8 && value.valid_encoding?
@@ -48,7 +48,7 @@ module TaskerCore
         key.is_a?(Symbol) || (key.is_a?(String) && key.encoding == Encoding::UTF_8 && key.valid_encoding?)
       end
 
-      # The value made of plain ones only.
+      # The value, made of plain values only.
       def normalize(value, path, depth)
         refuse(path, "is nested deeper than #{MAX_DEPTH} levels, or contains itself") if depth > MAX_DEPTH
         case value
@@ -56,7 +56,7 @@ module TaskerCore
         when Array then value.each_with_index.map { |item, index| normalize(item, "#{path}[#{index}]", depth + 1) }
         when String then text(value, path)
         when Symbol, Integer, true, false, nil then value
-        when Float then value.finite? ? value : refuse(path, "is #{value}, which JSON has no word for")
+        when Float then value.finite? ? value : refuse(path, "is #{value}, which JSON cannot represent")
         else convert(value, path, depth)
         end
       end
@@ -74,7 +74,7 @@ module TaskerCore
       def text(string, path)
         return string if string.encoding == Encoding::UTF_8 && string.valid_encoding?
 
-        # Bytes without an encoding are taken for what they mostly are.
+        # Bytes without an encoding are most likely UTF-8.
         utf8 = string.encoding == Encoding::BINARY ? string.dup.force_encoding("UTF-8") : string.encode("UTF-8")
         return utf8 if utf8.valid_encoding?
 

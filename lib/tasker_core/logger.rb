@@ -3,17 +3,17 @@
 require "logger"
 
 module TaskerCore
-  # The log of this process, as {TaskerCore.logger} gives it: a Logger of the standard library's kind, that can
-  # be `Rails.logger` too, whose lines take the way of the engine's: to the console (text, or JSON with
-  # LOG_FORMAT=json) and, when they are exported, to OTLP logs. Keywords are fields, however many there are:
+  # The log of this process, returned by {TaskerCore.logger}. It is a subclass of the standard library's Logger, and
+  # can be `Rails.logger`. It writes through the engine's logger: to the console (text, or JSON with LOG_FORMAT=json)
+  # and, when telemetry is on, to OTLP logs. Keywords are fields, as many as you like:
   #
   #     TaskerCore.logger.info("charged", amount: 5, currency: "EUR")
   #
-  # A line carries the ids of the span it is written in and the correlation id of its task. Fields are
-  # filtered (see {Telemetry::Filter}), messages are not. Below its level a line costs a comparison. The level
-  # is what RUST_LOG or LOG_LEVEL say, until it is set.
+  # A line carries the ids of the span it is written in and the correlation id of its task. Fields are masked (see
+  # {Telemetry::Filter}), messages are not. A line below the level costs one comparison. The level comes from RUST_LOG
+  # or LOG_LEVEL, until you set it.
   #
-  # Refuses: log files, devices and formatters; a formatter may be set, as libraries do, and is not called.
+  # Refuses: log files, devices and formatters. A formatter may be set, as libraries do, but is not called.
   class Logger < ::Logger
     LEVEL = :tasker_core_log_level
     TAGS = :tasker_core_log_tags
@@ -30,8 +30,8 @@ module TaskerCore
     end
 
     # @!method debug(message = nil, **fields)
-    #   @param message [Object] or a block that gives it, called only when the line is written; what is given
-    #     beside a block is the progname
+    #   @param message [Object] or a block that returns it, called only when the line is written; with a block, this
+    #     argument is the progname
     #   @param fields [Hash{Symbol => Object}]
     #   @return [true]
     # @!method info(message = nil, **fields)
@@ -61,7 +61,7 @@ module TaskerCore
     end
     alias log add
 
-    # A line as it is, at the level info.
+    # Writes a line at the level info.
     # @param message [#to_s]
     # @return [self]
     def <<(message)
@@ -69,7 +69,7 @@ module TaskerCore
       self
     end
 
-    # @return [Integer] the lowest severity that is written, here and now
+    # @return [Integer] the lowest severity that is written in this fiber
     def level
       @silences.zero? ? @level : (Thread.current[LEVEL] || @level)
     end
@@ -80,7 +80,7 @@ module TaskerCore
       @chosen = true
     end
 
-    # Writes only what is at least so grave while the block runs, in this fiber.
+    # Writes only lines of at least this severity while the block runs, in this fiber.
     # @param severity [Integer]
     def silence(severity = ERROR)
       outer = Thread.current[LEVEL]
@@ -92,7 +92,7 @@ module TaskerCore
       @lock.synchronize { @silences -= 1 }
     end
 
-    # Lines that the block writes carry these tags, in this fiber. Without a block, a logger that has them.
+    # Adds tags to the lines that the block writes, in this fiber. Without a block, returns a logger that has them.
     # @param tags [Array<String>]
     def tagged(*tags)
       tags = clean(tags)
@@ -108,33 +108,33 @@ module TaskerCore
     end
 
     # @param tags [Array<String>]
-    # @return [Array<String>] those that were added, in this fiber
+    # @return [Array<String>] the tags that were added, in this fiber
     def push_tags(*tags)
       clean(tags).tap { |more| Thread.current[TAGS] = (Thread.current[TAGS] || NO_TAGS) + more }
     end
 
     # @param count [Integer]
-    # @return [Array<String>] those that were taken away
+    # @return [Array<String>] the tags that were removed
     def pop_tags(count = 1)
       tags = Thread.current[TAGS] || NO_TAGS
       Thread.current[TAGS] = tags[0...-count] if count.positive?
       tags.last(count)
     end
 
-    # Takes all tags of this fiber away.
+    # Removes all tags of this fiber.
     def clear_tags!
       Thread.current[TAGS] = nil
     end
     alias flush clear_tags!
 
-    # @return [Array<String>] what lines carry here and now
+    # @return [Array<String>] the tags of lines written in this fiber now
     def current_tags
       theirs = formatter.respond_to?(:current_tags) ? formatter.current_tags : NO_TAGS
       own = Thread.current[TAGS] || NO_TAGS
       @own_tags.empty? && theirs.empty? ? own : @own_tags + theirs + own
     end
 
-    # Takes the level from the environment and the settings again, unless somebody has set it.
+    # Reads the level from the environment and the settings again, unless `level=` was called.
     # @api private
     def follow_settings
       @level = Native.log_level unless @chosen
@@ -154,7 +154,7 @@ module TaskerCore
       tags.flatten.map { |tag| Telemetry::Fields.text(tag) }.reject { |tag| tag.strip.empty? }
     end
 
-    # A message that is missing is the block's; without a block it is what was given as the progname.
+    # Without a message, the block's value is the message; without a block, the progname is.
     def write(severity, message, progname, fields)
       if message.nil?
         message, progname = block_given? ? [yield, progname] : [progname, nil]

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Owns: loading the extension, which defines TaskerCore::Native. Nothing else loads it. RubyGems puts
+# Owns: loading the extension, which defines TaskerCore::Native. No other file loads it. RubyGems puts
 # the library at lib/tasker_core.so or under lib/tasker_core/, depending on its age; a checkout has it
 # under lib/tasker_core/.
 module TaskerCore

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: bringing the engine through a fork: it holds still meanwhile, and the child begins without one. Ruby
-  # (3.1 and later) sends every fork that goes on running Ruby through Process._fork, but for Process.daemon. What
-  # passes neither is found by its pid, on first use: then a SQLite file can be lost to this process.
+  # Owns: the engine during a fork: it pauses meanwhile, and the child starts without one. Ruby (3.1 and later) calls
+  # Process._fork for every fork that continues to run Ruby, except for Process.daemon. A fork that uses neither is
+  # detected by its pid, on first use; the child may then be unable to open that SQLite file.
   module ProcessFork
     @epoch = 0
 
@@ -12,7 +12,7 @@ module TaskerCore
       attr_reader :epoch
 
       # @api private
-      # @param listening [Array(Integer, Integer), nil] what {listening} said in the parent
+      # @param listening [Array(Integer, Integer), nil] the value of {listening} in the parent
       def in_child(listening)
         @epoch += 1
         close(*listening) if listening
@@ -20,8 +20,8 @@ module TaskerCore
       end
 
       # @api private
-      # @return [Array(Integer, Integer), nil] the web server's socket, by which it is known again: its number
-      #   alone may mean another file by the time of the fork
+      # @return [Array(Integer, Integer), nil] the web server's socket: its number, and its inode, since the
+      #   number may belong to another file by the time of the fork
       def listening
         fd = Native.listening_fd
         [fd, IO.for_fd(fd, autoclose: false).stat.ino] if fd
@@ -31,8 +31,8 @@ module TaskerCore
 
       private
 
-      # The child's copy, which would keep the port taken when the parent is gone. What the extension has of it is
-      # forgotten, not dropped: no other than this closes it, and the parent's goes on.
+      # Closes the child's copy, which would keep the port in use when the parent is gone. The extension forgets its own
+      # handle without closing it, so this is the only place that does. The parent's socket stays open.
       def close(number, inode)
         io = IO.for_fd(number, autoclose: false)
         return unless io.stat.ino == inode
@@ -51,7 +51,7 @@ module TaskerCore
       pid
     end
 
-    # Comes back in the child alone.
+    # Returns in the child only.
     def daemon(*)
       listening = ProcessFork.listening
       Native.around_fork { super }.tap { ProcessFork.in_child(listening) }

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # What a handler knows about the step it runs. Contexts, results and configs are {JsonHash}es: Symbol
-  # keys, readable with Strings too. They are parsed on first use and the same object for the whole attempt.
+  # What a handler knows about the step it runs. Contexts, results and configs are {JsonHash}es: they have Symbol keys,
+  # and can be read with Strings too. They are parsed on first use, and are the same object for the whole attempt.
   class StepContext
-    # @param event [Hash] a step event as it came from the engine
+    # @param event [Hash] a step event from the engine
     def initialize(event)
       @event = event
       @step = event[:task_sequence_step]
@@ -59,8 +59,8 @@ module TaskerCore
       @step[:timeout_seconds]
     end
 
-    # @return [Boolean] whether nobody waits for this attempt any more: the task was cancelled, the attempt
-    #   timed out, or was handed back in a stop. A long handler asks now and then, and returns.
+    # @return [Boolean] whether this attempt's result is no longer wanted: the task was cancelled, or the attempt timed
+    #   out or was released by a stop. A long handler should ask now and then, and return.
     def cancelled?
       Native.step_cancelled?(@event[:event_id])
     end
@@ -85,13 +85,12 @@ module TaskerCore
       @step[:handler]
     end
 
-    # @return [String] the same in every attempt of every step of the task
+    # @return [String] the same in every step and every attempt of the task
     def task_uuid
       @event[:task_uuid]
     end
 
-    # @return [String] the same in every attempt of the step: what a payment gateway wants for an
-    #   idempotency key
+    # @return [String] the same in every attempt of the step: use it as an idempotency key
     def step_uuid
       @event[:step_uuid]
     end
@@ -111,12 +110,12 @@ module TaskerCore
       @event[:parent_correlation_id]
     end
 
-    # @return [String, nil] opaque; the trace of this task
+    # @return [String, nil] the task's trace; opaque
     def trace_id
       @event[:trace_id]
     end
 
-    # @return [String, nil] opaque; the attempt's worker.step_execution span
+    # @return [String, nil] the attempt's worker.step_execution span; opaque
     def span_id
       @event[:span_id]
     end
@@ -126,7 +125,7 @@ module TaskerCore
       @event[:traceparent]
     end
 
-    # @return [Telemetry::Context, nil] where the handler stands in the trace: its handler.execution span
+    # @return [Telemetry::Context, nil] the context of the attempt's handler.execution span
     # @api private
     def trace_context
       return unless (traceparent = self.traceparent)

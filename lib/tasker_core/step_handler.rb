@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # The base of handlers. A new instance runs each attempt.
+  # The superclass of handlers. A new instance runs each attempt.
   #
   #     class ChargeCard < TaskerCore::StepHandler
   #       def call(step)
@@ -9,8 +9,8 @@ module TaskerCore
   #       end
   #     end
   #
-  # What `call` returns is the step's result: anything JSON can say. What it raises fails the attempt:
-  # {PermanentError} for good, anything else with a retry while attempts are left; {RetryableError} says when.
+  # What `call` returns is the step's result: anything that JSON can represent. What it raises fails the attempt:
+  # {PermanentError} fails the step, anything else is retried while attempts are left. {RetryableError} says when.
   class StepHandler
     # @param step [StepContext]
     # @return [Object] the result

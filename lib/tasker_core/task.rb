@@ -1,18 +1,18 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # A submitted task. Every reader asks the store until the task is final; what a final task said is kept
-  # until {#reload}.
+  # A submitted task. Every reader queries the database until the task is final; after that the values are kept until
+  # {#reload}.
   class Task
     FINAL_STATES = %w[complete error cancelled resolved_manually].freeze
 
-    # One step of a task, as it was when it was read.
+    # A snapshot of one step of a task.
     class Step
       # @return [String]
       attr_reader :step_uuid, :name, :handler, :state
       # @return [Integer]
       attr_reader :attempts, :max_attempts
-      # @return [Object] what the handler returned, as JSON says it
+      # @return [Object] what the handler returned, read from JSON
       attr_reader :result
       # @return [JsonHash, nil] class, message, code, field, backtrace, attempt, retryable, retry_after
       attr_reader :error
@@ -30,7 +30,7 @@ module TaskerCore
       end
     end
 
-    # One line of a task's history.
+    # One change of state in a task's history.
     class Transition
       # @return [Time]
       attr_reader :created_at
@@ -61,24 +61,24 @@ module TaskerCore
     attr_reader :task_uuid
 
     # @param task_uuid [String]
-    # @param submitted [Hash] what the submission answered
+    # @param submitted [Hash] the answer to the submission
     def initialize(task_uuid, submitted = {})
       @task_uuid = task_uuid
       @submitted = submitted
       @view = nil
     end
 
-    # @return [String] set once, when the task was made or given; joins logs, spans and events
+    # @return [String] never changes; joins logs, spans and rows
     def correlation_id
       @submitted[:correlation_id] || view[:correlation_id]
     end
 
-    # @return [String, nil] 32 hex digits: the one trace of this task
+    # @return [String, nil] 32 hex digits: this task's trace
     def trace_id
       @submitted[:trace_id] || view[:trace_id]
     end
 
-    # @return [Boolean] false when the submission's idempotency key found this task already there
+    # @return [Boolean] false when the submission's idempotency key found an existing task
     def created?
       @submitted.fetch(:created, true)
     end
@@ -152,37 +152,37 @@ module TaskerCore
         raise NotFoundError, "task #{task_uuid} has no step #{name}; it has #{steps.map(&:name).join(', ')}"
     end
 
-    # @return [JsonHash] results of the steps that are done, by step name
+    # @return [JsonHash] results of the finished steps, by step name
     def result
       done = view[:steps].select { |step| %w[complete resolved_manually].include?(step[:state]) }
       done.each_with_object(JsonHash.new) { |step, results| results[step[:name].to_sym] = step[:result] }
     end
 
-    # @return [JsonHash, nil] the error of the first step that failed for good, with the step's name under :step
+    # @return [JsonHash, nil] the error of the first failed step, with the step's name under :step
     def error
       failed = view[:steps].find { |step| step[:state] == "error" } or return
       JsonHash.new.merge!({ step: failed[:name] }, failed[:error] || {})
     end
 
     # Waits until the task is final. Ctrl-C, Thread#kill and Timeout interrupt it.
-    # @param timeout [Numeric, nil] seconds; nil and Float::INFINITY wait for ever
+    # @param timeout [Numeric, nil] seconds; nil and Float::INFINITY wait forever
     # @return [self]
-    # @raise [TimeoutError] it was not final in time
-    # @raise [InvalidInputError] the timeout is no number of seconds
+    # @raise [TimeoutError] it did not become final in time
+    # @raise [InvalidInputError] the timeout is not a number of seconds
     def wait(timeout: nil)
       seconds = seconds(timeout)
       engine.open
       ended = Blocking.call { Native.wait(task_uuid, seconds) }
       unless ended == true
-        raise TimeoutError, "task #{task_uuid} was still #{ended || 'out of sight'} after #{timeout} s; is a worker " \
-                            "running?"
+        state = ended ? "still #{ended}" : "not readable"
+        raise TimeoutError, "task #{task_uuid} was #{state} after #{timeout} s; is a worker running?"
       end
 
       reload
     end
 
-    # Stops the task: what has not begun never runs; handlers that run see `step.cancelled?`.
-    # @return [String] the state it is in now
+    # Cancels the task: steps that have not started never run, and running handlers see `step.cancelled?`.
+    # @return [String] the state after that
     def cancel
       change { Native.cancel(task_uuid) }
     end
@@ -195,9 +195,10 @@ module TaskerCore
       self
     end
 
-    # Declares a failed step done, with the result that the steps after it see; without a step, the task.
+    # Declares a failed step done, with the result that its dependents see. Without a step, declares the failed task
+    # done.
     # @param step [String, Symbol, Step, nil]
-    # @param result [Object] anything JSON can say
+    # @param result [Object] anything that JSON can represent
     # @return [self]
     def resolve(step = nil, result: nil)
       change do
@@ -218,7 +219,7 @@ module TaskerCore
       JsonText.parse(Native.transitions(task_uuid)).map { |view| Transition.new(view) }
     end
 
-    # Forgets what was read.
+    # Forgets the values that were kept.
     # @return [self]
     def reload
       @view = nil
@@ -245,7 +246,7 @@ module TaskerCore
 
       seconds = Float(timeout, exception: false) if timeout.is_a?(Numeric)
       unless seconds && seconds >= 0
-        raise InvalidInputError, "wait: timeout is a number of seconds from 0, or nil for ever, not #{timeout.inspect}"
+        raise InvalidInputError, "wait: timeout must be nil or a number of seconds, 0 or more, not #{timeout.inspect}"
       end
 
       seconds unless seconds.infinite?

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Rake tasks for the database's schema. Rails has them by itself; elsewhere a Rakefile says
+# Rake tasks for the database's schema. Rails loads them by itself. Elsewhere, put this into the Rakefile:
 #
 #     require "tasker_core/tasks"
 #

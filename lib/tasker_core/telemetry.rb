@@ -13,8 +13,8 @@ module TaskerCore
   # What this process reports about itself. Where it goes is set by the environment: see
   # docs/operations/telemetry_settings.md.
   #
-  # Exporting begins with the engine, or with the first line, span or metric of the application's own, and by
-  # itself again in the child of a fork. It ends, within three seconds, when the process ends.
+  # Exporting begins when the engine opens, or with your first line, span or metric, and again in a forked child. It
+  # ends when the process ends, within three seconds.
   module Telemetry
     # Seconds; no flush or shutdown takes longer.
     TIMEOUT = 3.0
@@ -23,8 +23,8 @@ module TaskerCore
     @at_exit = false
 
     class << self
-      # Runs the block and gives the spans that ended in this process meanwhile, exported or not: for a demo,
-      # a console, a spec. At most the latest 10,000.
+      # Runs the block and returns the spans that ended in this process meanwhile, exported or not: for a demo, a
+      # console or a spec. At most the latest 10,000.
       #
       # @return [Array<Hash>] name, trace_id, span_id, parent_span_id (nil for a root), start_us, end_us
       #   (microseconds since the epoch), attributes, events, links, error (nil when it did not fail)
@@ -41,13 +41,13 @@ module TaskerCore
         JSON.parse(Native.captured_spans, symbolize_names: true)
       end
 
-      # @param hash [Hash] anything that may go into a log
-      # @return [Hash] a copy in which what must not be seen is masked: see {Filter}
+      # @param hash [Hash] anything that may be logged
+      # @return [Hash] a masked copy: see {Filter}
       def filter(hash)
         Fields.filter(hash)
       end
 
-      # Exports what waits, now.
+      # Exports everything that waits, now.
       # @param timeout [Numeric] seconds, at most 3
       # @return [Boolean] whether nothing is left
       def flush(timeout: TIMEOUT)
@@ -56,21 +56,20 @@ module TaskerCore
         complete
       end
 
-      # Seconds that closing may spend on exporting: a collector that has just kept a flush waiting is not waited
-      # for again.
+      # Seconds that closing may spend on exporting: short if a flush has just timed out.
       # @api private
       def patience
         gave_up_at = @gave_up_at
         gave_up_at && now - gave_up_at < TIMEOUT ? 0.3 : TIMEOUT
       end
 
-      # Begins to export while the process runs, or exports to somewhere else from now on: no restart, no lost
-      # span, in a worker and in a process that only submits. What waits for the collector of before is sent
-      # there first, for at most `timeout` seconds. What is not given stays as it was configured.
+      # Starts to export while the process runs, or moves the export to another collector, in a worker or a process that
+      # only submits. No span is lost. What waits for the previous collector is sent there first, for at most `timeout`
+      # seconds. Settings that are not given stay as configured.
       #
       # @param timeout [Numeric] seconds, at most 3
-      # @param settings [Hash] as `configuration.telemetry`: endpoint, protocol, headers, service_name, …
-      # @return [Boolean] whether the collector of before took everything
+      # @param settings [Hash] the keys of `configuration.telemetry`: endpoint, protocol, headers, service_name, …
+      # @return [Boolean] whether the previous collector took everything
       # @raise [ConfigurationError] the settings cannot be used; nothing has changed
       def upgrade!(timeout: TIMEOUT, **settings)
         wanted = @settings.merge(enabled: true, **settings)
@@ -80,9 +79,9 @@ module TaskerCore
         complete
       end
 
-      # Exports what waits and ends exporting, until {upgrade!}. The console goes on.
+      # Exports what waits and stops exporting, until {upgrade!}. The console log continues.
       # @param timeout [Numeric] seconds, at most 3
-      # @return [Boolean] whether nothing was given up
+      # @return [Boolean] whether everything was exported
       def shutdown(timeout: TIMEOUT)
         @settings = @settings.merge(enabled: false)
         Native.shutdown_telemetry(timeout.to_f)
@@ -93,8 +92,8 @@ module TaskerCore
         Native.telemetry_exporting?
       end
 
-      # Sees that telemetry in this process is as it is configured. Settings that cannot be used are one line, and
-      # the environment's are taken instead.
+      # Starts telemetry in this process as configured. Settings that cannot be used log one line, and the environment's
+      # are used instead.
       # @api private
       def arm
         arm!
@@ -110,7 +109,7 @@ module TaskerCore
         settled
       end
 
-      # The settings that win over the environment.
+      # The settings that take precedence over the environment.
       # @api private
       def settings_json
         @settings.to_json

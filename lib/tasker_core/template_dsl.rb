@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Describes a template in Ruby. Makes the same document a YAML file does.
+  # Describes a template in Ruby. The result is the same document as that of a YAML file.
   #
   #     TaskerCore.template "order_fulfillment", namespace: "orders" do
   #       version "1.1.0"
@@ -35,7 +35,7 @@ module TaskerCore
       @document[:version] = text.to_s
     end
 
-    # @param text [String] a sentence for the operator
+    # @param text [String] a sentence for people
     def description(text)
       @document[:description] = text.to_s
     end
@@ -46,17 +46,17 @@ module TaskerCore
     end
 
     # @param name [String, Symbol] the step's name
-    # @param handler [Class, String] the handler's class, its name, or a name the registry maps
-    # @param depends_on [String, Symbol, Array] steps that come first
+    # @param handler [Class, String] the handler's class, its name, or a key of `config.handlers`
+    # @param depends_on [String, Symbol, Array] steps that must complete first
     # @param config [Hash] what the handler reads as `step.config`
-    # @param timeout [Numeric, nil] seconds the handler may take
+    # @param timeout [Numeric, nil] how long an attempt may take, in seconds
     # @param options [Hash] `retry:` max_attempts, backoff (:none, :linear, :exponential, :fibonacci),
     #   base, cap (seconds), jitter (0..1)
     def step(name, handler:, depends_on: [], config: nil, timeout: nil, **options)
       unknown = options.keys - [:retry]
       unless unknown.empty?
         raise TemplateError, "template #{@document[:name]}, step #{name}: unknown option #{unknown.join(', ')}; " \
-                             "there are handler, depends_on, config, timeout, retry"
+                             "known options: handler, depends_on, config, timeout, retry"
       end
 
       step = { name: name.to_s, handler: handler_name(name, handler), dependencies: Array(depends_on).map(&:to_s) }

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module TaskerCore
-  # Owns: the templates this process knows, as documents, so that an engine opened now or later (after a
-  # fork, say) can be given all of them. Checking them is the engine's.
+  # Owns: the templates this process knows, as documents, so that an engine that opens now or later (after a fork, for
+  # example) gets all of them. The engine checks them.
   class Templates
     # @param path [String, Pathname] a file
     # @return [String] its text
-    # @raise [TemplateError] it cannot be read, or is no text
+    # @raise [TemplateError] it cannot be read, or is not text
     def self.read(path)
       text = File.read(path, encoding: "UTF-8")
       return text if text.valid_encoding?
@@ -21,8 +21,8 @@ module TaskerCore
       @lock = Mutex.new
     end
 
-    # Checks a document and keeps it; one of the same namespace, name and version replaces it.
-    # @param source [String] the file, or what else names the document in an error
+    # Checks a document and keeps it. A later one of the same namespace, name and version replaces it.
+    # @param source [String] the file, or another name for the document in errors
     # @param text [String]
     # @param format [String] "yaml" or "json"
     # @return [String] the document in its canonical form, as JSON
@@ -49,7 +49,7 @@ module TaskerCore
       @lock.synchronize { @documents.values }.each { |source, document| block.call(source, document) }
     end
 
-    # Says nothing of their steps' configs, which may have secrets in them.
+    # Leaves out their steps' configs, which may contain secrets.
     def inspect
       "#<#{self.class} #{@lock.synchronize { @documents.keys }.map { |key| key.join('/') }.join(' ')}>"
     end

@@ -10,17 +10,17 @@ require_relative "worker/bootstrap"
 module TaskerCore
   # The worker of this process: claims steps and runs their handlers.
   #
-  #     TaskerCore::Worker.start(concurrency: 5)   # beside what else the process does
-  #     TaskerCore::Worker.run                     # as the process's whole business: until SIGTERM or SIGINT
+  #     TaskerCore::Worker.start(concurrency: 5)   # beside other work of the process
+  #     TaskerCore::Worker.run                     # the whole process: until SIGTERM or SIGINT
   module Worker
     @lock = Monitor.new
     @current = nil
 
     class << self
-      # Starts the worker. In a fork's child the parent's worker does not count.
+      # Starts the worker. A worker that the parent process started is ignored after a fork.
       # @param signals [Boolean] whether INT and TERM stop it; earlier traps are called too
       # @param settings [Hash] concurrency, namespaces, lease_seconds, shutdown_timeout, poll_interval:
-      #   for this worker, instead of the configuration's
+      #   for this worker, in place of the configuration's
       # @return [Bootstrap] the worker
       # @raise [ConfigurationError] a worker is running already, or a setting is wrong
       def start(signals: false, **settings)
@@ -31,8 +31,8 @@ module TaskerCore
         end
       end
 
-      # Stops claiming, lets handlers finish, hands the rest back, flushes telemetry. Harmless before a start
-      # and a second time; a second stop waits for the first.
+      # Stops claiming, lets handlers finish, releases the rest, flushes telemetry. Harmless before a start and a second
+      # time; a second stop waits for the first.
       # @param timeout [Numeric, nil] seconds for the handlers; default: the worker's shutdown_timeout
       # @return [Boolean] whether every handler finished in time
       def stop(timeout: nil)
@@ -56,7 +56,7 @@ module TaskerCore
       # Starts the worker and waits until a signal has stopped it.
       # @param settings [Hash] as for {start}
       # @return [Boolean] whether every handler finished in time
-      # @raise [InternalError] the engine died: the process has to be started again
+      # @raise [InternalError] the engine has died: restart the process
       def run(**settings)
         worker = start(signals: :exit, **settings)
         worker.join

@@ -2,17 +2,17 @@
 
 require "socket"
 
-# A worker whose server cannot be used: its process ends with status 1, and its last words name the cure.
+# A worker whose server cannot be used: its process ends with status 1, and its last line says what to do.
 RSpec.describe "A worker without a PostgreSQL it can use" do
   password = PostgresSupport::Database::PASSWORD
 
   # @return [String] what it said
-  define_method(:refused) do |url, *cures|
+  define_method(:refused) do |url, *hints|
     program = 'TaskerCore.configure { |config| config.template_paths = [] }; TaskerCore::Worker.start; puts "started"'
     output, errors, status = ruby(program, env: { "DATABASE_URL" => url, "LOG_LEVEL" => "debug" })
     expect([output, status.exitstatus]).to eq(["", 1]), errors
     expect(errors).to match(/\(TaskerCore::StoreError\)/)
-    cures.each { |cure| expect(errors).to match(cure) }
+    hints.each { |hint| expect(errors).to match(hint) }
     expect(errors).not_to include(password)
     expect(errors).not_to include(URI(ENV["TEST_DATABASE_URL"].to_s).password.to_s) if ENV["TEST_DATABASE_URL"]
     errors

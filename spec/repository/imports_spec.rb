@@ -39,7 +39,7 @@ RSpec.describe "bin/imports" do
     expect(faults).to eq([])
   end
 
-  it "names file, line, rule and cure of an import that points up" do
+  it "names file, line, rule and hint of an import that points up" do
     write("ext/tasker_engine/src/plan/finalize.rs", "//! Header.\n\nuse crate::{clock::Micros,\n  store::Store};\n")
     expect(faults).to eq(["ext/tasker_engine/src/plan/finalize.rs:4: `plan` imports `store`: " \
                           "imports point down only; move what both need below `plan`, or pass it in"])

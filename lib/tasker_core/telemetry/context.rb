@@ -2,23 +2,23 @@
 
 module TaskerCore
   module Telemetry
-    # Where code stands in a trace: a span's ids, whether the trace is kept, and the task it belongs to. It is
-    # kept for each fiber; a step's, for its whole handler thread. Threads and fibers that a block starts do
-    # not inherit it: hand it over with {TaskerCore.context} and {TaskerCore.with_context}.
+    # A position in a trace: a span's ids, whether the trace is kept, and the task it belongs to. Each fiber has its
+    # own; a step's context holds for its whole handler thread. Threads and fibers that a block starts do not inherit
+    # it: pass it with {TaskerCore.context} and {TaskerCore.with_context}.
     class Context
       CURRENT = :tasker_core_context
       STEP = :tasker_core_step
       private_constant :CURRENT, :STEP
 
       class << self
-        # @return [Context, nil] the innermost span's of this fiber; else that of OpenTelemetry, if the application
-        #   has loaded its API; else that of the step this thread runs
+        # @return [Context, nil] that of the innermost span of this fiber; otherwise OpenTelemetry's, if the
+        #   application has loaded its API; otherwise that of the step that this thread runs
         def current
           own = Thread.current[CURRENT] || Thread.current.thread_variable_get(STEP)&.trace_context
           defined?(::OpenTelemetry::Trace) ? OpenTelemetryApi.current(own) : own
         end
 
-        # Runs the block with this context, nil for none of its own.
+        # Runs the block with this context, or without one if it is nil.
         # @param context [Context, nil]
         def with(context, &block)
           fiber = Thread.current
@@ -48,7 +48,7 @@ module TaskerCore
         end
 
         # @param traceparent [String, nil] of another process
-        # @return [Context, nil] nil for what is not W3C trace context
+        # @return [Context, nil] nil if it is not W3C trace context
         def parse(traceparent)
           text = traceparent && Native.read_traceparent(Fields.text(traceparent))
           text && new(text, remote: true)
@@ -82,7 +82,7 @@ module TaskerCore
         @traceparent.end_with?("1")
       end
 
-      # @return [Boolean] whether the span is another process's
+      # @return [Boolean] whether the span belongs to another process
       def remote?
         @remote
       end

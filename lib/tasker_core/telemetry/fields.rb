@@ -2,10 +2,10 @@
 
 module TaskerCore
   module Telemetry
-    # Owns: the way every value of Ruby's takes into telemetry: fields of log lines, attributes of spans and
-    # events, labels of metrics. Here they are masked (see {Filter}) and made plain: Strings in UTF-8, numbers,
-    # true, false, nil; a Hash or an Array becomes an Array of its JSON text, which is what the extension takes
-    # for it. Nothing of Ruby's leaves by another way. Refuses: to raise for any value.
+    # Owns: how Ruby values enter telemetry: fields of log lines, attributes of spans and events, labels of metrics.
+    # They are masked (see {Filter}) and made plain: Strings in UTF-8, numbers, true, false, nil. A Hash or an Array
+    # becomes an Array with its JSON text, as the extension expects it. Every value from Ruby passes here. Refuses: to
+    # raise for any value.
     module Fields
       # Bytes of one text; the rest is cut, with a mark.
       MAX_TEXT_BYTES = 16 * 1024
@@ -15,7 +15,7 @@ module TaskerCore
 
       class << self
         # @param values [Hash]
-        # @return [Hash] by the same keys, as far as they are text
+        # @return [Hash] with the same keys, as valid text
         def plain(values)
           filter = Filter.current
           plain = {}
@@ -36,13 +36,13 @@ module TaskerCore
         end
 
         # @param hash [Hash]
-        # @return [Hash] a copy with what must not be seen masked, nested values too
+        # @return [Hash] a masked copy, nested values included
         def filter(hash)
           nested(hash, Filter.current, nil, 0)
         end
 
-        # @param message [Object] as a Logger takes it
-        # @return [String] what the line says
+        # @param message [Object] the argument of a Logger
+        # @return [String] the text of the line
         def message(message)
           case message
           when String then text(message, MAX_MESSAGE_BYTES)
@@ -62,9 +62,9 @@ module TaskerCore
           Worker::Failure.text(string, limit)
         end
 
-        # @param string [#to_s] what an exception says, or quotes
+        # @param string [#to_s] the message of an exception
         # @param limit [Integer] bytes
-        # @return [String] valid UTF-8, with what stands behind a masked key masked
+        # @return [String] valid UTF-8, with the values of masked keys masked
         def error(string, limit = MAX_TEXT_BYTES)
           Filter.current.prose(text(string, limit))
         end
@@ -85,7 +85,7 @@ module TaskerCore
           "a #{value.class} that cannot be shown (#{e.class})"
         end
 
-        # Plain all through, as JSON says it.
+        # The value as plain JSON values.
         def nested(value, filter, path, depth)
           case value
           when String then text(value)
@@ -117,7 +117,7 @@ module TaskerCore
           array.first(MAX_ITEMS).map { |item| nested(item, filter, path, depth + 1) }
         end
 
-        # What shows its contents in its to_s shows them here as a Hash, masked.
+        # Objects whose to_s shows their contents appear as a masked Hash.
         def nested_object(value, filter, path, depth)
           if value.respond_to?(:to_unsafe_h) then nested_hash(value.to_unsafe_h, filter, path, depth)
           elsif shows_contents?(value) then nested_hash(value.to_h, filter, path, depth)
@@ -127,7 +127,7 @@ module TaskerCore
           end
         end
 
-        # Data came with Ruby 3.2; OpenStruct has to be loaded by somebody.
+        # Data came with Ruby 3.2; OpenStruct may not be loaded.
         def shows_contents?(value)
           value.is_a?(Struct) || value.respond_to?(:to_hash) ||
             (defined?(::OpenStruct) && value.is_a?(::OpenStruct)) ||

@@ -2,7 +2,7 @@
 
 module TaskerCore
   module Telemetry
-    # Owns: which values are masked before they leave, by their keys. A key is masked when it matches the
+    # Owns: which values are masked before they leave the process, by their keys. A key is masked when it matches the
     # library's own list, `configuration.filter_parameters` or, in Rails, `config.filter_parameters`:
     #
     # - Strings and Symbols: part of the key, in any case; one with a dot: part of the whole path
@@ -10,8 +10,8 @@ module TaskerCore
     # - Regexps: anywhere in the key; one with an escaped dot: anywhere in the path
     # - Procs: called with the key and a copy of the value, which they may change in place
     #
-    # In the messages of exceptions what stands behind such a key is masked too: see {Prose}. Refuses: looking for
-    # secrets in other text. A log line's message, or a String under a harmless key, goes out as it is.
+    # In the messages of exceptions the text after such a key is masked too: see {Prose}. Refuses: to search other
+    # text for secrets. A log line's message, or a String under another key, is not changed.
     class Filter
       DEFAULT = /
         passw|passphrase|pwd|secret|token|credential|authorization|cookie|session_?id|
@@ -25,7 +25,7 @@ module TaskerCore
       private_constant :CACHED_KEYS, :NONE
 
       class << self
-        # @return [Filter] of the settings of now
+        # @return [Filter] of the current settings
         def current
           configuration = TaskerCore.configuration
           own = configuration.filter_parameters
@@ -47,7 +47,7 @@ module TaskerCore
         end
       end
 
-      # @return [String] what takes a masked value's place
+      # @return [String] the text shown instead of a masked value
       attr_reader :mask
 
       # @param own [Array] patterns
@@ -62,13 +62,13 @@ module TaskerCore
         @known = {}
       end
 
-      # @return [Boolean] whether these are its settings; a list that has grown is another list
+      # @return [Boolean] whether it was made from these settings; a list that has grown is another list
       def of?(own, rails, mask)
         own.equal?(@own) && rails.equal?(@rails) && mask == @mask && own.size == @sizes[0] && rails.size == @sizes[1]
       end
 
       # @param key [String, Symbol]
-      # @param path [String, nil] the keys it is nested in, with dots between
+      # @param path [String, nil] the keys it is nested in, joined with dots
       # @return [Boolean]
       def masked?(key, path = nil)
         known = @known[key]
@@ -82,14 +82,14 @@ module TaskerCore
         Prose.mask(text, mask) { |key, path| masked?(key, path) || (key.include?(".") && @paths.match?(key)) }
       end
 
-      # @return [Boolean] whether values have to be shown to Procs
+      # @return [Boolean] whether there are Procs to call with values
       def procs?
         !@procs.empty?
       end
 
       # @param key [String, Symbol]
       # @param value [Object]
-      # @return [Object] what the Procs made of it
+      # @return [Object] the value after the Procs
       def censor(key, value)
         @procs.each do |block|
           value = value.dup if value.is_a?(String)

@@ -2,8 +2,8 @@
 
 module TaskerCore
   module Telemetry
-    # What the instruments of an application have in common: see {TaskerCore.counter}, {TaskerCore.histogram},
-    # {TaskerCore.gauge}. Labels must have few different values: no ids.
+    # The superclass of your own instruments: see {TaskerCore.counter}, {TaskerCore.histogram},
+    # {TaskerCore.gauge}. Labels must have few different values, so no ids.
     class Instrument
       NAME = %r{\A[A-Za-z][A-Za-z0-9_./-]{0,254}\z}
       UNIT = /\A[!-~]{1,63}\z/
@@ -19,13 +19,13 @@ module TaskerCore
         @description = Fields.text(description) unless description.nil?
         @unit = unit.to_s unless unit.nil? || unit.to_s.empty?
         unless NAME.match?(@name)
-          raise InvalidInputError, "#{name.inspect} cannot be an instrument's name: it begins with a letter, and " \
-                                   "letters, digits, _ . / and - follow, 255 in all"
+          raise InvalidInputError, "#{name.inspect} cannot be an instrument's name: it must be a letter, followed by " \
+                                   "letters, digits, _ . / or -, 255 characters at most"
         end
         return if @unit.nil? || (@unit.valid_encoding? && UNIT.match?(@unit))
 
-        raise InvalidInputError, "#{name}: #{unit.inspect} cannot be a unit: it is at most 63 visible ASCII " \
-                                 "characters, as UCUM writes them: ms, By, {order}"
+        raise InvalidInputError, "#{name}: #{unit.inspect} cannot be a unit: it must be at most 63 visible ASCII " \
+                                 "characters, in UCUM: ms, By, {order}"
       end
 
       def inspect
@@ -34,7 +34,7 @@ module TaskerCore
 
       private
 
-      # A metric is a use of telemetry like a line or a span: the first one begins phase 2, in a forked child too.
+      # The first metric starts phase 2 of telemetry, as a line or a span does, in a forked child too.
       def record_as(kind, number, labels)
         Telemetry.arm unless Native.telemetry_ready?
         Native.public_send(kind, name, number, labels(labels), description, unit)
@@ -45,7 +45,7 @@ module TaskerCore
         number = Float(value, exception: false) if value.is_a?(Numeric)
         return number if number&.finite?
 
-        raise InvalidInputError, "#{name}: #{value.inspect} is not a number that can be measured"
+        raise InvalidInputError, "#{name}: #{value.inspect} is not a finite number"
       end
 
       def labels(labels)
@@ -55,7 +55,7 @@ module TaskerCore
       end
     end
 
-    # Counts what only ever grows.
+    # Counts something that only grows.
     class Counter < Instrument
       # @param value [Numeric] 0 or more
       # @param labels [Hash{Symbol => Object}]
@@ -68,7 +68,7 @@ module TaskerCore
       end
     end
 
-    # Measures how values are spread: durations, sizes.
+    # Records a distribution: durations, sizes.
     class Histogram < Instrument
       # @param value [Numeric]
       # @param labels [Hash{Symbol => Object}]
@@ -78,7 +78,7 @@ module TaskerCore
       end
     end
 
-    # Says how much there is of something now.
+    # Records the current value of something.
     class Gauge < Instrument
       # @param value [Numeric]
       # @param labels [Hash{Symbol => Object}]
@@ -94,8 +94,8 @@ module TaskerCore
       @known = {}
 
       class << self
-        # @return [Instrument] the one of that name
-        # @raise [InvalidInputError] there is one of another kind
+        # @return [Instrument] the one with that name
+        # @raise [InvalidInputError] the name belongs to another kind
         def fetch(kind, name, **about)
           known = @known[name.to_s] || @lock.synchronize { @known[name.to_s] ||= kind.new(name, **about) }
           return known if known.instance_of?(kind)

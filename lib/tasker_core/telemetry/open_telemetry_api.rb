@@ -2,10 +2,10 @@
 
 module TaskerCore
   module Telemetry
-    # Owns: what passes between our context and that of the opentelemetry-api gem, when the application has
-    # loaded it: handlers and {TaskerCore.span} blocks run inside its context, so that its instrumentation nests
-    # under our spans; and its current span is the parent of ours, and of submitted tasks. Refuses: requiring the
-    # gem, and letting it break a handler: what goes wrong before the block runs is ignored.
+    # Owns: the exchange with the context of the opentelemetry-api gem, when the application has loaded it: handlers
+    # and {TaskerCore.span} blocks run inside its context, so that its instrumentation nests under our spans; and its
+    # current span is the parent of ours, and of submitted tasks. Refuses: requiring the gem, and letting it break a
+    # handler: an error before the block runs is ignored.
     module OpenTelemetryApi
       class << self
         # @param own [Context, nil] ours

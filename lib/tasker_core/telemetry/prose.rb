@@ -3,18 +3,17 @@
 module TaskerCore
   module Telemetry
     # Owns: finding `key=value`, `key: value`, `"key": "value"`, `:key=>"value"`, `Key (key)=(value)` and
-    # `Authorization: Bearer value` in text, so that the messages of exceptions, which quote what they complain
-    # about, go out masked. Goes through the text once, however it is made. Refuses: guessing. A value that nothing
-    # names stays.
+    # `Authorization: Bearer value` in text, so that the messages of exceptions, which often quote data, are
+    # masked. Scans the text once, whatever it contains. Refuses: guessing. A value without a key is not changed.
     module Prose
-      # A word, what may close it, and what says that its value follows. It begins at the beginning of a word, and never
-      # gives a part of it back: text of one endless word costs no more than other text.
+      # A word, what may close it, and the sign that its value follows. It matches whole words only, without
+      # backtracking, so that a very long word costs no more than other text.
       PAIR = /(?<![[:word:].-])(?<key>(?>[[:word:].-]+))[\\"'\])]{0,3}[ \t]{0,3}(?:=>|[:=])[ \t]{0,3}/
       QUOTED = /(?:"(?:[^"\\]|\\.)*+"?|'(?:[^'\\]|\\.)*+'?|\\+"(?:(?!\\+").)*+(?:\\+")?)/m
       BARE = /(?:(?:bearer|basic|digest|token)[ \t]+)?[^\s,;&"'<>{}\[\]()]+/i
       # Between two brackets: what is quoted, and what is neither quoted nor a bracket.
       INSIDE = /(?:"(?:[^"\\]|\\.)*+"?|[^"{}\[\]()]+)/m
-      # Keys inside keys that are looked at.
+      # How many levels of nested keys are tracked.
       MAX_NESTING = 10
       private_constant :PAIR, :QUOTED, :BARE, :INSIDE, :MAX_NESTING
 
@@ -22,11 +21,11 @@ module TaskerCore
         # @param text [String] valid UTF-8
         # @param mask [String]
         # @yieldparam key [String]
-        # @yieldparam path [String, nil] the keys it is nested in, with dots between
+        # @yieldparam path [String, nil] the keys it is nested in, joined with dots
         # @yieldreturn [Boolean] whether its value is to be masked
-        # @return [String] the same one when nothing is
+        # @return [String] the same object when nothing is masked
         def mask(text, mask)
-          # Positions are bytes, and what stands before is seen.
+          # Positions are in bytes, and lookbehind sees the text before them.
           scanner = StringScanner.new(text, fixed_anchor: true)
           masked = nil
           from = seen = 0
@@ -49,7 +48,7 @@ module TaskerCore
 
         private
 
-        # What stands between two keys may open and close braces.
+        # The text between two keys may open and close braces.
         def follow(open, between)
           between.scan(/[{}]/) { |brace| brace == "}" ? open.pop : (open << nil if open.size < MAX_NESTING) }
         end
@@ -67,7 +66,7 @@ module TaskerCore
           end
         end
 
-        # Brackets that nothing closes go on to the end.
+        # Brackets that are not closed extend to the end.
         def skip_brackets(scanner)
           depth = 0
           until scanner.eos?

@@ -2,10 +2,10 @@
 
 module TaskerCore
   module Telemetry
-    # Owns: the settings of telemetry that win over the environment: `configuration.telemetry`, and what was
-    # changed while the process ran. Refuses: judging them; the extension does.
+    # Owns: the settings of telemetry that take precedence over the environment: `configuration.telemetry`, and changes
+    # made while the process runs. Refuses: checking them; the extension does.
     class Settings
-      # What may be given as a Hash and travels as `name=value,…`.
+      # Settings that may be Hashes, and are passed on as `name=value,…`.
       PAIRS = %i[headers resource_attributes trace_sample].freeze
 
       # @param changes [Hash]
@@ -14,7 +14,7 @@ module TaskerCore
       end
 
       # @param changes [Hash]
-      # @return [Settings] with these changes too
+      # @return [Settings] with these changes added
       def merge(changes)
         Settings.new(@changes.merge(changes))
       end
@@ -27,7 +27,7 @@ module TaskerCore
         raise ConfigurationError, "telemetry: #{e.message.scrub}"
       end
 
-      # Says nothing of the headers, which may be secrets.
+      # Leaves out the values: headers may be secrets.
       def inspect
         "#<#{self.class} #{@changes.keys.join(' ')}>"
       end
@@ -42,7 +42,7 @@ module TaskerCore
         end
       end
 
-      # Percent-encoded, as W3C Baggage wants it: neither `,` nor `%` may stand for itself.
+      # Percent-encoded as in W3C Baggage, where `,` and `%` must be encoded.
       def encode(item)
         item.to_s.b.gsub(%r{[^A-Za-z0-9._~:/@!$&'()*+;=-]}) { |byte| format("%%%02X", byte.ord) }
       end

@@ -2,10 +2,10 @@
 
 module TaskerCore
   module Telemetry
-    # A span of the application's own, while its block runs: see {TaskerCore.span}. It is recorded when the block
-    # ends. In a trace that is not kept it has ids and does nothing.
+    # A span of your own, while its block runs: see {TaskerCore.span}. It is recorded when the block ends. In a trace
+    # that is not kept it has ids and records nothing.
     class Span
-      # More events of one span are counted, not kept.
+      # Further events of a span are counted, not kept.
       MAX_EVENTS = 1000
       private_constant :MAX_EVENTS
 
@@ -21,7 +21,7 @@ module TaskerCore
         end
       end
 
-      # @return [Context] its own
+      # @return [Context] the span's own
       attr_reader :context
 
       # @api private
@@ -39,7 +39,7 @@ module TaskerCore
       end
 
       # Adds attributes, or replaces those with the same keys.
-      # @param more [Hash] the same, for keys that are not Symbols
+      # @param more [Hash] attributes whose keys are not Symbols
       # @param attributes [Hash{Symbol => Object}]
       # @return [self]
       def set(more = nil, **attributes)
@@ -47,7 +47,7 @@ module TaskerCore
         self
       end
 
-      # Notes something that happens now.
+      # Adds an event with the current time.
       # @param name [String]
       # @param more [Hash] attributes whose keys are not Symbols
       # @param attributes [Hash{Symbol => Object}]
@@ -61,7 +61,8 @@ module TaskerCore
         self
       end
 
-      # Notes an exception and that the span failed. What leaves the block is noted by itself.
+      # Adds an exception as an event, and marks the span as failed. An exception that leaves the block is recorded
+      # automatically.
       # @param exception [Exception]
       # @return [self]
       def record_exception(exception)
@@ -73,7 +74,7 @@ module TaskerCore
         fail("#{failure[:class]}: #{message}")
       end
 
-      # Notes that the span failed, without an exception.
+      # Marks the span as failed, without an exception.
       # @param reason [String]
       # @return [self]
       def fail(reason)
@@ -104,7 +105,7 @@ module TaskerCore
       # @api private
       def run
         yield self
-      rescue Exception => e # rubocop:disable Lint/RescueException -- whatever ends the block is noted, and goes on
+      rescue Exception => e # rubocop:disable Lint/RescueException -- recorded, then raised again
         record_exception(e) unless e.is_a?(SystemExit) && e.success?
         raise
       ensure
@@ -121,7 +122,7 @@ module TaskerCore
         @start + Process.clock_gettime(Process::CLOCK_MONOTONIC, :microsecond) - @began
       end
 
-      # A child that was forked inside the block leaves the span to its parent.
+      # If the process forks inside the block, the span stays with the parent.
       def finish
         return unless @context.sampled? && Native.spans_enabled? && @epoch == ProcessFork.epoch
 

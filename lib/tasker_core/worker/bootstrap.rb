@@ -2,30 +2,29 @@
 
 module TaskerCore
   module Worker
-    # One worker's life: start, stop. What it starts, in order: the engine with its templates; the Tokio runtime,
-    # Phase 2 of telemetry and the claims (in the extension); the handler threads; the signals. A stop goes the
-    # other way round.
+    # Starts and stops one worker. It starts, in this order: the engine with its templates; the Tokio runtime, phase 2
+    # of telemetry and the claims (in the extension); the handler threads; the signals. A stop goes in reverse.
     class Bootstrap
-      # Seconds for handler threads that have nothing more to do.
+      # Seconds for idle handler threads to end.
       THREAD_GRACE = 2.0
 
-      # Seconds for exporting what a stopped worker leaves. A close that follows waits 0.3 s more for a collector that
-      # did not answer; both stay within 3 s.
+      # Seconds for exporting what a stopped worker leaves. If the collector does not answer, a close that follows waits
+      # 0.3 s more; both stay within 3 s.
       FLUSH_SECONDS = 2.4
 
-      # Seconds between looks whether the engine lives, for handlers that are all at work cannot see that it does not.
+      # Seconds between checks that the engine is alive. Handler threads that are all busy do not notice its death.
       LOOK = 1.0
 
-      DIED = "the worker's engine has died: nothing that this process does is settled any more. Restart the process; " \
-             "what it had claimed runs again when its leases run out, on another worker or on this one. Please " \
-             "report it with the lines before this one"
+      DIED = "the worker's engine has died: this process records no more results. Restart the process. The steps it " \
+             "had claimed run again when its lease runs out, on any worker. Please report this with the log lines " \
+             "before it"
       private_constant :DIED
 
       # @return [Integer] the process it belongs to
       attr_reader :pid
 
       # @param engine [Engine]
-      # @param settings [Hash] worker settings that win over the configuration's
+      # @param settings [Hash] worker settings that take precedence over the configuration's
       def initialize(engine, settings = {})
         @engine = engine
         @settings = settings
@@ -69,7 +68,7 @@ module TaskerCore
       rescue ThreadError => e
         raise unless e.message.include?("trap context")
 
-        Thread.new { stop(timeout: timeout) } # whoever called this from a trap cannot wait
+        Thread.new { stop(timeout: timeout) } # a trap cannot wait
         false
       end
 
@@ -99,7 +98,7 @@ module TaskerCore
         raise InternalError, DIED if failed?
       end
 
-      # Ends a stop that waits for handlers: everything is handed back at once.
+      # Ends a stop that waits for handlers: everything is released at once.
       def stop_now
         @now = true
         Native.stop_worker(0.0)
@@ -120,7 +119,7 @@ module TaskerCore
         @state == :failed
       end
 
-      # What interrupts the caller must not leave claims without handlers.
+      # An interrupt of the caller must not leave claims without handlers.
       def begin_claims(document)
         Native.bootstrap_worker(document, Telemetry.settings_json)
       rescue Error
@@ -134,7 +133,7 @@ module TaskerCore
         @lock.synchronize { died }
       end
 
-      # Under the lock.
+      # Called under the lock.
       def died
         return unless @state == :running
 
@@ -146,15 +145,15 @@ module TaskerCore
 
       def stop_worker(timeout)
         in_time = stop_claims(timeout.to_f) && !@now
-        # What still runs was handed back; its threads end with their handlers' ensure blocks.
+        # What still runs was released; its threads end with their handlers' ensure blocks.
         @poller.stop(in_time ? THREAD_GRACE : 0)
         Telemetry.flush(timeout: FLUSH_SECONDS)
         @signals&.remove
         in_time
       end
 
-      # In a thread of its own, because traps run on the main thread and would end the waiting. What is raised
-      # into the caller (a Ctrl-C that nobody trapped) does end it: then everything is handed back at once.
+      # In a thread of its own, because traps run on the main thread and would end the wait. An exception raised into
+      # the caller (an untrapped Ctrl-C) does end it: then everything is released at once.
       def stop_claims(timeout)
         stopper = Thread.new { Native.stop_worker(timeout) }
         stopper.report_on_exception = false

@@ -4,7 +4,7 @@ require "singleton"
 
 module TaskerCore
   module Worker
-    # Owns: the shape of what crosses the boundary. An event comes as a Hash:
+    # Owns: the shape of events and completions at the FFI layer. An event comes as a Hash:
     #
     #     event_id, task_uuid, step_uuid, correlation_id, parent_correlation_id (if any),
     #     trace_id, span_id, traceparent (if any), dispatched_at_us (microseconds since the epoch),
@@ -17,7 +17,7 @@ module TaskerCore
     #     error: { class, message, code, field, backtrace, retryable, retry_after },
     #     metadata: { started_at_us, execution_time_ms }, trace_id, span_id (if the event had them)
     #
-    # trace_id and span_id are opaque here: passed through, never read, never needed.
+    # trace_id and span_id are opaque here: passed through, and never read.
     class EventBridge
       include Singleton
 
@@ -28,11 +28,11 @@ module TaskerCore
         event_data
       end
 
-      # Completes an event that nobody has answered, as failed: of its attempt no more is known.
+      # Completes an unanswered event as failed, when nothing more is known about its attempt.
       # @param event_id [String]
       # @param class_name [String] the error's
       # @param message [String]
-      # @return [Boolean] whether nobody had
+      # @return [Boolean] whether it was unanswered
       def fail_step_event(event_id, class_name, message)
         Native.fail_step_event(event_id, class_name, message)
       end

@@ -2,24 +2,24 @@
 
 module TaskerCore
   module Worker
-    # Owns: the handler threads. Each polls for itself, because it already holds the GVL when its handler
-    # returns; a poller thread of its own would wait for the GVL behind every handler that computes. A thread
-    # that a handler killed is replaced.
+    # Owns: the handler threads. Each polls for itself, because it already holds the GVL when its handler returns. A
+    # separate poller thread would wait for the GVL behind every handler that computes. A thread that a handler killed
+    # is replaced.
     class EventPoller
-      # Interrupts reach a thread while it waits for an event, and (see Subscriber) inside a handler, but never
-      # between the two, where one would lose an event that was polled and not yet answered.
+      # Interrupts reach a thread while it waits for an event, and (see Subscriber) inside a handler, but not in
+      # between, where an interrupt would lose an event that has been polled but not completed.
       WHILE_WAITING = { Object => :on_blocking }.freeze
 
-      # Seconds; only bounds how long a thread sleeps without a look around, an event wakes it at once.
+      # Seconds; only limits how long a thread sleeps without a check. An event wakes it at once.
       POLL_SECONDS = 30.0
 
       # Seconds for the ensure blocks of handlers that are killed.
       KILL_SECONDS = 1.0
 
       # @param concurrency [Integer] threads
-      # @param subscriber [#call] gets each event
+      # @param subscriber [#call] called with each event
       # @param bridge [EventBridge]
-      # @yield the engine has died: there will be no more events
+      # @yield when the engine has died: there are no more events
       def initialize(concurrency:, subscriber:, bridge: EventBridge.instance, &engine_died)
         @engine_died = engine_died
         @concurrency = concurrency
@@ -37,7 +37,7 @@ module TaskerCore
         self
       end
 
-      # Waits for threads that leave by themselves once the channel is closed, then kills what is left.
+      # Waits for threads, which end by themselves when the channel is closed, then kills the rest.
       # @param grace [Numeric] seconds to wait before the kill
       # @return [Boolean] whether no thread had to be killed
       def stop(grace)
@@ -95,7 +95,7 @@ module TaskerCore
         nil # the engine was closed under a worker that was not stopped
       end
 
-      # The event this thread was at when it died, unless it was answered.
+      # Answers the event that this thread was running when it died, unless it is answered.
       def answer_held(index)
         event = @held[index] or return
         @held[index] = nil

@@ -2,18 +2,18 @@
 
 module TaskerCore
   module Worker
-    # Owns: what is kept of an exception: bounded, valid UTF-8, whatever the exception's own methods do. It is stored in
-    # its own words; logs and spans show it without what must not be seen.
+    # Owns: what is kept of an exception: bounded, valid UTF-8, whatever the exception's own methods do. The store keeps
+    # its own words; logs and spans show it masked.
     #
-    # Another attempt is made after any exception except {PermanentError} and its kind (ValidationError,
-    # results that JSON cannot say or that are too large, unknown dependencies). That includes SystemExit, an
-    # uncaught throw and a killed thread: the next attempt may be luckier, and max_attempts bounds it.
+    # Another attempt is made after any exception except {PermanentError} and its subclasses (ValidationError, results
+    # that have no JSON form or are too large, unknown dependencies). That includes SystemExit, an uncaught throw and a
+    # killed thread: the next attempt may succeed, and max_attempts limits the number.
     module Failure
       MAX_MESSAGE_BYTES = 10 * 1024
       MAX_BACKTRACE_LINES = 50
       MAX_LINE_BYTES = 1024
 
-      # Of an exception that says nothing of itself.
+      # Used when an exception cannot be described.
       UNKNOWN = { class: "Exception", message: "the handler raised an exception that cannot be described",
                   masked: nil, code: nil, field: nil, backtrace: [].freeze, retryable: true, retry_after: nil }.freeze
 
@@ -59,7 +59,7 @@ module TaskerCore
 
         private
 
-        # Asked past what the class may say of itself.
+        # Does not rely on methods that the class may have overridden.
         def class_name(exception)
           text(NAME.bind_call(CLASS.bind_call(exception)) || "anonymous exception class", MAX_LINE_BYTES)
         end

@@ -2,10 +2,10 @@
 
 module TaskerCore
   module Worker
-    # Owns: what INT and TERM do to a worker. A trap may take no lock, so it only starts a thread that does the rest,
-    # and calls the trap that was there before; nothing has to live, or to stay open, until a signal comes. The first
-    # signal stops the worker, a second one stops it now. Refuses: deciding for the process, except what the system
-    # would have decided: a signal that nobody else had trapped ends the process once the worker has stopped.
+    # Owns: what INT and TERM do to a worker. A trap must not take a lock, so it only starts a thread that does the
+    # rest, and calls the previous trap. No thread and no pipe has to wait for a signal. The first signal stops the
+    # worker, a second one stops it immediately. Refuses: deciding for the process, except what the system would have
+    # decided: a signal without another trap ends the process once the worker has stopped.
     class Signals
       NAMES = %w[INT TERM].freeze
 
@@ -26,8 +26,7 @@ module TaskerCore
         self
       end
 
-      # Puts the earlier traps back. Waits for nobody: whoever stops the worker because of a signal is waited for by
-      # that signal's thread.
+      # Restores the previous traps. Does not wait: the signal's thread waits for the stop.
       def remove
         previous = @previous
         @previous = nil
@@ -44,7 +43,7 @@ module TaskerCore
         if @pid == Process.pid
           Thread.new { handle(name, previous) }.name = "tasker-signals"
         elsif !previous.respond_to?(:call)
-          # A fork's child: the worker is the parent's, the signal its own.
+          # A forked child: the worker belongs to the parent, the signal to the child.
           Signal.trap(name, previous || "SYSTEM_DEFAULT")
           Process.kill(name, Process.pid)
         end
@@ -54,7 +53,7 @@ module TaskerCore
       def handle(name, previous)
         first = @lock.synchronize { @first.nil? && (@first = Thread.current) }
         @stop.call(true) unless first
-        # Whatever ended the first one's thread must not keep the process from ending.
+        # If the first signal's thread was ended, the process must still be able to end.
         finish(name, previous) if first || !@first.alive?
       end
 

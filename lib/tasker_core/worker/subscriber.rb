@@ -2,14 +2,14 @@
 
 module TaskerCore
   module Worker
-    # Runs the handler of one event and publishes what became of it: always exactly one completion, whatever
-    # the handler or what it raises does, except when the process itself dies.
+    # Runs the handler of one event and publishes its outcome: always exactly one completion, whatever the handler or
+    # its exception does, unless the process dies.
     class Subscriber
       # The poller keeps asynchronous interrupts (Thread#kill, Thread#raise, Timeout) away from its own code;
       # a handler may be interrupted anywhere.
       INTERRUPTIBLE = { Object => :immediate }.freeze
 
-      # Nothing comes between an attempt's end and its answer.
+      # Nothing may interrupt between an attempt's end and its completion.
       UNINTERRUPTIBLE = { Object => :never }.freeze
 
       # @param registry [HandlerRegistry]
@@ -21,7 +21,7 @@ module TaskerCore
         @bridge = bridge
       end
 
-      # @param event [Hash] as {EventBridge#wrap_step_execution_event} returns it
+      # @param event [Hash] the return value of {EventBridge#wrap_step_execution_event}
       def call(event)
         step = event[:task_sequence_step]
         result = failure = nil
@@ -46,9 +46,9 @@ module TaskerCore
       # @param event_data [Hash] the event
       # @param success [Boolean]
       # @param result [String, nil] JSON text
-      # @param error_message [String, nil] when there is no more to say than that
+      # @param error_message [String, nil] when nothing more is known
       # @param metadata [Hash, nil] started_at_us, execution_time_ms
-      # @param error [Hash, nil] as {Failure.describe} returns it
+      # @param error [Hash, nil] the return value of {Failure.describe}
       def publish_step_completion(event_data:, success:, result: nil, error_message: nil, metadata: nil, error: nil)
         payload = {
           event_id: event_data[:event_id],
@@ -84,8 +84,8 @@ module TaskerCore
         raise UnserializableResultError, e.message
       end
 
-      # An exception describes itself, and lines may be written by a formatter of the application's own: all of that may
-      # be interrupted or raise, and still the answer goes out.
+      # Describing an exception and writing log lines may call the application's code, which may raise or be
+      # interrupted. The completion is still published.
       def settle(event, result, failure, started_at, milliseconds)
         error = failure && Failure::UNKNOWN
         begin
@@ -107,9 +107,9 @@ module TaskerCore
         fail_event(event, e)
       end
 
-      # The bare minimum, for want of a completion.
+      # The minimum, when the completion could not be published.
       def fail_event(event, reason)
-        return if reason.is_a?(StoppedError) # there is no engine to tell
+        return if reason.is_a?(StoppedError) # there is no engine any more
 
         error = Failure.describe(reason)
         shown = Failure.shown(error)
@@ -128,7 +128,7 @@ module TaskerCore
         TaskerCore.configuration.log_payloads && TaskerCore.logger.debug?
       end
 
-      # At debug level, and only when it was asked for: contexts and results are the application's.
+      # At debug level, and only with `log_payloads`: contexts and results are the application's data.
       def log_input(step)
         Telemetry::Context.with(step.trace_context) do
           TaskerCore.logger.debug("step input", step_name: step.step_name, attempt: step.attempt, input: step.input,
@@ -136,7 +136,7 @@ module TaskerCore
         end
       end
 
-      # The engine's own line says that a step failed, and what comes next; only the backtrace is not in it.
+      # The engine's own line says that a step failed, and what follows. It does not have the backtrace.
       def log_settlement(event, result, error)
         step = event[:task_sequence_step]
         Telemetry::Context.with(step.trace_context) do

@@ -33,9 +33,10 @@ RSpec.describe TaskerCore::Client do
   end
 
   it "refuses what it does not know, before anything is submitted" do
-    expect { submit(delay: 3) }.to raise_error(TaskerCore::InvalidInputError, /delay; there are namespace, version/)
+    expect { submit(delay: 3) }
+      .to raise_error(TaskerCore::InvalidInputError, /delay; known options: namespace, version/)
     expect { submit([1]) }.to raise_error(TaskerCore::InvalidInputError, /must be a Hash, not Array/)
-    expect { submit(run_at: "tomorrow") }.to raise_error(TaskerCore::InvalidInputError, /run_at is a Time/)
+    expect { submit(run_at: "tomorrow") }.to raise_error(TaskerCore::InvalidInputError, /run_at must be a Time/)
     expect { submit({ order_id: Float::NAN }) }
       .to raise_error(TaskerCore::InvalidInputError, /context\[:order_id\] is NaN/)
   end

@@ -62,7 +62,7 @@ RSpec.describe TaskerCore::Configuration do
 
   it "refuses worker settings it does not know" do
     expect { configuration.to_engine_json(threads: 3) }
-      .to raise_error(TaskerCore::ConfigurationError, /threads; there are concurrency/)
+      .to raise_error(TaskerCore::ConfigurationError, /threads; known settings: concurrency/)
   end
 
   it "refuses changes while the engine is open" do

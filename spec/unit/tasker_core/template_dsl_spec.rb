@@ -29,7 +29,7 @@ RSpec.describe TaskerCore::TemplateDsl do
 
   it "refuses options it does not know" do
     expect { described_class.document("order") { step :one, handler: "One", dependson: [] } }
-      .to raise_error(TaskerCore::TemplateError, /unknown option dependson; there are handler, depends_on/)
+      .to raise_error(TaskerCore::TemplateError, /unknown option dependson; known options: handler, depends_on/)
   end
 
   it "wants a block" do

@@ -16,7 +16,7 @@ RSpec.describe TaskerCore::Templates do
     expect(documents.map(&:first)).to eq(["b.json"]), "the later one of the same name and version wins"
   end
 
-  it "refuses what cannot run, naming the file, the step and the cure" do
+  it "refuses what cannot run, naming the file, the step and what to correct" do
     expect { templates.add("a.yml", "#{yaml}    dependencies: [two]\n", "yaml") }
       .to raise_error(TaskerCore::TemplateError, /a\.yml.*one.*two/m)
   end
