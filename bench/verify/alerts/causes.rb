@@ -36,7 +36,7 @@ module Verify
 
     def locked_tables(trial)
       @stand.worker.ask("trickle 5")
-      every(0, trial) { @stand.sql(LOCK * 10) }
+      every(0, trial) { @stand.sql(LOCK * 3) }
     ensure
       @stand.worker.ask("trickle 100")
     end
@@ -114,16 +114,17 @@ module Verify
 
     # Does something again and again until the alerts have fired.
     def every(seconds, trial)
+      over = false
       again = Thread.new do
-        loop do
+        until over
           yield
           sleep seconds
         end
       end
       trial.fires
     ensure
-      again.report_on_exception = false
-      again.kill.join
+      over = true
+      again.join
     end
 
     def await_running(worker, count)

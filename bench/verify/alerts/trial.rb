@@ -20,7 +20,9 @@ module Verify
 
     # Waits until none of them fires any more. The first time counts.
     def resolves
-      @resolved = @watch.silent(@alerts, RESOLVE_SECONDS) unless @resolved
+      return if @resolved
+
+      @resolved = @watch.silent(@alerts, RESOLVE_SECONDS)
     end
 
     def report(table)
