@@ -3,8 +3,8 @@
 require "open3"
 require "yaml"
 
-# Owns: that the alert rules are rules Prometheus takes, fire as grafana/alerts_test.yml says, ask only for metrics there
-# are, cover each threshold operators were promised, and are all in the documents and in bench/verify_alerts.
+# Owns: that the alert rules are such as Prometheus takes, fire as grafana/alerts_test.yml says, ask only for metrics
+# there are, cover each threshold operators were promised, and are all in the documents and in bench/verify_alerts.
 # Refuses: whether a worker can fire them, which takes minutes: bench/verify_alerts.
 RSpec.describe "grafana/alerts.yml" do
   folder = File.expand_path("../../grafana", __dir__)
