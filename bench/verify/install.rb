@@ -11,7 +11,12 @@ module Verify
     class << self
       # @return [Hash{Symbol => String}] where the programs are
       def all
-        { prometheus: debian("prometheus"), promtool: debian("promtool"), rotel: rotel }
+        prometheus.merge(rotel: rotel)
+      end
+
+      # @return [Hash{Symbol => String}] where Prometheus' are
+      def prometheus
+        { prometheus: debian("prometheus"), promtool: debian("promtool") }
       end
 
       private

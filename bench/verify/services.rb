@@ -112,12 +112,14 @@ module Verify
       service
     end
 
-    # @param target [String] host:port whose /metrics it scrapes every second
-    def prometheus(target)
+    # @param target [String, Hash] host:port whose /metrics it scrapes every second, or how it finds them
+    # @param rules [Array<String>] files of rules, looked at every second
+    def prometheus(target, rules: [])
+      targets = target.is_a?(Hash) ? target : { static_configs: [{ targets: [target] }] }
       config = File.join(folder, "prometheus.yml")
       File.write(config, JSON.generate(
-                           global: { scrape_interval: "1s", scrape_timeout: "1s" },
-                           scrape_configs: [{ job_name: "tasker", static_configs: [{ targets: [target] }] }]
+                           global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
+                           rule_files: rules, scrape_configs: [{ job_name: "tasker", **targets }]
                          ))
       port = Services.free_port
       command = [tools[:prometheus], "--config.file=#{config}", "--storage.tsdb.path=#{folder}/prometheus",

@@ -34,7 +34,7 @@ module Verify
         "step.enqueuing" => tasks { |move| move.from == "enqueuing_steps" && move.to == "steps_in_process" },
         "result.evaluation" => tasks { |move| move.to == "evaluating_results" },
         "worker.step_execution" => attempts,
-        "task.finalization" => tasks { |move| TaskerCore::Task::FINAL_STATES.include?(move.to) },
+        "task.finalization" => tasks { |move| %w[complete error cancelled resolved_manually].include?(move.to) },
         "step.state_transition" => steps { true },
         "handler.execution" => attempts, "result.submission" => done, "worker.step_completion_received" => done,
         "charge card" => charges
@@ -50,7 +50,8 @@ module Verify
         "Step execution started" => done,
         "Step execution completed successfully" => steps { |move| completed?(move) && move.to == "complete" },
         "Step execution failed" => steps { |move| completed?(move) && move.to == "error" },
-        "Step execution failed, will retry" => done - steps { |move| completed?(move) && %w[complete error].include?(move.to) },
+        "Step execution failed, will retry" =>
+          steps { |move| completed?(move) && !%w[complete error].include?(move.to) },
         "charging" => charges
       }
     end

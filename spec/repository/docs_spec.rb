@@ -42,14 +42,6 @@ RSpec.describe "the documents" do
     expect(lengths.select { |path, lines| lines > (path == "README.md" ? 180 : 350) }).to eq({})
   end
 
-  it "alert on metrics that there are" do
-    rules = Document.new("docs/operations/monitoring.md").section("## Alerts").blocks("yaml").join
-    asked = rules.scan(/expr: .*/).flat_map { |line| line.scan(/\btasker_\w+/) }
-    expect(asked).not_to be_empty
-    known = JSON.parse(TaskerCore::Native.metrics_catalogue).map { |metric| metric["name"] }
-    expect(asked - known).to eq([])
-  end
-
   it "give every setting and its default" do
     page = Document.new("docs/guide/settings.md")
     rows = page.table("Setting", "Default", "Meaning").to_h { |row| [row[0].delete("`"), row[1]] }

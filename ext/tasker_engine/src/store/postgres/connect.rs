@@ -47,7 +47,7 @@ fn database(error: &dyn DatabaseError) -> Error {
         "28P01" | "28000" => "Check user and password in DATABASE_URL, and the server's pg_hba.conf",
         "3D000" => "Create the database (createdb), or name another one in DATABASE_URL",
         "42501" => {
-            "Give the role what it lacks: docs/deployment.md lists the grants; or let a role that has them run \
+            "Give the role what it lacks: docs/operations/postgresql.md lists the grants; or let a role that has them run \
              `rake tasker:migrate`"
         }
         "25006" => "This server is a read-only replica: name the primary in DATABASE_URL",

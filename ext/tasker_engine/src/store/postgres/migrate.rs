@@ -92,7 +92,7 @@ pub(super) fn migrate(writer: &mut Writer, settings: &Arc<Settings>, allowed: bo
     if !server.may_create {
         return Err(Error::Store(format!(
             "the schema tasker in {} {there}, this version needs {}, and the role {} may not create it. Let a role with \
-             CREATE on the database run `rake tasker:migrate`, or grant it: docs/deployment.md lists the grants",
+             CREATE on the database run `rake tasker:migrate`, or grant it: docs/operations/postgresql.md lists the grants",
             server.database,
             MIGRATIONS.len(),
             server.user
