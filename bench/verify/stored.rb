@@ -37,6 +37,8 @@ module Verify
         "task.finalization" => tasks { |move| %w[complete error cancelled resolved_manually].include?(move.to) },
         "step.state_transition" => steps { true },
         "handler.execution" => attempts, "result.submission" => done, "worker.step_completion_received" => done,
+        # Of a task that was cancelled while its handler ran.
+        "worker.stale_completion_received" => attempts - done,
         "charge card" => charges
       }
     end
@@ -47,7 +49,7 @@ module Verify
       {
         "Task created" => @tasks.size, "Task completed successfully" => tasks { |move| move.to == "complete" },
         "Task failed" => tasks { |move| move.to == "error" }, "Step state transition" => steps { true },
-        "Step execution started" => done,
+        "Step execution started" => steps { |move| move.to == "in_progress" },
         "Step execution completed successfully" => steps { |move| completed?(move) && move.to == "complete" },
         "Step execution failed" => steps { |move| completed?(move) && move.to == "error" },
         "Step execution failed, will retry" =>

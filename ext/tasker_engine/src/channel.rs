@@ -57,6 +57,21 @@ impl State {
     }
 }
 
+/// The target of lines about steps.
+const STEP: &str = "tasker_worker";
+
+/// Logs that a handler thread has taken the event up, in the attempt's span.
+fn log_started(event: &StepEvent) {
+    event.in_span(|| {
+        tracing::info!(
+            target: STEP,
+            task_uuid = %event.task_uuid, correlation_id = %event.correlation_id, step_uuid = %event.step_uuid,
+            step_name = %event.step_name, namespace = %event.namespace, attempt = event.attempt,
+            "Step execution started"
+        );
+    });
+}
+
 /// The longest [`Channel::wait_briefly`] waits. It keeps everybody else from running.
 const BRIEFLY: Duration = Duration::from_millis(2);
 
@@ -122,13 +137,9 @@ impl Channel {
             }
         }
         self.metrics.handoff.record(now.millis_since(event.dispatched_at));
-        tracing::info!(
-            target: "tasker_worker",
-            task_uuid = %event.task_uuid, correlation_id = %event.correlation_id, step_uuid = %event.step_uuid,
-            step_name = %event.step_name, namespace = %event.namespace, attempt = event.attempt,
-            trace_id = event.trace_id, span_id = event.span_id,
-            "Step execution started"
-        );
+        if tracing::enabled!(target: STEP, tracing::Level::INFO) {
+            log_started(&event);
+        }
         Some(event)
     }
 

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::clock::Micros;
 use crate::step::StepError;
+use crate::telemetry::context::{self, TraceContext};
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]
@@ -72,6 +73,24 @@ pub struct StepCompletion {
     pub trace_id: Option<String>,
     /// The event's `span_id`, brought back.
     pub span_id: Option<String>,
+}
+
+impl StepEvent {
+    /// Does something inside the attempt's span: what is logged there carries its ids.
+    pub(crate) fn in_span(&self, work: impl FnOnce()) {
+        match self
+            .trace_id
+            .as_ref()
+            .zip(self.span_id.as_ref())
+            .and_then(|(trace, span)| context::parse_ids(trace, span))
+        {
+            Some((trace_id, span_id)) => {
+                let sampled = self.traceparent.as_ref().is_some_and(|header| header.ends_with("01"));
+                context::with_context(&TraceContext { trace_id, span_id, sampled }, work);
+            }
+            None => work(),
+        }
+    }
 }
 
 impl StepCompletion {

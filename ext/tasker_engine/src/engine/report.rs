@@ -5,6 +5,7 @@ mod lines;
 use super::attempts::{Attempts, Stale};
 use super::shared::Counters;
 use super::trace;
+use crate::channel::StepEvent;
 use crate::graph::Graph;
 use crate::telemetry::spans as recorder;
 
@@ -27,6 +28,11 @@ pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, c
     if !spans.is_empty() {
         recorder::record_all(spans);
     }
+}
+
+/// Reports that an attempt's event goes to the handler threads.
+pub(super) fn fired(event: &StepEvent) {
+    lines::fired(event);
 }
 
 /// Reports a result that was refused, because its attempt is no longer current.

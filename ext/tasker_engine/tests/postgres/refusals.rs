@@ -65,7 +65,7 @@ fn a_role_that_may_not_create_what_is_missing() {
 
     // Another role migrates; then this one lacks only what it needs to work.
     drop(Engine::open(&config(&database.url())).unwrap());
-    refused(&modest, &["42501", "docs/deployment.md"]);
+    refused(&modest, &["42501", "docs/operations/postgresql.md"]);
     database.sql("SELECT pgmq.create('default_steps')");
     database.sql(include_str!("../../migrations/postgres/grants.sql").replace(":role", &role).as_str());
     let engine = Engine::open(&modest).unwrap();

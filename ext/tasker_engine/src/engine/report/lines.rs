@@ -1,6 +1,7 @@
 //! Owns: the log lines of a task's life. Lines about tasks have the target `tasker_orchestration`, lines about steps
 //! `tasker_worker`, and each move `…::transition` of it: so a filter shows as much of them as somebody wants to see.
 
+use crate::channel::StepEvent;
 use crate::engine::attempts::Stale;
 use crate::graph::{Graph, StepTransition, TaskTransition};
 use crate::state::{StepState, TaskState};
@@ -120,6 +121,20 @@ fn step_moved(graph: &Graph, moved: &StepTransition) {
                 info, STEP, graph, moved, state = %moved.to, elapsed_ms = moved.duration_ms, "Step execution ended"
             ),
         }
+    });
+}
+
+/// An attempt's event goes to the handler threads. Its ids are said in full: they are what Ruby gets.
+pub(super) fn fired(event: &StepEvent) {
+    if !tracing::enabled!(target: STEP, tracing::Level::INFO) {
+        return;
+    }
+    event.in_span(|| {
+        tracing::info!(
+            target: STEP, task_uuid = %event.task_uuid, correlation_id = %event.correlation_id, step_uuid = %event.step_uuid,
+            step_name = %event.step_name,
+            "Step execution event with trace context fired successfully to FFI handlers"
+        );
     });
 }
 

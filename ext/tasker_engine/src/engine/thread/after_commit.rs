@@ -146,12 +146,7 @@ impl EngineThread {
             let graph = &outcome.graphs[claimed.graph];
             let (event, in_flight) = dispatch::event(graph, claimed, now, &mut self.dice);
             self.in_flights.insert(event.event_id, in_flight);
-            tracing::info!(
-                target: "tasker_worker",
-                task_uuid = %event.task_uuid, correlation_id = %event.correlation_id, step_uuid = %event.step_uuid,
-                step_name = %event.step_name, trace_id = event.trace_id, span_id = event.span_id,
-                "Step execution event with trace context fired successfully to FFI handlers"
-            );
+            report::fired(&event);
             events.push(event);
         }
         self.channel.dispatch(events, tick);
