@@ -33,6 +33,8 @@ TABLE = [
   ["telemetry.console.steps_per_s", "steps/s", "console only", nil],
   ["telemetry.export.steps_per_s", "steps/s", "exported to a local OTLP sink", nil],
   ["telemetry.export.cost_percent", "%", "export against console only", "<= 25"],
+  ["telemetry.export_over_off", "", "steps/s with export over those without", ">= 0.85"],
+  ["telemetry.export.spans_dropped", "spans", "dropped in all rounds", "<= 0"],
   ["telemetry.export.spans_per_step", "spans", "that reached the sink, for each step", nil],
   ["overhead.ruby_span_ns", "ns", "a span from Ruby, exported", "<= 5000"],
   ["overhead.ruby_nested_span_ns", "ns", "a span from Ruby inside another one", nil],
@@ -110,13 +112,17 @@ one, eight = figures.values_at("postgres.workers1.steps_per_s", "postgres.worker
 figures["postgres.workers.eight_over_one"] = eight / one if one && eight
 
 puts
-TABLE.each do |key, unit, what, floor|
+judged = TABLE.filter_map do |key, unit, what, floor|
   next unless (value = figures[key])
 
-  puts format("%-32s %12.3f %-8s %-42s %s", key, value, unit, what, verdict(value, floor)).rstrip
+  verdict(value, floor).tap do |said|
+    puts format("%-32s %12.3f %-8s %-42s %s", key, value, unit, what, said).rstrip
+  end
 end
 
 if (path = ENV.fetch("JSON", nil))
   File.write(path, "#{JSON.pretty_generate(figures.transform_values { |value| value.round(3) })}\n")
   puts "", "written to #{path}"
 end
+
+exit 1 if judged.any? { |said| said.start_with?("MISSED") }

@@ -6,7 +6,7 @@
 #     ruby examples/observability/worker.rb
 
 checkout = File.expand_path("../../lib", __dir__)
-$LOAD_PATH.unshift(checkout) if File.directory?(checkout)
+$LOAD_PATH.unshift(checkout) if File.exist?(File.join(checkout, "tasker_core.rb")) # else: the gem
 require "tasker_core"
 require_relative "../order_fulfillment/handlers"
 

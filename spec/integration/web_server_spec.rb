@@ -43,7 +43,9 @@ RSpec.describe "the worker's web server" do
   it "wants its token" do
     configure(web: { port: 0, token: "hush" })
     TaskerCore::Worker.start
-    expect([get("/health").code, get("/health", token: "hush").code]).to eq(%w[401 200])
+    expect([get("/metrics").code, get("/metrics", token: "hush").code]).to eq(%w[401 200])
+    expect(get("/health").body).to eq('{"status":"healthy"}')
+    expect(JSON.parse(get("/health", token: "hush").body)).to include("checks")
   end
 
   it "is not there in a process that only submits" do

@@ -10,6 +10,7 @@ module Verify
     # How many kinds of tasks, and so of series, make /metrics long: the most that get series of their own.
     KINDS = 200
     SCRAPERS = 3
+    UNDONE = "SELECT count(*) FROM tasker.tasks WHERE namespace = 'odd' AND state <> 'complete'"
     RUNNING = "SELECT count(*) FROM tasker.steps WHERE state = 'in_progress' AND worker_id LIKE '%%-%d-%%'"
     # Somebody else's transaction, again and again: what waits for the lock has its turn in between.
     LOCK = "BEGIN; LOCK TABLE tasker.tasks IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(0.7); COMMIT;\n"
@@ -58,13 +59,14 @@ module Verify
       @stand.sink.answer = "200 OK"
     end
 
-    # As one that a newer version wrote. It is tried again after a minute.
+    # As one that a newer version wrote. It is tried again each minute, and carried out when it can be read.
     def unreadable_task(trial)
       submit(1, "odd/act", ms: 1)
       @stand.sql(UNREADABLE)
       @stand.with("odd") do
         trial.fires
         @stand.sql(READABLE)
+        Services.patiently("the task is carried out", 90) { @stand.sql(UNDONE) == "0" }
         trial.resolves
       end
     end

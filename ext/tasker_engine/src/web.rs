@@ -5,7 +5,7 @@
 //!
 //! # Routes
 //! `GET /health`, `/health/ready`, `/health/live` (`health`); `/metrics`, `/metrics/events`, `/metrics/worker`
-//! (`metrics`). With a token every one of them wants it (`auth`).
+//! (`metrics`). Probes are answered to everybody, the rest to who may ask (`auth`).
 
 mod auth;
 mod body;
@@ -28,9 +28,10 @@ use axum::Router;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::config::{Token, WebSettings};
+use crate::config::WebSettings;
 use crate::engine::Monitor;
 use crate::telemetry;
+use auth::Access;
 use scrape::Scrape;
 
 /// The routes there are: what a request's metric is labelled with.
@@ -41,7 +42,7 @@ const ROUTES: [&str; 6] =
 #[derive(Clone)]
 struct Served {
     monitor: Arc<Monitor>,
-    token: Option<Arc<Token>>,
+    access: Access,
     scrape: Arc<Scrape>,
 }
 
@@ -68,7 +69,7 @@ impl Web {
                 let (running, stop) = watch::channel(());
                 let app = router(Served {
                     monitor,
-                    token: settings.token.map(Arc::new),
+                    access: Access::of(settings),
                     scrape: Arc::new(Scrape::new(telemetry::metrics::prometheus_text)),
                 });
                 runtime.spawn(serve::serve(listener, app, stop));

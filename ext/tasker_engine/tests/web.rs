@@ -123,32 +123,46 @@ fn metrics_come_as_text_and_as_json() {
     assert_eq!(get(address, "/nothing", None).0, 404);
 }
 
-#[test]
-fn a_token_is_wanted_on_every_route() {
-    let web = WebConfig { bind: Some("0.0.0.0".into()), token: Some(Token("s3cret".into())), ..anywhere() };
-    let (_runtime, _engine, address, _folder) = served(&web);
-    assert!(address.ip().is_unspecified());
-    let here = SocketAddr::from(([127, 0, 0, 1], address.port()));
-    for path in
-        ["/health", "/health/ready", "/health/live", "/metrics", "/metrics/events", "/metrics/worker", "/nothing"]
-    {
-        for token in [None, Some(""), Some("s3cre"), Some("s3crets"), Some("S3CRET")] {
-            assert_eq!(get(here, path, token).0, 401, "{path} {token:?}");
-        }
-        assert_ne!(get(here, path, Some("s3cret")).0, 401, "{path}");
+/// What probes are told.
+fn probes(here: SocketAddr, token: Option<&str>) {
+    for (path, status) in [("/health", "healthy"), ("/health/ready", "ready"), ("/health/live", "alive")] {
+        assert_eq!(get(here, path, token), (200, format!(r#"{{"status":"{status}"}}"#)), "{path} {token:?}");
     }
 }
 
 #[test]
-fn without_a_token_only_this_machine_is_answered() {
+fn a_token_is_wanted_for_all_but_probes() {
+    let web = WebConfig { bind: Some("0.0.0.0".into()), token: Some(Token("s3cret".into())), ..anywhere() };
+    let (_runtime, engine, address, _folder) = served(&web);
+    assert!(address.ip().is_unspecified());
+    engine.start_worker(worker(1)).unwrap();
+    let here = SocketAddr::from(([127, 0, 0, 1], address.port()));
+    for token in [None, Some(""), Some("s3cre"), Some("s3crets"), Some("S3CRET")] {
+        probes(here, token);
+        for path in ["/metrics", "/metrics/events", "/metrics/worker", "/nothing", "/healthy"] {
+            assert_eq!(get(here, path, token).0, 401, "{path} {token:?}");
+        }
+    }
+    assert!(get(here, "/health", Some("s3cret")).1.contains("\"checks\""));
+    assert_eq!(get(here, "/metrics/worker", Some("s3cret")).0, 200);
+    // Why it is not ready, too, is nobody's business.
+    engine.stop_worker(PATIENCE, &Interrupt::new()).unwrap();
+    assert_eq!(get(here, "/health/ready", None), (503, r#"{"status":"not_ready"}"#.to_owned()));
+    assert!(get(here, "/health/ready", Some("s3cret")).1.contains("has stopped"));
+}
+
+#[test]
+fn without_a_token_other_machines_get_probes_only() {
     let story = || {
         tasker_engine::telemetry::init_console_only();
         let web = WebConfig { bind: Some("0.0.0.0".into()), ..anywhere() };
-        let (_runtime, _engine, address, _folder) = served(&web);
-        assert!(address.ip().is_loopback());
-        assert_eq!(get(address, "/health/live", None).0, 200);
+        let (_runtime, engine, address, _folder) = served(&web);
+        engine.start_worker(worker(1)).unwrap();
+        let here = SocketAddr::from(([127, 0, 0, 1], address.port()));
+        probes(here, None);
+        assert_eq!((get(here, "/metrics", None).0, get(here, "/metrics", Some("")).0), (401, 401));
     };
-    let Some(output) = story::alone("without_a_token_only_this_machine_is_answered", &[], story) else { return };
+    let Some(output) = story::alone("without_a_token_other_machines_get_probes_only", &[], story) else { return };
     assert_eq!(story::console(&output).matches("needs a TASKER_WEB_TOKEN").count(), 1);
 }
 

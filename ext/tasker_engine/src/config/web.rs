@@ -106,9 +106,8 @@ impl WebConfig {
         }
         if !ip.is_loopback() && token.is_none() {
             warnings.push(format!(
-                "TASKER_WEB_BIND={ip} needs a TASKER_WEB_TOKEN: without one the web server answers this machine only, on {LOOPBACK}"
+                "TASKER_WEB_BIND={ip} needs a TASKER_WEB_TOKEN for metrics: without one only /health is answered, with up or down"
             ));
-            ip = LOOPBACK;
         }
         WebSettings { enabled, address: SocketAddr::new(ip, port), token, warnings }
     }
@@ -170,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn other_interfaces_need_a_token_which_is_never_shown() {
+    fn metrics_on_other_interfaces_need_a_token_which_is_never_shown() {
         let open = settings(&WebConfig::default(), &[("TASKER_WEB_BIND", "0.0.0.0")]);
-        assert_eq!(open.address.to_string(), "127.0.0.1:8081");
+        assert_eq!(open.address.to_string(), "0.0.0.0:8081");
         assert!(open.warnings[0].contains("TASKER_WEB_TOKEN"));
         let shut = settings(&WebConfig::default(), &[("TASKER_WEB_BIND", "[::]"), ("TASKER_WEB_TOKEN", "hush")]);
         assert_eq!(shut.address.to_string(), "[::]:8081");

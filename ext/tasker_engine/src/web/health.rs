@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::Json;
+use axum::{Extension, Json};
 use serde_json::{json, Value};
 
+use super::auth::Trusted;
 use super::Served;
 use crate::engine::{BreakerState, Monitor};
 
@@ -35,14 +36,15 @@ impl Status {
 }
 
 /// `GET /health`: 503 when unhealthy.
-pub(super) async fn health(State(served): State<Served>) -> Response {
+pub(super) async fn health(State(served): State<Served>, Extension(trusted): Extension<Trusted>) -> Response {
     let (status, body) = report(&served.monitor);
+    let body = if trusted.0 { body } else { json!({ "status": status.as_str() }) };
     let code = if status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body)).into_response()
 }
 
 /// `GET /health/ready`: 503 unless the worker runs, does not drain, and has its store.
-pub(super) async fn ready(State(served): State<Served>) -> Response {
+pub(super) async fn ready(State(served): State<Served>, Extension(trusted): Extension<Trusted>) -> Response {
     let (monitor, worker) = (&served.monitor, served.monitor.worker());
     let reason = if let Some(reason) = dead(monitor) {
         Some(reason)
@@ -55,21 +57,21 @@ pub(super) async fn ready(State(served): State<Served>) -> Response {
     } else {
         None
     };
-    answer("ready", "not_ready", reason)
+    answer("ready", "not_ready", reason, trusted)
 }
 
 /// `GET /health/live`: 503 only when nothing but a kill helps.
-pub(super) async fn live(State(served): State<Served>) -> Response {
-    answer("alive", "dead", dead(&served.monitor))
+pub(super) async fn live(State(served): State<Served>, Extension(trusted): Extension<Trusted>) -> Response {
+    answer("alive", "dead", dead(&served.monitor), trusted)
 }
 
-fn answer(good: &str, bad: &str, reason: Option<&str>) -> Response {
-    match reason {
-        None => (StatusCode::OK, Json(json!({ "status": good }))).into_response(),
-        Some(reason) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": bad, "reason": reason }))).into_response()
-        }
-    }
+fn answer(good: &str, bad: &str, reason: Option<&str>, trusted: Trusted) -> Response {
+    let (code, body) = match reason {
+        None => (StatusCode::OK, json!({ "status": good })),
+        Some(reason) if trusted.0 => (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": bad, "reason": reason })),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": bad })),
+    };
+    (code, Json(body)).into_response()
 }
 
 fn dead(monitor: &Monitor) -> Option<&'static str> {

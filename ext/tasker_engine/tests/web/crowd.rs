@@ -100,6 +100,6 @@ fn what_is_too_large_is_refused_and_the_token_asked_for_first() {
 
     let web = WebConfig { token: Some(Token("s3cret".into())), ..anywhere() };
     let (_runtime, _engine, address, _folder) = served(&web);
-    let asked = say(address, "POST /health HTTP/1.1\r\nHost: worker\r\nContent-Length: 1000000000\r\n\r\n");
+    let asked = say(address, "POST /metrics HTTP/1.1\r\nHost: worker\r\nContent-Length: 1000000000\r\n\r\n");
     assert_eq!(status(&asked), "HTTP/1.1 401 Unauthorized");
 }
