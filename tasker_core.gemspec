@@ -13,15 +13,12 @@ Gem::Specification.new do |spec|
   spec.metadata = { "rubygems_mfa_required" => "true" }
 
   spec.required_ruby_version = ">= 3.1"
-  # The first whose Cargo builder is complete. Building needs Rust, a C compiler and libclang.
-  spec.required_rubygems_version = ">= 3.3.11"
-
-  # Globs, not `git ls-files`: a gem can be built from an unpacked tarball too. RubyGems builds with
-  # --locked, so the workspace's manifest and lock travel with both crates.
+  # Globs, not `git ls-files`: a gem can be built from an unpacked tarball too. It is built with --locked, so the
+  # workspace's manifest and lock travel with both crates.
   spec.files = Dir.glob(
     %w[
       Cargo.toml Cargo.lock README.md LICENSE CHANGELOG.md
-      ext/tasker_{engine,core}/Cargo.toml ext/tasker_{engine,core}/build.rs
+      ext/tasker_core/*.rb ext/tasker_{engine,core}/Cargo.toml ext/tasker_{engine,core}/build.rs
       ext/tasker_{engine,core}/{src,migrations}/**/*.{rs,sql,json}
       lib/**/*.rb exe/* docs/**/*.md
     ], base: __dir__
@@ -29,5 +26,6 @@ Gem::Specification.new do |spec|
   spec.require_paths = ["lib"]
   spec.bindir = "exe"
   spec.executables = Dir.glob("*", base: File.join(__dir__, "exe")).sort
-  spec.extensions = ["ext/tasker_core/Cargo.toml"]
+  # Needs Rust, a C compiler and libclang, and says so.
+  spec.extensions = ["ext/tasker_core/extconf.rb"]
 end

@@ -12,15 +12,4 @@ RSpec.describe "lib/tasker_core/native.rb" do
     end
   end
 
-  it "finds it at lib/tasker_core.so too, where old RubyGems put it" do
-    in_folder do |folder|
-      lib = File.expand_path("../../../lib", __dir__)
-      FileUtils.cp_r(lib, folder)
-      extension = RbConfig::CONFIG["DLEXT"]
-      FileUtils.mv("#{folder}/lib/tasker_core/tasker_core.#{extension}", "#{folder}/lib/tasker_core.#{extension}")
-      output, errors, = ruby("print TaskerCore::Native",
-                             prelude: "$LOAD_PATH.unshift #{"#{folder}/lib".dump}; require 'tasker_core'\n")
-      expect([output, errors]).to eq(["TaskerCore::Native", ""])
-    end
-  end
 end

@@ -1,0 +1,74 @@
+# frozen_string_literal: true
+
+# Owns: whether this machine can build the extension, said in words before Cargo is started: Cargo's own errors come
+# after minutes, and end in a panic of a build script. Looks where the build will look. Refuses: to install anything.
+class Toolchain
+  # Where clang-sys, which binds Ruby's headers, looks for libclang.
+  LIBCLANG_FOLDERS = %w[
+    /usr/lib/llvm-*/lib /usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib*
+    /usr/lib*/*/* /usr/lib*/* /usr/lib* /opt/homebrew/opt/llvm/lib /usr/local/opt/llvm/lib
+    /Library/Developer/CommandLineTools/usr/lib
+    /Applications/Xcode*.app/Contents/Developer/Toolchains/*/usr/lib
+  ].freeze
+  LIBCLANG_FILES = %w[libclang.so libclang-*.so libclang.so.* libclang-*.so.* libclang.dylib].freeze
+
+  # @param manifest [String] path of the Cargo.toml that says which Rust is wanted
+  # @param env [#[]] the environment
+  # @param root [String] what stands before every path that is looked at: for tests
+  def initialize(manifest, env = ENV, root: "")
+    @manifest = manifest
+    @env = env
+    @root = root
+  end
+
+  # @return [Array<String>] what is missing and how to get it, a sentence each; empty when the build can begin
+  def problems
+    [rust_problem, libclang_problem].compact
+  end
+
+  # @return [String, nil] the path of Cargo
+  def cargo
+    given = @env["CARGO"].to_s
+    return given unless given.empty?
+
+    folders = [*@env["PATH"].to_s.split(":"), File.join(@env["HOME"].to_s, ".cargo/bin")]
+    folders.map { |folder| File.join(@root, folder, "cargo") }.find { |path| File.executable?(path) }
+  end
+
+  # @return [String] the oldest Rust that will do
+  def wanted
+    File.read(@manifest)[/^rust-version = "([^"]+)"/, 1]
+  end
+
+  private
+
+  def rust_problem
+    return "there is no cargo. Install Rust from https://rustup.rs, then install this gem again." unless cargo
+
+    found = version
+    return if found.nil? || Gem::Version.new(found) >= Gem::Version.new(wanted)
+
+    "Rust #{found} is too old: this gem needs #{wanted}. Run: rustup update"
+  end
+
+  # Rust and Cargo have the same numbers.
+  def version
+    IO.popen([cargo, "--version"], err: File::NULL, &:read)[/\Acargo (\d+\.\d+\.\d+)/, 1]
+  rescue SystemCallError
+    nil
+  end
+
+  def libclang_problem
+    return unless @env["LIBCLANG_PATH"].to_s.empty?
+
+    folders = LIBCLANG_FOLDERS.flat_map { |folder| Dir.glob(File.join(@root, folder)) }
+    found = folders.product(LIBCLANG_FILES).any? do |folder, file|
+      # libclang-cpp is the C++ interface, which the build cannot use.
+      Dir.glob(File.join(folder, file)).any? { |path| !File.basename(path).include?("-cpp") }
+    end
+    return if found
+
+    "there is no libclang, which reads Ruby's headers. Debian, Ubuntu: apt-get install libclang-dev. Fedora: dnf " \
+      "install clang-devel. Alpine: apk add clang-dev. macOS: xcode-select --install. Elsewhere set LIBCLANG_PATH."
+  end
+end
