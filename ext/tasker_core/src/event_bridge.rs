@@ -270,12 +270,14 @@ fn close_channel(ruby: &Ruby) -> Result<(), Error> {
     })
 }
 
+#[cfg(feature = "test_hooks")]
 /// Panics, with the GVL or without it: how the specs see that a panic ends as an `InternalError`.
 fn simulate_panic(ruby: &Ruby, without_gvl: bool) -> Result<bool, Error> {
     let panic = || -> bool { std::panic::resume_unwind(Box::new("simulated")) };
     guard(ruby, || if without_gvl { gvl::without(ruby, |_| Some(panic())) } else { Ok(panic()) })
 }
 
+#[cfg(feature = "test_hooks")]
 /// Makes the engine's thread panic: how the specs see what becomes of its worker.
 fn simulate_engine_panic(ruby: &Ruby) -> Result<(), Error> {
     guard(ruby, || {
@@ -302,8 +304,11 @@ pub fn init(ruby: &Ruby, native: RModule) -> Result<(), Error> {
     native.define_singleton_method("fail_step_event", function!(fail_step_event, 3))?;
     native.define_singleton_method("step_cancelled?", function!(step_cancelled, 1))?;
     native.define_singleton_method("close_channel", function!(close_channel, 0))?;
-    native.define_singleton_method("simulate_panic", function!(simulate_panic, 1))?;
-    native.define_singleton_method("simulate_engine_panic", function!(simulate_engine_panic, 0))?;
+    #[cfg(feature = "test_hooks")]
+    {
+        native.define_singleton_method("simulate_panic", function!(simulate_panic, 1))?;
+        native.define_singleton_method("simulate_engine_panic", function!(simulate_engine_panic, 0))?;
+    }
     native.define_singleton_method("engine_failed?", function!(engine_failed, 0))?;
     native.define_singleton_method("longest_wait_with_gvl", function!(longest_wait_with_gvl, 0))
 }

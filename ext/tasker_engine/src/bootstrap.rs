@@ -85,13 +85,13 @@ impl Engine {
         let catalogue = Arc::new(Catalogue::default());
         let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
-        let (location, connections) = (store.describe(), store.connections());
+        let location = store.describe();
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
         let (sees, hears, time) = (Arc::clone(&shared), Arc::clone(&channel), clock.clone());
-        let monitor = Arc::new(Monitor::new(sees, hears, time, location, connections));
+        let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader)));
         metrics::watch(&monitor);
         let thread = EngineThread::new(
             store,

@@ -62,9 +62,6 @@ pub trait Store: Send {
     /// The side that reads without the right to write.
     fn reader(&self) -> Arc<dyn Reader>;
 
-    /// How many connections it may hold at once.
-    fn connections(&self) -> usize;
-
     /// The way to keep the process out of the store while it forks.
     fn around_fork(&self) -> Arc<dyn AroundFork>;
 
@@ -169,6 +166,17 @@ pub struct Due {
     pub retries: Vec<(i64, usize)>,
 }
 
+/// Connections of this process to the store, the one that writes among them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that are there.
+    pub open: usize,
+    /// Those among them on which somebody reads.
+    pub reading: usize,
+    /// How many there may be.
+    pub max: usize,
+}
+
 /// What waits in the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -178,6 +186,8 @@ pub struct Backlog {
     pub steps_enqueued: usize,
     /// Since when the longest waiting of them waits.
     pub oldest: Option<Micros>,
+    /// Namespaces there are: each has its queue.
+    pub queues: usize,
 }
 
 /// A claim, by the token that no other claim has.
@@ -350,6 +360,8 @@ pub trait Reader: Send + Sync {
         let thread = std::thread::Builder::new().name("tasker-aside".into()).spawn(work);
         thread.map(drop).map_err(|error| Error::cannot_start("a thread", &error))
     }
+    /// The store's connections, as they are now. Never waits.
+    fn connections(&self) -> Connections;
     /// Somebody in this process waits for the ends of tasks that other processes may carry out: from now on, for as
     /// long as this is called every [`WAITING`] at least, `on_end` hears of them. Says whether it will; otherwise who
     /// waits has to look.

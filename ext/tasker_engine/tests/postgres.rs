@@ -5,6 +5,8 @@
 mod absence;
 #[path = "postgres/clocks.rs"]
 mod clocks;
+#[path = "postgres/connections.rs"]
+mod connections;
 #[path = "postgres/durability.rs"]
 mod durability;
 #[path = "support/harness.rs"]

@@ -11,7 +11,7 @@ use super::pulse::{BreakerState, Pulse};
 use super::shared::{Shared, WorkerStatus};
 use crate::channel::{Channel, Depth};
 use crate::clock::Clock;
-use crate::store::Backlog;
+use crate::store::{Backlog, Reader};
 use crate::telemetry::metrics::{Look, Probe};
 
 /// Looks at one engine.
@@ -20,7 +20,7 @@ pub(crate) struct Monitor {
     channel: Arc<Channel>,
     clock: Clock,
     location: String,
-    connections: usize,
+    reader: Arc<dyn Reader>,
     opened: Instant,
 }
 
@@ -30,9 +30,9 @@ impl Monitor {
         channel: Arc<Channel>,
         clock: Clock,
         location: String,
-        connections: usize,
+        reader: Arc<dyn Reader>,
     ) -> Monitor {
-        Monitor { shared, channel, clock, location, connections, opened: Instant::now() }
+        Monitor { shared, channel, clock, location, reader, opened: Instant::now() }
     }
 
     pub(crate) fn worker(&self) -> WorkerStatus {
@@ -61,6 +61,19 @@ impl Monitor {
         self.pulse().waiting().map(|(backlog, _)| backlog).unwrap_or_default()
     }
 
+    /// Queues that this process's worker takes steps from: those of its namespaces, or all there were at the last look.
+    pub(crate) fn queues(&self) -> usize {
+        match self.worker().namespaces {
+            0 => self.waiting().queues,
+            named => named,
+        }
+    }
+
+    /// How long ago the queues were last looked at; `None`: never yet.
+    pub(crate) fn queues_seen(&self) -> Option<Duration> {
+        self.pulse().waiting().map(|(_, at)| self.clock.now().since(at))
+    }
+
     /// Seconds the longest waiting enqueued step had waited at the last look.
     pub(crate) fn lag_seconds(&self) -> f64 {
         let waiting = self.pulse().waiting();
@@ -72,10 +85,11 @@ impl Monitor {
         self.shared.quarantine()
     }
 
-    /// Connections to the store: active, idle, at most.
+    /// Connections to the store: those in use, those that are there besides, and how many there may be.
     pub(crate) fn connections(&self) -> [usize; 3] {
-        let active = usize::from(self.pulse().in_transaction().is_some());
-        [active, self.connections - active.min(self.connections), self.connections]
+        let found = self.reader.connections();
+        let active = (found.reading + usize::from(self.pulse().in_transaction().is_some())).min(found.open);
+        [active, found.open - active, found.max]
     }
 
     /// Everything, for a person.

@@ -15,8 +15,8 @@ pub(crate) struct WorkerStatus {
     pub(crate) running: bool,
     pub(crate) draining: bool,
     pub(crate) concurrency: usize,
-    /// Namespaces served; 1 stands for all of them.
-    pub(crate) queues: usize,
+    /// Namespaces served; 0 stands for all of them.
+    pub(crate) namespaces: usize,
     pub(crate) in_flight: usize,
 }
 

@@ -233,7 +233,7 @@ impl EngineThread {
             running: worker.is_some(),
             draining: worker.is_some_and(|worker| worker.draining),
             concurrency: worker.map_or(0, |worker| worker.config.concurrency),
-            queues: worker.map_or(0, |worker| worker.namespaces.len().max(1)),
+            namespaces: worker.map_or(0, |worker| worker.namespaces.len()),
             in_flight: self.in_flights.len(),
         });
     }

@@ -155,7 +155,8 @@ impl PostgresStore {
         migrate::migrate(&mut writer, &settings, config.migrate)?;
         writer.prepare(format!("{};{};{}", load::prepare(), claim::prepare(), write::prepare()))?;
         let listener = Arc::new(Listener::new(writer.backend()));
-        let reader = Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue), Arc::clone(&listener))?);
+        let reader =
+            Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue), Arc::clone(&listener), writer.open())?);
         Ok(PostgresStore {
             settings,
             writer,
@@ -270,10 +271,6 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
-    }
-
-    fn connections(&self) -> usize {
-        1 + usize::from(self.settings.listens()) + self.settings.pool_size as usize
     }
 
     fn around_fork(&self) -> Arc<dyn AroundFork> {

@@ -106,7 +106,7 @@ impl SqliteStore {
             Arc::new(Mutex::new(reading))
         };
         let watcher = (!in_memory).then(|| Arc::new(Watcher::new(&location)));
-        let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue), watcher.clone()));
+        let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue), watcher.clone(), in_memory));
         let file = if in_memory { None } else { identity(&location) };
         Ok(SqliteStore { writer, reader, catalogue, clock, boot, watcher, file, data_version, location })
     }
@@ -177,15 +177,6 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
-    }
-
-    // One writes, one reads; in memory they are the same.
-    fn connections(&self) -> usize {
-        if self.location == ":memory:" {
-            1
-        } else {
-            2
-        }
     }
 
     fn around_fork(&self) -> Arc<dyn AroundFork> {

@@ -15,6 +15,8 @@ use crate::engine::{BreakerState, Monitor};
 
 /// A store that has neither answered nor timed out for so long after it had to never will: the process should be killed.
 const STUCK: Duration = Duration::from_secs(60);
+/// The queues of a worker that runs must have been looked at within.
+const UNSEEN: Duration = Duration::from_secs(60);
 /// Enqueued steps that wait longer are reported, seconds.
 const LATE: f64 = 300.0;
 
@@ -94,10 +96,14 @@ fn report(monitor: &Monitor) -> (Status, Value) {
     let engine = if dead(monitor).is_some() { Status::Unhealthy } else { Status::Healthy };
     let lag = if monitor.lag_seconds() > LATE { Status::Degraded } else { Status::Healthy };
     let [active, idle, max] = monitor.connections();
+    // The queue lives in the database, and is looked at every few seconds while a worker runs.
+    let unseen =
+        worker.running && monitor.queues_seen().is_none_or(|since| since > UNSEEN) && monitor.uptime() > UNSEEN;
+    let queue = if unseen { Status::Unhealthy } else { Status::Healthy };
     let waiting = monitor.waiting();
     let quarantined = monitor.quarantined().len();
     let tasks = if quarantined > 0 { Status::Degraded } else { Status::Healthy };
-    let status = [database, handlers, engine, lag, tasks].into_iter().max().unwrap_or(Status::Healthy);
+    let status = [database, queue, handlers, engine, lag, tasks].into_iter().max().unwrap_or(Status::Healthy);
     let body = json!({
         "status": status.as_str(),
         "checks": {
@@ -108,9 +114,8 @@ fn report(monitor: &Monitor) -> (Status, Value) {
                 "connections_max": max,
             },
             "message_queue": {
-                // The queue lives in the database.
-                "status": database.as_str(),
-                "queues_monitored": worker.queues,
+                "status": queue.as_str(),
+                "queues_monitored": monitor.queues(),
                 "depth": waiting.steps_enqueued,
             },
             "circuit_breakers": {
@@ -141,6 +146,7 @@ fn report(monitor: &Monitor) -> (Status, Value) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
 
@@ -148,12 +154,17 @@ mod tests {
     use crate::bell::Bell;
     use crate::channel::Channel;
     use crate::clock::Clock;
+    use crate::config::Config;
     use crate::engine::Shared;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::Store;
     use crate::watchdog::waits;
 
     fn monitor(shared: &Arc<Shared>) -> Monitor {
         let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
-        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), 1)
+        let config = Config { database: ":memory:".into(), ..Config::default() };
+        let store = SqliteStore::open(&config, Arc::default()).unwrap();
+        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), store.reader())
     }
 
     #[test]

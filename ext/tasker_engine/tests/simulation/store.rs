@@ -11,7 +11,9 @@ use tasker_engine::error::{Error, Result};
 use tasker_engine::graph::Graph;
 use tasker_engine::state::TaskState;
 use tasker_engine::store::catalogue::Catalogue;
-use tasker_engine::store::{AroundFork, Change, OnEnd, Reader, Store, TaskView, Transaction, TransitionView};
+use tasker_engine::store::{
+    AroundFork, Change, Connections, OnEnd, Reader, Store, TaskView, Transaction, TransitionView,
+};
 use uuid::Uuid;
 
 use crate::transaction::SimTransaction;
@@ -72,10 +74,6 @@ impl Store for SimStore {
         Arc::new(Nobody)
     }
 
-    fn connections(&self) -> usize {
-        1
-    }
-
     fn around_fork(&self) -> Arc<dyn AroundFork> {
         Arc::new(Nobody)
     }
@@ -111,6 +109,10 @@ impl Reader for Nobody {
     fn read_templates(&self, _: &str, _: &str, _: &Catalogue) -> Result<()> {
         nobody()
     }
+    fn connections(&self) -> Connections {
+        Connections::default()
+    }
+
     fn watch_ends(&self, _: &OnEnd) -> bool {
         false
     }

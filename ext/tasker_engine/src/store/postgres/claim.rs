@@ -125,7 +125,8 @@ pub(super) const BACKLOG: &str = "WITH waiting AS MATERIALIZED \
       (SELECT task_id, state_since FROM tasker.steps WHERE queued LIMIT $1), \
     dated AS MATERIALIZED (SELECT task_id FROM tasker.steps WHERE due_at IS NOT NULL LIMIT $1) \
     SELECT count(*) AS enqueued, min(state_since) AS oldest, \
-      (SELECT count(*) FROM (SELECT task_id FROM waiting UNION SELECT task_id FROM dated) active) AS active \
+      (SELECT count(*) FROM (SELECT task_id FROM waiting UNION SELECT task_id FROM dated) active) AS active, \
+      (SELECT count(DISTINCT namespace) FROM tasker.templates) AS queues \
     FROM waiting";
 
 pub(super) async fn backlog(connection: &mut PgConnection, limit: usize) -> sqlx::Result<Backlog> {
@@ -135,5 +136,6 @@ pub(super) async fn backlog(connection: &mut PgConnection, limit: usize) -> sqlx
         tasks_active: number("active")?,
         steps_enqueued: number("enqueued")?,
         oldest: super::rows::optional_micros(&row, "oldest")?,
+        queues: number("queues")?,
     })
 }

@@ -139,6 +139,11 @@ impl Listener {
         steps.max(self.heard_any.swap(false, Ordering::Relaxed).then_some(Change::Any))
     }
 
+    /// Whether a connection listens.
+    pub(super) fn is_connected(&self) -> bool {
+        self.work.load(Ordering::Relaxed) || self.ends.load(Ordering::Relaxed)
+    }
+
     /// Whether it hears of work that other processes leave.
     pub(super) fn hears_work(&self) -> bool {
         self.work.load(Ordering::Relaxed)

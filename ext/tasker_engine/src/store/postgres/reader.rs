@@ -1,5 +1,6 @@
 //! Owns: reading committed tasks for whoever asks, on connections of a pool.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::{journal, OnEnd, Reader, StepView, TaskView, TransitionView};
+use crate::store::{journal, Connections, OnEnd, Reader, StepView, TaskView, TransitionView};
 
 /// How long a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -30,6 +31,8 @@ pub(super) struct PostgresReader {
     settings: Arc<Settings>,
     catalogue: Arc<Catalogue>,
     listener: Arc<Listener>,
+    /// Whether the connection that writes is there.
+    writer: Arc<AtomicBool>,
 }
 
 impl PostgresReader {
@@ -37,6 +40,7 @@ impl PostgresReader {
         settings: &Arc<Settings>,
         catalogue: Arc<Catalogue>,
         listener: Arc<Listener>,
+        writer: Arc<AtomicBool>,
     ) -> Result<PostgresReader> {
         let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tasker-postgres").enable_all().build();
         let runtime = runtime.map_err(|error| Error::Internal(format!("no runtime for PostgreSQL: {error}")))?;
@@ -49,7 +53,7 @@ impl PostgresReader {
             let _inside = runtime.enter();
             options.connect_lazy_with(settings.options.clone())
         };
-        Ok(PostgresReader { runtime: Some(runtime), pool, settings: Arc::clone(settings), catalogue, listener })
+        Ok(PostgresReader { runtime: Some(runtime), pool, settings: Arc::clone(settings), catalogue, listener, writer })
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -172,6 +176,16 @@ impl Reader for PostgresReader {
         let runtime = self.runtime().ok_or_else(|| Error::Stopped("the store is closed".into()))?;
         drop(runtime.spawn_blocking(work));
         Ok(())
+    }
+
+    fn connections(&self) -> Connections {
+        let pooled = self.pool.size() as usize;
+        let listening = usize::from(self.listener.is_connected());
+        Connections {
+            open: pooled + usize::from(self.writer.load(Ordering::Relaxed)),
+            reading: pooled.saturating_sub(self.pool.num_idle() + listening),
+            max: 1 + usize::from(self.settings.listens()) + self.settings.pool_size as usize,
+        }
     }
 
     fn watch_ends(&self, on_end: &OnEnd) -> bool {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,6 +68,8 @@ pub(super) struct Writer {
     sessions: u64,
     /// The server's process for the connection: what it notifies of is no news here.
     backend: Arc<AtomicI32>,
+    /// Whether the connection is there: for those who count.
+    open: Arc<AtomicBool>,
     /// What each new session prepares; nothing until the schema is there, and nothing behind a pooler.
     prepare: Option<String>,
 }
@@ -85,6 +87,7 @@ impl Writer {
             usual: Cell::default(),
             sessions: 0,
             backend: Arc::default(),
+            open: Arc::default(),
             prepare: None,
         })
     }
@@ -117,6 +120,7 @@ impl Writer {
         let (connection, backend, now) = self.wait(CONNECT, connect)?.map_err(|error| explain(&error))?;
         self.backend.store(backend, Ordering::Relaxed);
         self.connection = Some(connection);
+        self.open.store(true, Ordering::Relaxed);
         self.set_time(now);
         self.sessions += 1;
         Ok(())
@@ -169,7 +173,8 @@ impl Writer {
         let Some(mut connection) = self.connection.take() else {
             return Err(Error::Store("the connection to PostgreSQL was lost".into()));
         };
-        let outcome = self.wait(limit, work(&mut connection))?;
+        let outcome = self.wait(limit, work(&mut connection));
+        let outcome = outcome.inspect_err(|_| self.open.store(false, Ordering::Relaxed))?;
         match outcome {
             Ok(answer) => {
                 self.connection = Some(connection);
@@ -177,6 +182,7 @@ impl Writer {
             }
             Err(error) => {
                 self.connection = survives(&error).then_some(connection);
+                self.open.store(self.connection.is_some(), Ordering::Relaxed);
                 Err(explain(&error))
             }
         }
@@ -185,6 +191,11 @@ impl Writer {
     /// The server's process for the connection.
     pub(super) fn backend(&self) -> Arc<AtomicI32> {
         Arc::clone(&self.backend)
+    }
+
+    /// Whether the connection is there, for whoever counts connections.
+    pub(super) fn open(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.open)
     }
 
     /// Looks at something in a transaction that changes nothing.

@@ -1,6 +1,6 @@
 //! Owns: reading committed tasks for whoever asks, beside the writer.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use rusqlite::{params, Connection, OptionalExtension, Row};
 use serde_json::value::RawValue;
@@ -12,12 +12,14 @@ use crate::error::{Error, Result};
 use crate::interrupt::lock;
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
-use crate::store::{journal, OnEnd, Reader, StepView, TaskView, TransitionView};
+use crate::store::{journal, Connections, OnEnd, Reader, StepView, TaskView, TransitionView};
 
 pub(super) struct SqliteReader {
     connection: Arc<Mutex<Connection>>,
     catalogue: Arc<Catalogue>,
     watcher: Option<Arc<Watcher>>,
+    /// The writer's connection is this one: a database in memory.
+    shared: bool,
 }
 
 impl SqliteReader {
@@ -25,8 +27,9 @@ impl SqliteReader {
         connection: Arc<Mutex<Connection>>,
         catalogue: Arc<Catalogue>,
         watcher: Option<Arc<Watcher>>,
+        shared: bool,
     ) -> SqliteReader {
-        SqliteReader { connection, catalogue, watcher }
+        SqliteReader { connection, catalogue, watcher, shared }
     }
 
     pub(super) fn connection(&self) -> Arc<Mutex<Connection>> {
@@ -119,6 +122,13 @@ impl Reader for SqliteReader {
             }
         }
         Ok(())
+    }
+
+    // One writes, one reads; in memory they are the same.
+    fn connections(&self) -> Connections {
+        let open = if self.shared { 1 } else { 2 };
+        let busy = !self.shared && matches!(self.connection.try_lock(), Err(TryLockError::WouldBlock));
+        Connections { open, reading: usize::from(busy), max: open }
     }
 
     fn watch_ends(&self, on_end: &OnEnd) -> bool {

@@ -199,6 +199,7 @@ impl Transaction for SqliteTransaction<'_> {
             tasks_active: usize::try_from(active).unwrap_or(0),
             steps_enqueued: usize::try_from(enqueued).unwrap_or(0),
             oldest: oldest.map(Micros),
+            queues: self.namespaces()?.len(),
         })
     }
 
