@@ -42,9 +42,9 @@ TABLE = [
   ["overhead.ruby_filtered_log_ns", "ns", "a line from Ruby below the level", "<= 1000"],
   ["overhead.rust_span_ns", "ns", "a span from Rust, exported", nil],
   ["overhead.rust_log_ns", "ns", "a line from Rust, to OTLP and to a file", nil],
-  ["phase1_ms", "ms", "telemetry, Phase 1", "<= 1"],
-  ["phase2_ms", "ms", "telemetry, Phase 2", "<= 10"],
-  ["rss_mb", "MB", "resident memory of a worker process", nil],
+  ["phase1_ms", "ms", "telemetry, Phase 1", "<= 0.2"],
+  ["phase2_ms", "ms", "telemetry, Phase 2", "<= 2"],
+  ["rss_mb", "MB", "resident memory of a worker process", "<= 45"],
   *%w[sqlite postgres].flat_map do |store|
     [["#{store}.two_processes.p50_ms", "ms", "4-step task, submitter and worker apart, p50", nil],
      ["#{store}.two_processes.p99_ms", "ms", "the same, p99", nil],

@@ -13,8 +13,8 @@ require_relative "runner"
 class TelemetryBench
   VARIANTS = {
     "off" => { "LOG_LEVEL" => "off", "TELEMETRY_ENABLED" => "false" },
-    "console" => { "LOG_LEVEL" => nil, "TELEMETRY_ENABLED" => "false" },
-    "export" => { "LOG_LEVEL" => nil, "TELEMETRY_ENABLED" => "true" }
+    "console" => { "LOG_LEVEL" => nil, "DEPLOYMENT_ENVIRONMENT" => "production", "TELEMETRY_ENABLED" => "false" },
+    "export" => { "LOG_LEVEL" => nil, "DEPLOYMENT_ENVIRONMENT" => "production", "TELEMETRY_ENABLED" => "true" }
   }.freeze
 
   def run
@@ -34,8 +34,9 @@ class TelemetryBench
   private
 
   def cost(figures)
-    base, exported = figures.values_at("telemetry.console.steps_per_s", "telemetry.export.steps_per_s")
-    { "telemetry.export.cost_percent" => (1 - (exported / base)) * 100 }
+    off, base, exported = VARIANTS.keys.map { |name| figures.fetch("telemetry.#{name}.steps_per_s") }
+    { "telemetry.export.cost_percent" => (1 - (exported / base)) * 100, "telemetry.export_over_off" => exported / off,
+      "telemetry.export.spans_dropped" => @dropped }
   end
 
   def speed(name)
@@ -50,7 +51,9 @@ class TelemetryBench
   end
 
   def throughput(env)
-    Runner.figures("throughput", env).fetch("sqlite.steps_per_s")
+    figures = Runner.figures("throughput", env)
+    @dropped = @dropped.to_i + figures.fetch("sqlite.spans_dropped")
+    figures.fetch("sqlite.steps_per_s")
   end
 end
 

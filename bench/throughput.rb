@@ -12,5 +12,8 @@ Stand.measure do
   submitted = Stand.fill(tasks, "linear4")
   submit_seconds = Stand.now - began
   seconds = Stand.drain(submitted)
-  { "#{Stand.store}.steps_per_s" => tasks * 4 / seconds, "#{Stand.store}.submits_per_s" => tasks / submit_seconds }
+  TaskerCore::Telemetry.flush
+  dropped = TaskerCore::Native.metrics_text[/^tasker_telemetry_spans_dropped_total (\d+)/, 1].to_i
+  { "#{Stand.store}.steps_per_s" => tasks * 4 / seconds, "#{Stand.store}.submits_per_s" => tasks / submit_seconds,
+    "#{Stand.store}.spans_dropped" => dropped }
 end

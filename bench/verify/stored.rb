@@ -45,7 +45,6 @@ module Verify
 
     # @return [Hash{String => Integer}]
     def logs
-      done = steps { |move| completed?(move) }
       {
         "Task created" => @tasks.size, "Task completed successfully" => tasks { |move| move.to == "complete" },
         "Task failed" => tasks { |move| move.to == "error" }, "Step state transition" => steps { true },

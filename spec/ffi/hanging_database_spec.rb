@@ -61,7 +61,7 @@ RSpec.describe "The boundary: a database that hangs", unless: ENV["GC_STRESS"] d
     waiter = nil
     while_locked(@file) do
       first = Thread.new { TaskerCore.submit("later").task_uuid }
-      wait_until("the engine to be busy") { first.stop? && TaskerCore.status[:engine].to_s }
+      wait_until("the engine to be busy") { first.stop? && TaskerCore.status.dig(:engine, :transaction_seconds) }
       expect { Timeout.timeout(0.05) { TaskerCore.submit("later", {}, idempotency_key: "left") } }
         .to raise_error(Timeout::Error)
       waiter = Thread.new { TaskerCore.submit("later", {}, idempotency_key: "woken").created? }

@@ -11,5 +11,4 @@ RSpec.describe "lib/tasker_core/native.rb" do
       expect(errors).to include("cannot load its extension", "bin/setup")
     end
   end
-
 end

@@ -113,6 +113,9 @@ impl Monitor {
                 "abandoned": depth.abandoned,
                 "completions": depth.completions,
             },
+            "engine": {
+                "transaction_seconds": self.pulse().in_transaction().map(|since| since.as_secs_f64()),
+            },
             "quarantined": quarantined,
             "totals": {
                 "tasks_submitted": counters.submitted.load(Relaxed),

@@ -146,25 +146,55 @@ fn report(monitor: &Monitor) -> (Status, Value) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
+
+    use uuid::Uuid;
 
     use super::*;
     use crate::bell::Bell;
     use crate::channel::Channel;
     use crate::clock::Clock;
-    use crate::config::Config;
     use crate::engine::Shared;
-    use crate::store::sqlite::SqliteStore;
-    use crate::store::Store;
+    use crate::error::Result;
+    use crate::state::TaskState;
+    use crate::store::catalogue::Catalogue;
+    use crate::store::{Connections, OnEnd, Reader, TaskView, TransitionView};
     use crate::watchdog::waits;
+
+    /// A store of which only the connections are asked for.
+    struct NothingThere;
+
+    impl Reader for NothingThere {
+        fn task(&self, _: Uuid) -> Result<TaskView> {
+            unreachable!()
+        }
+        fn state(&self, _: Uuid) -> Result<TaskState> {
+            unreachable!()
+        }
+        fn ended(&self, _: &[Uuid]) -> Result<Vec<Uuid>> {
+            unreachable!()
+        }
+        fn transitions(&self, _: Uuid) -> Result<Vec<TransitionView>> {
+            unreachable!()
+        }
+        fn count_tasks(&self) -> Result<Vec<(String, i64)>> {
+            unreachable!()
+        }
+        fn read_templates(&self, _: &str, _: &str, _: &Catalogue) -> Result<()> {
+            unreachable!()
+        }
+        fn connections(&self) -> Connections {
+            Connections { open: 1, reading: 0, max: 2 }
+        }
+        fn watch_ends(&self, _: &OnEnd) -> bool {
+            false
+        }
+    }
 
     fn monitor(shared: &Arc<Shared>) -> Monitor {
         let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
-        let config = Config { database: ":memory:".into(), ..Config::default() };
-        let store = SqliteStore::open(&config, Arc::default()).unwrap();
-        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), store.reader())
+        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), Arc::new(NothingThere))
     }
 
     #[test]
