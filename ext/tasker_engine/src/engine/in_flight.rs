@@ -115,9 +115,15 @@ impl InFlights {
         self.claims.drain().map(|(event_id, _)| event_id).collect()
     }
 
-    /// What a completion settles; `None` when its attempt is no longer this worker's.
-    pub(super) fn settlement(&mut self, completion: StepCompletion, received_at: Micros) -> Option<Pending> {
-        let claim = self.claims.get_mut(&completion.event_id).filter(|claim| !claim.ending)?;
+    /// What a completion settles; or it itself, when its attempt is no longer this worker's.
+    pub(super) fn settlement(
+        &mut self,
+        completion: StepCompletion,
+        received_at: Micros,
+    ) -> Result<Pending, StepCompletion> {
+        let Some(claim) = self.claims.get_mut(&completion.event_id).filter(|claim| !claim.ending) else {
+            return Err(completion);
+        };
         claim.ending = true;
         let handler = completion.started_at.zip(completion.execution_time_ms).map(|(started_at, ms)| {
             let micros = (ms.clamp(0.0, 1e12) * 1000.0).round() as i64;
@@ -135,7 +141,7 @@ impl InFlights {
             handed_back,
         };
         let outcome = completion.outcome.map(std::sync::Arc::from);
-        Some(claim.pending(completion.event_id, outcome, Some(trace), None))
+        Ok(claim.pending(completion.event_id, outcome, Some(trace), None))
     }
 
     /// What an attempt that ran too long settles.

@@ -81,19 +81,39 @@ fn len_field(content: usize) -> usize {
     1 + encoded_len_varint(content as u64) + content
 }
 
+/// The key of a field. Those below 16, which are nearly all, take a byte.
+#[inline]
+fn put_key(buf: &mut impl BufMut, tag: u32, wire_type: WireType) {
+    if tag < 16 {
+        buf.put_u8((tag << 3) as u8 | wire_type as u8);
+    } else {
+        encode_key(tag, wire_type, buf);
+    }
+}
+
+/// A number, which is small nearly always.
+#[inline]
+fn put_varint(buf: &mut impl BufMut, number: u64) {
+    if number < 0x80 {
+        buf.put_u8(number as u8);
+    } else {
+        encode_varint(number, buf);
+    }
+}
+
 fn put_bytes(buf: &mut impl BufMut, tag: u32, bytes: &[u8]) {
-    encode_key(tag, WireType::LengthDelimited, buf);
-    encode_varint(bytes.len() as u64, buf);
+    put_key(buf, tag, WireType::LengthDelimited);
+    put_varint(buf, bytes.len() as u64);
     buf.put_slice(bytes);
 }
 
 fn put_uint(buf: &mut impl BufMut, tag: u32, value: u64) {
-    encode_key(tag, WireType::Varint, buf);
-    encode_varint(value, buf);
+    put_key(buf, tag, WireType::Varint);
+    put_varint(buf, value);
 }
 
 fn put_time(buf: &mut impl BufMut, tag: u32, at: Micros) {
-    encode_key(tag, WireType::SixtyFourBit, buf);
+    put_key(buf, tag, WireType::SixtyFourBit);
     buf.put_u64_le(u64::try_from(at.0).unwrap_or(0).saturating_mul(1000));
 }
 
@@ -130,7 +150,7 @@ fn put_span(buf: &mut Vec<u8>, inner: &mut Vec<u8>, record: &SpanRecord) {
 }
 
 fn put_flags(buf: &mut Vec<u8>, tag: u32, remote: bool) {
-    encode_key(tag, WireType::ThirtyTwoBit, buf);
+    put_key(buf, tag, WireType::ThirtyTwoBit);
     let remote = if remote { FLAGS_IS_REMOTE } else { 0 };
     buf.put_u32_le(FLAGS_SAMPLED | FLAGS_HAS_IS_REMOTE | remote);
 }
@@ -154,11 +174,11 @@ fn kind_number(kind: SpanKind) -> u64 {
 fn put_attributes(buf: &mut Vec<u8>, tag: u32, attributes: &Attributes) {
     for (key, value) in attributes {
         let any_value = any_value_len(value);
-        encode_key(tag, WireType::LengthDelimited, buf);
-        encode_varint((len_field(key.len()) + len_field(any_value)) as u64, buf);
+        put_key(buf, tag, WireType::LengthDelimited);
+        put_varint(buf, (len_field(key.len()) + len_field(any_value)) as u64);
         put_bytes(buf, 1, key.as_bytes());
-        encode_key(2, WireType::LengthDelimited, buf);
-        encode_varint(any_value as u64, buf);
+        put_key(buf, 2, WireType::LengthDelimited);
+        put_varint(buf, any_value as u64);
         put_any_value(buf, value);
     }
 }
@@ -190,7 +210,7 @@ fn put_any_value(buf: &mut Vec<u8>, value: &Value) {
         Value::Bool(truth) => put_uint(buf, 2, u64::from(*truth)),
         Value::I64(number) => put_uint(buf, 3, *number as u64),
         Value::F64(number) => {
-            encode_key(4, WireType::SixtyFourBit, buf);
+            put_key(buf, 4, WireType::SixtyFourBit);
             buf.put_f64_le(*number);
         }
         Value::Null => {}

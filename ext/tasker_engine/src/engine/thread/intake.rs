@@ -132,19 +132,19 @@ impl EngineThread {
             if let Some(ms) = completion.execution_time_ms {
                 self.prefetch.observe_handler(ms);
             }
-            let refused = Stale {
-                event_id: completion.event_id,
-                task_uuid: completion.task_uuid,
-                step_uuid: completion.step_uuid,
-                handed_back: in_flight::handed_back(&completion),
-                success: completion.outcome.is_ok(),
-                received_at,
-            };
-            match self.in_flights.settlement(completion, received_at).filter(|_| self.worker.is_some()) {
-                Some(pending) => self.unsettled.push_back(pending),
-                None => {
+            match self.in_flights.settlement(completion, received_at) {
+                Ok(pending) if self.worker.is_some() => self.unsettled.push_back(pending),
+                Ok(_) => stale += 1,
+                Err(completion) => {
                     stale += 1;
-                    report::stale(&refused);
+                    report::stale(&Stale {
+                        event_id: completion.event_id,
+                        task_uuid: completion.task_uuid,
+                        step_uuid: completion.step_uuid,
+                        handed_back: in_flight::handed_back(&completion),
+                        success: completion.outcome.is_ok(),
+                        received_at,
+                    });
                 }
             }
         }
