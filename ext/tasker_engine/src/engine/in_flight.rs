@@ -120,9 +120,9 @@ impl InFlights {
         &mut self,
         completion: StepCompletion,
         received_at: Micros,
-    ) -> Result<Pending, StepCompletion> {
+    ) -> Result<Pending, Box<StepCompletion>> {
         let Some(claim) = self.claims.get_mut(&completion.event_id).filter(|claim| !claim.ending) else {
-            return Err(completion);
+            return Err(Box::new(completion));
         };
         claim.ending = true;
         let handler = completion.started_at.zip(completion.execution_time_ms).map(|(started_at, ms)| {
