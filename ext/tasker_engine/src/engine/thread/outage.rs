@@ -71,7 +71,8 @@ impl EngineThread {
         if let (Error::Unknown(_), Some(worker)) = (&error, &mut self.worker) {
             worker.unsure(&tasks, tick);
         }
-        self.look_due |= batch.look_due;
+        // What may have happened after all may have left something due, of which nobody took note.
+        self.look_due |= batch.look_due || matches!(error, Error::Unknown(_));
         self.backlog = true;
         // Whatever is wrong with the data, a store that answers is there.
         if matches!(error, Error::Store(_) | Error::Contention(_) | Error::Unknown(_)) {
