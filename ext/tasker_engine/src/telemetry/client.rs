@@ -103,6 +103,15 @@ impl<E: Send + Sync + 'static> Client<E> {
         })))
     }
 
+    /// Sends on the runtime what `export` sends.
+    fn send_with<F>(&self, export: impl FnOnce(Arc<E>) -> F + Send + 'static) -> Pending
+    where
+        F: Future<Output = OTelSdkResult> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        spawn(&self.0.runtime, async move { inner.ask(export).await })
+    }
+
     /// As people may see it.
     pub(super) fn endpoint(&self) -> &str {
         &self.0.endpoint
@@ -172,8 +181,7 @@ impl Client<SpanExporter> {
 
     /// Sends the spans on the runtime.
     pub(super) fn send(&self, spans: Vec<SpanData>) -> Pending {
-        let inner = Arc::clone(&self.0);
-        spawn(&self.0.runtime, async move { inner.ask(|exporter| async move { exporter.export(spans).await }).await })
+        self.send_with(|exporter| async move { exporter.export(spans).await })
     }
 }
 
@@ -185,8 +193,7 @@ impl Client<Encoded> {
 
     /// Sends an encoded request on the runtime.
     pub(super) fn send(&self, request: Bytes) -> Pending {
-        let inner = Arc::clone(&self.0);
-        spawn(&self.0.runtime, async move { inner.ask(|exporter| async move { exporter.export(request).await }).await })
+        self.send_with(|exporter| async move { exporter.export(request).await })
     }
 }
 
