@@ -41,7 +41,8 @@ impl SimTransaction<'_> {
             return Err(error);
         }
         if !matches!(answer, Answer::LostBefore) {
-            world.apply(process, &self.written, &self.changes);
+            let unheard = !matches!(answer, Answer::Given);
+            world.apply(process, &self.written, &self.changes, unheard);
             world.leave_notice(process, commit);
         }
         world.data.end(self.id);
@@ -67,9 +68,9 @@ impl SimTransaction<'_> {
 }
 
 impl World {
-    fn apply(&mut self, process: usize, all: &[Written], changes: &[Change]) {
+    fn apply(&mut self, process: usize, all: &[Written], changes: &[Change], unheard: bool) {
         for written in all {
-            self.check_moves(process, written);
+            self.check_moves(process, written, unheard);
         }
         for change in changes {
             match change {

@@ -68,9 +68,6 @@ impl World {
             2 => Answer::LostBefore,
             _ => Answer::LostAfter,
         };
-        if matches!(answer, Answer::LostBefore | Answer::LostAfter) {
-            self.slots[process].unknown_at = self.now;
-        }
         self.note(|| {
             let kind = match answer {
                 Answer::LostBefore => "never happened, answer lost",

@@ -13,6 +13,8 @@ use crate::world::World;
 /// A claim, from its commit on.
 pub struct Attempt {
     pub process: usize,
+    /// The claimer never heard that it has the claim: the commit's answer was lost.
+    pub unheard: bool,
     /// A handler has begun it.
     pub begun_at: Option<i64>,
     /// What its handler returned.
@@ -20,8 +22,8 @@ pub struct Attempt {
 }
 
 impl World {
-    /// A graph is about to be committed by a process.
-    pub fn check_moves(&mut self, process: usize, written: &Written) {
+    /// A graph is about to be committed by a process, which may never hear of it.
+    pub fn check_moves(&mut self, process: usize, written: &Written, unheard: bool) {
         let task = &written.after.task;
         let (id, uuid) = (task.id, task.task_uuid);
         let before = self.data.tasks.get(&id).cloned();
@@ -52,7 +54,7 @@ impl World {
             written.after.steps.iter().map(fresh).collect()
         });
         for moved in &written.moves.step_transitions {
-            self.check_move(process, written, moved, &mut steps);
+            self.check_move((process, unheard), written, moved, &mut steps);
         }
         for (position, (told, stored)) in steps.iter().zip(&written.after.steps).enumerate() {
             let same = (told.state, told.attempts, told.span_id) == (stored.state, stored.attempts, stored.span_id);
@@ -65,7 +67,13 @@ impl World {
         self.holds(active != (state.is_final() || waits), || format!("task {id} is {state}; a step moves: {active}"));
     }
 
-    fn check_move(&mut self, process: usize, written: &Written, moved: &StepTransition, steps: &mut [Step]) {
+    fn check_move(
+        &mut self,
+        (process, unheard): (usize, bool),
+        written: &Written,
+        moved: &StepTransition,
+        steps: &mut [Step],
+    ) {
         let (id, position) = (written.after.task.id, moved.position);
         let name = format!("step {position} of task {id}");
         let from = steps[position].state;
@@ -95,7 +103,7 @@ impl World {
             self.holds(moved.attempt == attempts, || format!("{name}: attempt {} is number {attempts}", moved.attempt));
             self.holds(attempts <= most, || format!("{name}: attempt {attempts} of {most}"));
             if let Some(token) = claimed {
-                let fresh = Attempt { process, begun_at: None, result: None };
+                let fresh = Attempt { process, unheard, begun_at: None, result: None };
                 let other = self.attempts.insert(token, fresh);
                 self.holds(other.is_none(), || format!("{name}: token {token:x} was used before"));
             }
@@ -167,14 +175,17 @@ impl World {
                     continue;
                 };
                 let token = step.span_id.unwrap_or_default();
-                let begun = self.attempts.get(&token).is_some_and(|attempt| attempt.begun_at.is_some());
+                let attempt = self.attempts.get(&token);
+                let begun = attempt.is_some_and(|attempt| attempt.begun_at.is_some());
+                // Those it finds and gives back, and may have claimed others before it could look.
+                let unheard = attempt.is_some_and(|attempt| attempt.unheard);
                 if row.holdings.unbegun.contains(&token) && step.attempts >= step.max_attempts {
                     wrong = Some(format!("step {position} of task {id} is claimed ahead for its last attempt"));
                 }
                 let current = self.slots[row.process].door.status().worker_id;
                 let left =
                     self.data.unreadable.contains_key(id) || self.slots[row.process].door.quarantine().contains(id);
-                if !begun && !left && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
+                if !begun && !unheard && !left && current == step.worker_id && !row.holdings.unbegun.contains(&token) {
                     *unlisted.entry(row.process).or_default() += 1;
                 }
             }
@@ -182,7 +193,7 @@ impl World {
         for (process, count) in unlisted {
             let slot = &self.slots[process];
             let busy = slot.runs.len();
-            if count + busy > slot.config.concurrency && slot.alive && self.now - slot.unknown_at > 10_000_000 {
+            if count + busy > slot.config.concurrency && slot.alive {
                 wrong = Some(format!("#{process} has {count} claims for handlers that {busy} steps keep busy"));
             }
         }

@@ -58,7 +58,6 @@ pub struct Slot {
     /// When it is next seen to it that its worker runs.
     pub start_at: i64,
     pub impaired_at: i64,
-    pub unknown_at: i64,
     pub gave_way_at: i64,
     pub bell: Option<Arc<Bell>>,
     pub told: Option<Change>,
@@ -377,7 +376,6 @@ pub fn spawn(sim: &Sim) {
         hog_until: 0,
         start_at: 0,
         impaired_at: 0,
-        unknown_at: 0,
         gave_way_at: 0,
         bell: None,
         told: None,
