@@ -12,6 +12,7 @@ mod migrate;
 mod notices;
 mod prune;
 mod queue;
+mod queue_statements;
 mod reader;
 mod remembered;
 mod rows;
@@ -32,6 +33,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use listen::Listener;
 use notices::Notices;
+use queue_statements::QueueStatements;
 use reader::PostgresReader;
 use remembered::Remembered;
 use settings::Settings;
@@ -130,6 +132,7 @@ pub struct PostgresStore {
     remembered: Remembered,
     notices: Notices,
     task_ids: TaskIds,
+    queues: QueueStatements,
     /// The session in which what is remembered and what was drawn is true.
     session: u64,
     /// Candidates looked at for each step that is wanted.
@@ -166,6 +169,7 @@ impl PostgresStore {
             remembered: Remembered::default(),
             notices: Notices::default(),
             task_ids: TaskIds::default(),
+            queues: QueueStatements::default(),
             session: 0,
             look_ahead: 1,
             asked: Instant::now(),
@@ -198,6 +202,7 @@ impl PostgresStore {
 impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         self.session()?;
+        self.queues.prepare(&mut self.writer)?;
         self.notices.awaited = self.listener.is_awaited();
         Ok(Box::new(PostgresTransaction {
             writer: &mut self.writer,
@@ -205,6 +210,7 @@ impl Store for PostgresStore {
             remembered: &mut self.remembered,
             notices: &mut self.notices,
             task_ids: &mut self.task_ids,
+            queues: &mut self.queues,
             look_ahead: &mut self.look_ahead,
             begun: false,
             script: Script::default(),

@@ -47,6 +47,35 @@ fn a_message_lives_as_long_as_its_step_waits() {
     engine.close();
 }
 
+/// The first transaction of a session sends by PGMQ's functions, those after it by the queue's own statements.
+#[test]
+fn every_message_belongs_to_its_step_however_it_was_sent() {
+    let Some(database) = Database::new() else { return };
+    let engine = Engine::open(&config(&database.url())).unwrap();
+    register(&engine, LINEAR);
+    engine.start_worker(worker(1)).unwrap();
+    let submit_three = || (0..3).for_each(|_| drop(submit(&engine, "linear")));
+    submit_three();
+    let mut error = failure("later", true);
+    error.retry_after = Some(3600.0);
+    let event = next_event(&engine);
+    engine.channel().complete(completion(&event, Err(error), Some((Clock::System.now(), 1.0))));
+    let began = std::time::Instant::now();
+    while database.sql("SELECT count(*) FROM tasker.steps WHERE state = 'waiting_for_retry'") != "1" {
+        assert!(began.elapsed() < Duration::from_secs(10), "the retry is ordered");
+    }
+    engine.stop_worker(Duration::from_secs(5), &Interrupt::new()).unwrap();
+    submit_three();
+    let right = "SELECT count(*) FROM pgmq.q_default_steps q JOIN tasker.steps s ON s.message_id = q.msg_id \
+        JOIN tasker.tasks t ON t.id = s.task_id WHERE q.message ->> 'step_uuid' = s.step_uuid::text \
+          AND q.headers ->> 'correlation_id' = t.correlation_id::text \
+          AND (q.vt > clock_timestamp()) = (s.state = 'waiting_for_retry')";
+    let waiting = "SELECT count(*) FROM tasker.steps WHERE state IN ('enqueued', 'waiting_for_retry')";
+    assert_eq!((database.sql(right), database.sql(waiting)), ("6".into(), "6".into()));
+    assert_eq!(database.sql("SELECT count(*) FROM pgmq.q_default_steps"), "6");
+    engine.close();
+}
+
 #[test]
 fn the_reference_query_finds_a_tasks_timeline() {
     let Some(database) = Database::new() else { return };

@@ -10,6 +10,7 @@ use sqlx::{Executor, PgConnection};
 use uuid::Uuid;
 
 use super::notices::Notices;
+use super::queue_statements::QueueStatements;
 use super::remembered::Remembered;
 use super::rows::{bigint, time};
 use super::write::{self, Probe, Script};
@@ -35,6 +36,7 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) remembered: &'a mut Remembered,
     pub(super) notices: &'a mut Notices,
     pub(super) task_ids: &'a mut TaskIds,
+    pub(super) queues: &'a mut QueueStatements,
     pub(super) look_ahead: &'a mut usize,
     /// Whether it has begun at the server: it does with its first statement.
     pub(super) begun: bool,
@@ -255,7 +257,7 @@ impl Transaction for PostgresTransaction<'_> {
         let alone = changes.len() == 1 && !self.begun;
         let unlocked = if alone { Vec::new() } else { write::unlocked(&changes, &self.unlocked) };
         if self.writer.is_prepared() && write::are_few(&changes) {
-            write::write_script(&mut self.script, &changes, &unlocked)?;
+            write::write_script(&mut self.script, self.queues, &changes, &unlocked)?;
         } else {
             let mut failed = None;
             self.run(async |connection| match write::write_arrays(connection, &changes, unlocked).await {

@@ -147,10 +147,15 @@ impl Writer {
     pub(super) fn prepare(&mut self, statements: String) -> Result<()> {
         if self.settings.session().is_some() {
             self.connect()?;
-            self.run(async |connection| connection.execute(statements.as_str()).await)?;
+            self.execute(&statements)?;
             self.prepare = Some(statements);
         }
         Ok(())
+    }
+
+    /// Executes statements, in one message.
+    pub(super) fn execute(&mut self, statements: &str) -> Result<()> {
+        self.run(async |connection| connection.execute(statements).await.map(drop))
     }
 
     /// Whether statements are prepared.

@@ -8,9 +8,15 @@ use crate::graph::Graph;
 use crate::step::Step;
 use crate::store::journal::json_text;
 use crate::store::postgres::queue;
+use crate::store::postgres::queue_statements::QueueStatements;
 
 /// Adds what writes the changes; `unlocked` are tasks that must be locked for it.
-pub(in super::super) fn write(script: &mut Script, changes: &[Change<'_>], unlocked: &[i64]) -> Result<()> {
+pub(in super::super) fn write(
+    script: &mut Script,
+    queues: &mut QueueStatements,
+    changes: &[Change<'_>],
+    unlocked: &[i64],
+) -> Result<()> {
     if !unlocked.is_empty() {
         script.execute("tasker_lock_now", |values| {
             values.ints(unlocked);
@@ -31,7 +37,7 @@ pub(in super::super) fn write(script: &mut Script, changes: &[Change<'_>], unloc
             new_task(script, change)?;
         }
         for (position, step) in change.steps() {
-            write_step(script, change, position, step)?;
+            write_step(script, queues, change, position, step)?;
         }
     }
     Ok(())
@@ -61,13 +67,19 @@ fn new_task(script: &mut Script, change: &Change<'_>) -> Result<()> {
     Ok(())
 }
 
-fn write_step(script: &mut Script, change: &Change<'_>, position: usize, step: &Step) -> Result<()> {
+fn write_step(
+    script: &mut Script,
+    queues: &mut QueueStatements,
+    change: &Change<'_>,
+    position: usize,
+    step: &Step,
+) -> Result<()> {
     let task = &change.graph.task;
     let number = i64::try_from(position).unwrap_or(i64::MAX);
     let error = step.error.as_ref().filter(|_| step.settled).map(json_text).transpose()?;
     let result = step.result.as_deref().filter(|_| step.settled);
     if change.graph.is_new {
-        new_step(script, change.graph, position, step);
+        new_step(script, queues, change.graph, position, step);
         return Ok(());
     }
     if step.settled {
@@ -80,14 +92,21 @@ fn write_step(script: &mut Script, change: &Change<'_>, position: usize, step: &
             moved(values.int(task.id).int(number), step).optional_int(message_id(step));
         });
     }
+    let namespace = &task.template.namespace;
     match message(step) {
         Message::Keep => {}
-        Message::Send(at) => script.execute("tasker_message", |values| {
-            send(values.int(task.id).int(number), change.graph, position, at);
-        }),
-        Message::Delete(id) => {
-            script.statement(&format!("SELECT pgmq.delete('{}', {id})", queue::steps(&task.template.namespace)));
+        Message::Send(at) => {
+            let prepared = queues.suffix(namespace);
+            script.execute(&named("tasker_message", prepared), |values| {
+                send(values.int(task.id).int(number), change.graph, position, at, prepared);
+            });
         }
+        Message::Delete(id) => match queues.suffix(namespace) {
+            Some(name) => script.execute(&named("tasker_delete", Some(name)), |values| {
+                values.int(id);
+            }),
+            None => script.statement(&format!("SELECT pgmq.delete('{}', {id})", queue::steps(namespace))),
+        },
     }
     Ok(())
 }
@@ -98,24 +117,34 @@ fn moved<'v, 't>(values: &'v mut Values<'t>, step: &Step) -> &'v mut Values<'t> 
     values.optional(step.worker_id.as_deref()).optional(step.span_id.map(hex).as_deref())
 }
 
-fn new_step(script: &mut Script, graph: &Graph, position: usize, step: &Step) {
+fn new_step(script: &mut Script, queues: &mut QueueStatements, graph: &Graph, position: usize, step: &Step) {
     let (task, template) = (&graph.task, &graph.task.template);
     let number = i64::try_from(position).unwrap_or(i64::MAX);
     let sent = match message(step) {
-        Message::Send(at) => Some(at),
+        Message::Send(at) => Some((at, queues.suffix(&template.namespace))),
         Message::Keep | Message::Delete(_) => None,
     };
-    script.execute(if sent.is_some() { "tasker_new_step_sent" } else { "tasker_new_step" }, |values| {
+    let statement = sent.map_or_else(|| "tasker_new_step".into(), |(_, name)| named("tasker_new_step_sent", name));
+    script.execute(&statement, |values| {
         values.int(task.id).int(number).text(&step.step_uuid.to_string()).text(&template.steps[position].name);
         values.text(&template.namespace).int(task.priority.into());
         moved(values, step);
-        if let Some(at) = sent {
-            send(values, graph, position, at);
+        if let Some((at, prepared)) = sent {
+            send(values, graph, position, at, prepared);
         }
     });
 }
 
-fn send(values: &mut Values<'_>, graph: &Graph, position: usize, at: Micros) {
+/// The statement of a queue, or the one for all of them.
+fn named(statement: &str, queue: Option<usize>) -> String {
+    queue.map_or_else(|| statement.to_owned(), |queue| format!("{statement}_{queue}"))
+}
+
+/// What a message says; where the statement is for all queues, which one.
+fn send(values: &mut Values<'_>, graph: &Graph, position: usize, at: Micros, prepared: Option<usize>) {
     let (message, headers) = queue::message(graph, position);
-    values.text(&queue::steps(&graph.task.template.namespace)).text(&message).text(&headers).time(at);
+    if prepared.is_none() {
+        values.text(&queue::steps(&graph.task.template.namespace));
+    }
+    values.text(&message).text(&headers).time(at);
 }
