@@ -69,6 +69,7 @@ fn record_span(
             kind: SpanKind::Internal,
             start: Micros(start),
             end: Micros(end.max(start)),
+            common: None,
             attributes: fields::attributes(attributes)?,
             events: match events {
                 Some(events) => events.into_iter().map(event).collect::<Result<_, _>>()?,
