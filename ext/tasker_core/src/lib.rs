@@ -1,4 +1,4 @@
-//! The skin between Ruby and `tasker_engine`: the only crate that knows Ruby. It makes no decision.
+//! The FFI layer between Ruby and `tasker_engine`: the only crate that knows Ruby. It makes no decision.
 //!
 //! # Layout
 //!

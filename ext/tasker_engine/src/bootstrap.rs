@@ -196,7 +196,7 @@ impl Engine {
         &self.channel
     }
 
-    /// What the engine records about itself: for the skin's own measurements.
+    /// What the engine records about itself: for the FFI layer's own measurements.
     pub fn metrics(&self) -> &EngineHandle {
         &self.metrics
     }

@@ -26,9 +26,10 @@ module TaskerCore
         def plain!(values)
           filter = Filter.current
           values.each do |name, value|
-            return plain!(values.transform_keys { |each| key(each) }) unless name.equal?(key(name))
+            plain = filter.plain?(name)
+            return plain!(values.transform_keys { |each| key(each) }) unless plain || name.equal?(key(name))
 
-            shown = filter.masked?(name) ? filter.mask : scalar(name, value, filter)
+            shown = plain ? scalar(name, value, filter) : filter.mask
             values[name] = shown unless shown.equal?(value)
           end
         end

@@ -54,15 +54,18 @@ module TaskerCore
       def initialize(own = NONE, rails = NONE, mask = "[FILTERED]")
         @own = own
         @rails = rails
-        @sizes = [own.size, rails.size]
+        @own_size = own.size
+        @rails_size = rails.size
         @mask = mask
         sort([*own, *rails])
         @known = {}
+        @plain = {}
       end
 
       # @return [Boolean] whether it was made from these settings; a list that has grown is another list
       def of?(own, rails, mask)
-        own.equal?(@own) && rails.equal?(@rails) && mask == @mask && own.size == @sizes[0] && rails.size == @sizes[1]
+        own.equal?(@own) && own.size == @own_size && rails.equal?(@rails) && rails.size == @rails_size &&
+          (mask.equal?(@mask) || mask == @mask)
       end
 
       # @param key [String, Symbol]
@@ -72,6 +75,16 @@ module TaskerCore
         known = @known[key]
         known = remember(key) if known.nil?
         known || (!path.nil? && @paths.match?("#{path}.#{key}"))
+      end
+
+      # @param key [Object]
+      # @return [Boolean] whether it is valid text as it is, and its value is not masked
+      def plain?(key)
+        known = @plain[key]
+        return known unless known.nil?
+
+        @plain.clear if @plain.size >= CACHED_KEYS
+        @plain[key] = Fields.key(key).equal?(key) && !masked?(key)
       end
 
       # @param text [String] an exception's message, valid UTF-8

@@ -13,7 +13,7 @@ module TaskerCore
         # @see TaskerCore.span
         def open(name, attributes, &block)
           parent = Context.current
-          traceparent = start(parent)
+          traceparent = Native.start_span(parent&.traceparent, parent&.remote? || false) || start(parent)
           context = Context.new(traceparent, correlation_id: parent&.correlation_id)
           span = new(name, context, parent, attributes)
           Context.with(context) { span.run(&block) }
@@ -21,12 +21,10 @@ module TaskerCore
 
         private
 
-        # nil means that this process has no telemetry yet: the first use arms it, also in a forked child.
+        # This process has no telemetry yet: the first use arms it, also in a forked child.
         def start(parent)
-          Native.start_span(parent&.traceparent, parent&.remote? || false) || begin
-            Telemetry.arm
-            Native.start_span(parent&.traceparent, parent&.remote? || false)
-          end
+          Telemetry.arm
+          Native.start_span(parent&.traceparent, parent&.remote? || false)
         end
       end
 

@@ -7,10 +7,11 @@ use super::shared::Counters;
 use super::trace;
 use crate::channel::StepEvent;
 use crate::graph::Graph;
+use crate::ids::Dice;
 use crate::telemetry::spans as recorder;
 
-/// Reports every change in `graphs`, some of which were `created`.
-pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, counters: &Counters) {
+/// Reports every change in `graphs`, some of which were `created`. Spans take their ids from `dice`.
+pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, counters: &Counters, dice: &mut Dice) {
     let mut spans = Vec::new();
     let record = recorder::enabled();
     for (at, graph) in graphs.iter().enumerate() {
@@ -22,7 +23,7 @@ pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, c
         }
         lines::moves(graph);
         if record {
-            trace::spans(graph, attempts, &mut spans);
+            trace::spans(graph, attempts, dice, &mut spans);
         }
     }
     if !spans.is_empty() {

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use super::attempts::{Attempts, Stale};
 use crate::clock::Micros;
 use crate::graph::{Graph, StepTransition, TaskTransition};
-use crate::ids;
+use crate::ids::{self, Dice};
 use crate::state::{StepState, TaskState};
 use crate::telemetry::sampling;
 use crate::telemetry::spans::{Attributes, SpanEvent, SpanKind, SpanRecord, Value};
 
 /// Appends the spans of what happened to `graph` in one transaction.
-pub(super) fn spans(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanRecord>) {
-    let mut builder = Builder { graph, attempts, spans, task: None, step: None };
+pub(super) fn spans(graph: &Graph, attempts: &Attempts, dice: &mut Dice, spans: &mut Vec<SpanRecord>) {
+    let mut builder = Builder { graph, attempts, dice, spans, task: None, step: None };
     if !graph.task.trace.sampled {
         return builder.failures();
     }
@@ -49,6 +49,7 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanReco
 struct Builder<'a> {
     graph: &'a Graph,
     attempts: &'a Attempts,
+    dice: &'a mut Dice,
     spans: &'a mut Vec<SpanRecord>,
     task: Option<Arc<Attributes>>,
     /// Of the step that was last written about.
@@ -156,7 +157,7 @@ impl Builder<'_> {
 
     fn task_transition(&mut self, transition: &TaskTransition) {
         let (start, end) = (transition.began, transition.at);
-        let (id, common) = (ids::span_id(), self.task_attributes());
+        let (id, common) = (self.dice.span_id(), self.task_attributes());
         let root = self.graph.task.trace.root_span_id;
         let mut record = self.span("task.state_transition", id, root, start, end);
         record.common = Some(Arc::clone(&common));
@@ -173,7 +174,8 @@ impl Builder<'_> {
             (_, to) if to.is_final() => "task.finalization",
             _ => return,
         };
-        let mut record = self.span(work, ids::span_id(), id, start, end);
+        let span_id = self.dice.span_id();
+        let mut record = self.span(work, span_id, id, start, end);
         record.common = Some(common);
         record.attributes = vec![("step_count", Value::I64(transition.steps as i64))];
         self.spans.push(record);
@@ -193,7 +195,8 @@ impl Builder<'_> {
         end: Micros,
         (from, to): (StepState, StepState),
     ) -> SpanRecord {
-        let mut record = self.span("step.state_transition", ids::span_id(), parent, start, end);
+        let span_id = self.dice.span_id();
+        let mut record = self.span("step.state_transition", span_id, parent, start, end);
         record.common = Some(self.step_attributes(transition.position));
         record.attributes =
             vec![("from_state", Value::Static(from.as_str())), ("to_state", Value::Static(to.as_str()))];

@@ -48,7 +48,7 @@ impl EngineThread {
         let gave_back = outcome.released > 0;
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
-        report::report(&outcome.graphs, &outcome.created, &attempts, &self.shared.counters);
+        report::report(&outcome.graphs, &outcome.created, &attempts, &self.shared.counters, &mut self.dice);
         self.publish();
         self.answer(batch.requests, std::mem::take(&mut outcome.replies), released);
         self.shared.ends.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));

@@ -101,12 +101,14 @@ impl Builder<'_> {
             self.spans.push(record);
         }
         let common = self.step_attributes(transition.position);
-        let mut submission = self.span("result.submission", ids::span_id(), span_id, submitted_from, end);
+        let id = self.dice.span_id();
+        let mut submission = self.span("result.submission", id, span_id, submitted_from, end);
         submission.common = Some(Arc::clone(&common));
         submission.attributes = vec![("success", Value::Bool(success))];
         self.spans.push(submission);
 
-        let mut received = self.span("worker.step_completion_received", ids::span_id(), root, received_at, end);
+        let id = self.dice.span_id();
+        let mut received = self.span("worker.step_completion_received", id, root, received_at, end);
         received.common = Some(common);
         received.attributes = Vec::with_capacity(4);
         received.attributes.push(("event_id", Value::Uuid(completion.event_id)));
