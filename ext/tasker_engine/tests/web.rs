@@ -107,7 +107,7 @@ fn metrics_come_as_text_and_as_json() {
     submit(&engine, "linear");
     let (status, text) = get(address, "/metrics", None);
     assert_eq!(status, 200);
-    assert!(text.contains("# TYPE tasker_tasks_submitted_total counter"));
+    assert!(text.contains("# TYPE tasker_tasks_created_total counter"));
 
     let (status, events) = json(address, "/metrics/events");
     assert_eq!(status, 200);

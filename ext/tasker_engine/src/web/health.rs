@@ -116,7 +116,7 @@ fn report(monitor: &Monitor) -> (Status, Value) {
             "message_queue": {
                 "status": queue.as_str(),
                 "queues_monitored": monitor.queues(),
-                "depth": waiting.steps_enqueued,
+                "depth": waiting.steps_enqueued(),
             },
             "circuit_breakers": {
                 "status": breaker.as_str(),

@@ -39,7 +39,7 @@ impl EngineThread {
         let mut attempts = Attempts::of(&mut batch.pending);
         self.count_settlements(batch.pending, &outcome);
         self.metrics.committed(&outcome, &attempts, now);
-        if let Some(waiting) = outcome.waiting {
+        if let Some(waiting) = outcome.waiting.take() {
             self.shared.pulse.publish_waiting(waiting, now);
         }
         self.revoke_ended(&outcome.graphs, &mut attempts);
