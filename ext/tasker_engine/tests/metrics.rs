@@ -10,6 +10,8 @@ mod otlp_receiver;
 mod scrape;
 #[path = "support/story.rs"]
 mod story;
+#[path = "metrics/tasks.rs"]
+mod tasks;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +22,6 @@ use scrape::Scrape;
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::{Config, WebConfig};
 use tasker_engine::interrupt::Interrupt;
-use tasker_engine::task::TaskRequest;
 use tasker_engine::telemetry::metrics::app::{self, About};
 use tasker_engine::telemetry::metrics::domain_events::{self, Delivery};
 use tasker_engine::telemetry::metrics::{self, Kind, CATALOGUE};
@@ -338,31 +339,5 @@ fn domain_events_are_zero_before_the_first_one() {
 
         domain_events::published("order.placed", "shop", Delivery::Fast, 1.0);
         assert_eq!(scraped().sum("tasker_domain_events_published_total", &[("namespace", "shop")]), 1.0);
-    });
-}
-
-#[test]
-fn too_many_templates_share_one_series() {
-    story::alone("too_many_templates_share_one_series", &[], || {
-        for n in 0..300 {
-            metrics::task_series("default", &format!("task_{n}")).created.add(1);
-        }
-        let scrape = scraped();
-        assert_eq!(scrape.sum("tasker_tasks_created_total", &[]), 300.0);
-        assert_eq!(scrape.sum("tasker_tasks_created_total", &[("task_name", "other")]), 100.0);
-    });
-}
-
-#[test]
-fn a_task_that_waits_for_its_time_is_created_and_not_started() {
-    story::alone("a_task_that_waits_for_its_time_is_created_and_not_started", &[], || {
-        let folder = Folder::new();
-        let engine = Engine::open(&config(&folder.database())).unwrap();
-        register(&engine, SLOW);
-        let later = tasker_engine::clock::Clock::System.now().after(Duration::from_secs(3600));
-        engine.submit(vec![TaskRequest { run_at: Some(later), ..request("slow", "{}") }]).unwrap();
-        submit(&engine, "slow");
-        let total = |name: &str| scraped().sum(&format!("tasker_tasks_{name}_total"), &[]);
-        assert_eq!((total("created"), total("started")), (2.0, 1.0));
     });
 }

@@ -25,7 +25,12 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanReco
     for transition in &graph.task_transitions {
         task_transition(graph, transition, spans);
     }
+    let share = sampling::steps(&graph.task.template.namespace);
     for transition in &graph.step_transitions {
+        if !share.keeps(graph.steps[transition.position].step_uuid) {
+            failed_attempt(graph, transition, attempts, spans);
+            continue;
+        }
         match &transition.ended {
             Some(ended) if attempts.was_begun(ended.token) => attempt(graph, transition, ended, attempts, spans),
             // What no handler has seen is no execution: only the step has moved.
@@ -50,22 +55,27 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanReco
 /// its transitions, not the attempts that went well, not spans that handlers opened. The flags that travel
 /// on in `traceparent` stay 00: the services a handler calls do not record either.
 fn failures(graph: &Graph, attempts: &Attempts, spans: &mut Vec<SpanRecord>) {
-    let first = spans.len();
     for transition in &graph.step_transitions {
-        let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { continue };
-        let mut whole = Vec::new();
-        attempt(graph, transition, ended, attempts, &mut whole);
-        spans.extend(
-            whole.into_iter().filter(|span| matches!(span.name, "worker.step_execution" | "handler.execution")),
-        );
+        failed_attempt(graph, transition, attempts, spans);
     }
     let failed_before = || graph.steps.iter().any(|step| step.attempts > 1 || step.error.is_some());
     if graph.root_ended && (graph.task.state == TaskState::Error || failed_before()) {
-        spans.push(root(graph));
+        spans.push(sampled_out(root(graph)));
     }
-    for span in &mut spans[first..] {
-        span.attributes.push(("sampled_out", Value::Bool(true)));
-    }
+}
+
+/// What an attempt leaves that was sampled out, with its task or alone: when it failed.
+fn failed_attempt(graph: &Graph, transition: &StepTransition, attempts: &Attempts, spans: &mut Vec<SpanRecord>) {
+    let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { return };
+    let mut whole = Vec::new();
+    attempt(graph, transition, ended, attempts, &mut whole);
+    let kept = whole.into_iter().filter(|span| matches!(span.name, "worker.step_execution" | "handler.execution"));
+    spans.extend(kept.map(sampled_out));
+}
+
+fn sampled_out(mut span: SpanRecord) -> SpanRecord {
+    span.attributes.push(("sampled_out", Value::Bool(true)));
+    span
 }
 
 fn span(graph: &Graph, name: &'static str, span_id: u64, parent: u64, start: Micros, end: Micros) -> SpanRecord {
@@ -318,8 +328,9 @@ fn states(record: &mut SpanRecord, from: &'static str, to: &'static str) {
 /// The span of a result that was refused: its attempt was no longer current. What is known of it came back with it. It hangs
 /// on the attempt, and begins after that has ended.
 pub(super) fn stale(refused: &Stale) -> Option<SpanRecord> {
-    // Whether its trace is exported was decided by its id.
-    let sampled = |(trace_id, _): &(u128, u64)| sampling::decide(None, *trace_id, None);
+    // Whether its trace is exported was decided by its id, and whether its step's spans are, by the step's.
+    let step = sampling::steps_of_any_namespace().keeps(refused.step_uuid);
+    let sampled = |(trace_id, _): &(u128, u64)| step && sampling::decide(None, *trace_id, None);
     let (trace_id, span_id) = refused.handed_back.filter(sampled)?;
     let at = refused.received_at;
     let mut completed = event("step.ruby_execution_completed", at);
