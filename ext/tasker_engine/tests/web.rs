@@ -75,6 +75,11 @@ fn a_life() {
     for gauge in ["tasker_queue_depth", "tasker_queue_lag_seconds", "tasker_tasks_active", "tasker_ffi_channel_depth"] {
         assert!(scrape.any(gauge), "{gauge}");
     }
+    assert!(scrape.sum("tasker_queue_depth", &[("namespace", "default")]) >= 10.0);
+    assert_eq!(scrape.sum("tasker_workers_active", &[]), 1.0);
+    let resources = &checks["resources"];
+    assert!(resources["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{resources}");
+    assert!(resources["threads"].as_u64().is_some_and(|threads| threads > 2), "{resources}");
 
     let running = next_event(&engine);
     assert_eq!(json(address, "/health").1["checks"]["handler_threads"]["busy"], 1);

@@ -26,7 +26,7 @@ use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMete
 use opentelemetry_sdk::Resource;
 
 pub use catalogue::{Kind, MetricInfo, CATALOGUE};
-pub use observed::{watch, Look, Probe, QueueLook};
+pub use observed::{resources, watch, Look, Probe, QueueLook};
 pub use store::{Cache, Operations};
 pub use series::{Count, Measure, StepSeries, TaskSeries};
 

@@ -174,6 +174,12 @@ fn stat(at: usize) -> Option<f64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
 }
 
+/// Bytes of memory that the process has, and its threads; `None` where the system does not say.
+pub fn resources() -> (Option<u64>, Option<u64>) {
+    let number = |field, unit: u64| status(field).map(|count| count as u64 * unit);
+    (number("VmRSS:", 1024), number("Threads:", 1))
+}
+
 fn cpu_seconds() -> Option<f64> {
     Some((stat(11)? + stat(12)?) / TICKS_PER_SECOND)
 }
