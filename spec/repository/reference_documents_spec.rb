@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# docs/internals/reference_documents.md and its pages: every row has a verdict, the counts are those of the rows, and what
-# a row claims can be looked up.
+# docs/internals/reference_documents.md and its pages: every row has a verdict, the counts are those of the rows, and
+# what a row claims can be looked up.
 RSpec.describe "the reference documents, row by row" do
   overview = Document.new("docs/internals/reference_documents.md")
   header = ["Document", "Things", "As written", "Rows", "works", "better, because", "not, because",
@@ -17,7 +17,9 @@ RSpec.describe "the reference documents, row by row" do
   end
   verdict = ->(row) { row[3][/\A\*\*(.*?)\*\*/, 1] }
 
-  let(:metrics) { JSON.parse(TaskerCore::Native.metrics_catalogue).flat_map { |metric| metric.values_at("name", "instrument") } }
+  let(:metrics) do
+    JSON.parse(TaskerCore::Native.metrics_catalogue).flat_map { |metric| metric.values_at("name", "instrument") }
+  end
 
   it "has five of them" do
     expect(pages.size).to eq(5)

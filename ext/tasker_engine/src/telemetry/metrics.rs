@@ -27,8 +27,8 @@ use opentelemetry_sdk::Resource;
 
 pub use catalogue::{Kind, MetricInfo, CATALOGUE};
 pub use observed::{resources, watch, Look, Probe, QueueLook};
-pub use store::{Cache, Operations};
 pub use series::{Count, Measure, StepSeries, TaskSeries};
+pub use store::{Cache, Operations};
 
 use super::config::{Overrides, TelemetryConfig};
 use super::otlp;

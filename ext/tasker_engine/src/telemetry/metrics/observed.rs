@@ -189,3 +189,22 @@ fn started_at() -> Option<f64> {
     let boot: f64 = stat_file.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(boot + stat(19)? / TICKS_PER_SECOND)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_beyond_the_bound_share_a_series() {
+        let queue = |n: usize| QueueLook { namespace: format!("q{n}").into(), depth: 1, lag_seconds: n as f64 };
+        let look = Look { queues: (0..QUEUES + 3).map(queue).collect(), ..Look::default() };
+        let mut shown = Vec::new();
+        let mut put = |value: f64, labels: &[KeyValue]| shown.push((labels[0].value.to_string(), value));
+        by_queue(&look, |queue| queue.depth as f64, |one, other| one + other, &mut put);
+        by_queue(&look, |queue| queue.lag_seconds, f64::max, &mut put);
+        assert_eq!(shown.len(), 2 * (QUEUES + 1));
+        assert_eq!(shown[QUEUES], ("other".into(), 3.0));
+        assert_eq!(shown[QUEUES + 1..][QUEUES], ("other".into(), (QUEUES + 2) as f64));
+        assert_eq!(shown[QUEUES - 1], (format!("q{}", QUEUES - 1), 1.0));
+    }
+}
