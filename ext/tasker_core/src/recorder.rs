@@ -11,18 +11,22 @@ use tasker_engine::telemetry::sampling::{self, Parent};
 use tasker_engine::telemetry::spans::{self, OwnName, SpanEvent, SpanKind, SpanRecord};
 
 use crate::errors::{guard, Fault};
-use crate::{fields, gvl};
+use crate::{fields, gvl, telemetry};
 
 /// The `traceparent` of a span that begins now: in the trace of `parent`, which is another process's when `remote`, or
-/// the root of a trace of its own.
-fn start_span(ruby: &Ruby, parent: Option<RString>, remote: bool) -> Result<RString, Error> {
+/// the root of a trace of its own. `nil` where telemetry has not its settings yet.
+fn start_span(ruby: &Ruby, parent: Option<RString>, remote: bool) -> Result<Option<RString>, Error> {
     guard(ruby, || {
+        let pid = std::process::id();
+        if !telemetry::is_ready(pid) {
+            return Ok(None);
+        }
         let parent = parent.map(|text| gvl::with_str(text, TraceContext::parse_traceparent)).transpose()?.flatten();
-        let trace_id = parent.map_or_else(ids::trace_id, |parent| parent.trace_id);
+        let (trace_id, span_id) = ids::span_ids(pid, parent.map(|parent| parent.trace_id));
         let of = if remote { Parent::Elsewhere } else { Parent::Own };
         let sampled = sampling::decide(parent.map(|parent| of(parent.sampled)), trace_id, None);
-        let context = TraceContext { trace_id, span_id: ids::span_id(), sampled };
-        Ok(ruby.str_new(&context.to_traceparent()))
+        let context = TraceContext { trace_id, span_id, sampled };
+        Ok(Some(ruby.str_new(std::str::from_utf8(&context.traceparent()).unwrap_or_default())))
     })
 }
 
@@ -69,6 +73,7 @@ fn record_span(
             kind: SpanKind::Internal,
             start: Micros(start),
             end: Micros(end.max(start)),
+            common: None,
             attributes: fields::attributes(attributes)?,
             events: match events {
                 Some(events) => events.into_iter().map(event).collect::<Result<_, _>>()?,

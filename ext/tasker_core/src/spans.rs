@@ -52,6 +52,8 @@ fn attributes(attributes: &Attributes<OwnName>) -> Map<String, Json> {
         Value::Shared(text) => json!(&**text),
         Value::String(text) | Value::Json(text) => json!(text),
         Value::Uuid(uuid) => json!(uuid.to_string()),
+        Value::TraceId(id) => json!(id.simple().to_string()),
+        Value::SpanId(id) => json!(format!("{id:016x}")),
         Value::I64(number) => json!(number),
         Value::F64(number) => json!(number),
         Value::Bool(truth) => json!(truth),

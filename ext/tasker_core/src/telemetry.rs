@@ -25,8 +25,9 @@ fn read(overrides: &str) -> Result<Overrides, Fault> {
     serde_json::from_str(overrides).map_err(|error| EngineError::Configuration(format!("telemetry: {error}")).into())
 }
 
-fn is_ready() -> bool {
-    READY.load(Ordering::Relaxed) == std::process::id()
+/// Whether the process `pid`, which is this one, has its settings.
+pub fn is_ready(pid: u32) -> bool {
+    READY.load(Ordering::Relaxed) == pid
 }
 
 fn remember(overrides: String) {
@@ -42,14 +43,14 @@ pub fn forget() {
 /// Whether this process has its telemetry; asked before each line, span and number, so that a forked child, which
 /// has not, gets it.
 fn telemetry_ready(_: &Ruby) -> bool {
-    is_ready()
+    is_ready(std::process::id())
 }
 
 /// Phase 2, if the environment and `overrides` (JSON; they win) want it: exports from here on. With the
 /// settings that are in force already it does nothing. Needs the GVL: no other thread of Ruby's can write a
 /// line between a fork and this.
 pub fn arm(ruby: &Ruby, overrides: String) -> Result<(), Fault> {
-    let ready = is_ready();
+    let ready = is_ready(std::process::id());
     if ready && *settings() == overrides {
         return Ok(());
     }

@@ -22,6 +22,7 @@ fn span(now: Micros) {
         kind: SpanKind::Internal,
         start: now,
         end: now,
+        common: None,
         attributes: vec![("amount", 5i64.into())],
         events: Vec::new(),
         links: Vec::new(),

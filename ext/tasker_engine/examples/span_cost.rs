@@ -39,6 +39,7 @@ fn transaction(names: &Names, now: Micros) -> Vec<SpanRecord> {
             kind: SpanKind::Internal,
             start: now,
             end: now,
+            common: None,
             attributes: vec![
                 ("correlation_id", task.into()),
                 ("task_uuid", task.into()),

@@ -23,8 +23,11 @@ thread_local! {
 }
 
 fn with_rng<T>(draw: impl FnOnce(&mut SmallRng) -> T) -> T {
+    with_rng_in(std::process::id(), draw)
+}
+
+fn with_rng_in<T>(pid: u32, draw: impl FnOnce(&mut SmallRng) -> T) -> T {
     SOURCE.with_borrow_mut(|slot| {
-        let pid = std::process::id();
         let source = match slot {
             Some(source) if source.pid == pid => source,
             stale => stale.insert(Source { pid, rng: SmallRng::from_os_rng() }),
@@ -84,7 +87,17 @@ pub fn uuid_v7(now: Micros) -> Uuid {
 
 /// A W3C trace id: 16 bytes, never all zero.
 pub fn trace_id() -> u128 {
-    with_rng(|rng| (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64() | 1))
+    with_rng(new_trace_id)
+}
+
+/// The ids of a span that begins in process `pid`, which is this one: those who have just asked the kernel need not ask
+/// again. The span's trace is `trace_id`, or a new one.
+pub fn span_ids(pid: u32, trace_id: Option<u128>) -> (u128, u64) {
+    with_rng_in(pid, |rng| (trace_id.unwrap_or_else(|| new_trace_id(rng)), rng.next_u64() | 1))
+}
+
+fn new_trace_id(rng: &mut SmallRng) -> u128 {
+    (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64() | 1)
 }
 
 /// A W3C span id: 8 bytes, never all zero.

@@ -115,6 +115,7 @@ fn record() {
         kind: SpanKind::Internal,
         start: Micros(1_700_000_000_000_000),
         end: Micros(1_700_000_000_000_001),
+        common: None,
         attributes: vec![("attempt", 1i64.into())],
         events: vec![],
         links: vec![],

@@ -33,6 +33,7 @@ fn span(name: &'static str) -> SpanRecord {
         kind: SpanKind::Internal,
         start: Micros(1_700_000_000_000_123),
         end: Micros(1_700_000_000_100_456),
+        common: None,
         attributes: vec![],
         events: vec![],
         links: vec![],
@@ -57,6 +58,7 @@ fn one_span_arrives_as_recorded(runtime: &tokio::runtime::Runtime, receiver: &Re
         parent_span_id: Some(42),
         parent_is_remote: true,
         kind: SpanKind::Consumer,
+        common: None,
         attributes: vec![
             ("task_uuid", id.into()),
             ("step_name", Value::Shared("charge card".into())),

@@ -22,6 +22,7 @@ fn records(count: usize) -> Vec<SpanRecord> {
         kind: SpanKind::Internal,
         start: Micros(1),
         end: Micros(2),
+        common: None,
         attributes: vec![("attempt", 1i64.into())],
         events: vec![],
         links: vec![],

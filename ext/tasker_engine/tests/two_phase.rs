@@ -205,6 +205,7 @@ fn record_until(stop: &std::sync::atomic::AtomicBool) -> Vec<u64> {
             kind: spans::SpanKind::Internal,
             start: tasker_engine::clock::Micros(1),
             end: tasker_engine::clock::Micros(2),
+            common: None,
             attributes: Vec::new(),
             events: Vec::new(),
             links: Vec::new(),

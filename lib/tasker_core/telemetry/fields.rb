@@ -17,13 +17,20 @@ module TaskerCore
         # @param values [Hash]
         # @return [Hash] with the same keys, as valid text
         def plain(values)
+          plain!(values.dup)
+        end
+
+        # As {plain}, in place.
+        # @param values [Hash] the caller's own, not frozen and without a default
+        # @return [Hash] the same one, unless a key has to change
+        def plain!(values)
           filter = Filter.current
-          plain = {}
           values.each do |name, value|
-            name = key(name)
-            plain[name] = filter.masked?(name) ? filter.mask : scalar(name, value, filter)
+            return plain!(values.transform_keys { |each| key(each) }) unless name.equal?(key(name))
+
+            shown = filter.masked?(name) ? filter.mask : scalar(name, value, filter)
+            values[name] = shown unless shown.equal?(value)
           end
-          plain
         end
 
         # @param key [Object]
@@ -75,8 +82,8 @@ module TaskerCore
           value = filter.censor(key, value) if filter.procs?
           case value
           when String then text(value)
-          when Symbol, true, false, nil, Float then value
           when Integer then value.bit_length < 64 ? value : value.to_s
+          when Symbol, true, false, nil, Float then value
           else
             value = nested(value, filter, key, 0)
             value.is_a?(Hash) || value.is_a?(Array) ? [JSON.generate(value)] : value

@@ -29,7 +29,7 @@ module TaskerCore
         def current
           configuration = TaskerCore.configuration
           own = configuration.filter_parameters
-          rails = rails_parameters
+          rails = defined?(::Rails.application) ? rails_parameters : NONE
           filter = @current
           return filter if filter&.of?(own, rails, configuration.filter_mask)
 
@@ -39,9 +39,7 @@ module TaskerCore
         private
 
         def rails_parameters
-          return NONE unless defined?(::Rails.application) && ::Rails.application
-
-          ::Rails.application.config.filter_parameters || NONE
+          ::Rails.application&.config&.filter_parameters || NONE
         rescue StandardError
           NONE
         end

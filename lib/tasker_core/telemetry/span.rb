@@ -12,12 +12,21 @@ module TaskerCore
       class << self
         # @see TaskerCore.span
         def open(name, attributes, &block)
-          Telemetry.arm unless Native.telemetry_ready?
           parent = Context.current
-          traceparent = Native.start_span(parent&.traceparent, parent&.remote? || false)
+          traceparent = start(parent)
           context = Context.new(traceparent, correlation_id: parent&.correlation_id)
           span = new(name, context, parent, attributes)
           Context.with(context) { span.run(&block) }
+        end
+
+        private
+
+        # nil means that this process has no telemetry yet: the first use arms it, also in a forked child.
+        def start(parent)
+          Native.start_span(parent&.traceparent, parent&.remote? || false) || begin
+            Telemetry.arm
+            Native.start_span(parent&.traceparent, parent&.remote? || false)
+          end
         end
       end
 
@@ -134,7 +143,7 @@ module TaskerCore
       end
 
       def attributes
-        plain = Fields.plain(@attributes)
+        plain = Fields.plain!(@attributes)
         plain[:correlation_id] = @context.correlation_id if @context.correlation_id
         plain[:dropped_events] = @dropped_events if @dropped_events.positive?
         plain

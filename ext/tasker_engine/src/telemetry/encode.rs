@@ -2,6 +2,8 @@
 //! written straight from span records with prost's own wire helpers: no message tree in between.
 //! Refuses: anything about sending them.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -16,6 +18,8 @@ const FLAGS_SAMPLED: u32 = 0x1;
 const FLAGS_HAS_IS_REMOTE: u32 = 0x100;
 const FLAGS_IS_REMOTE: u32 = 0x200;
 const STATUS_ERROR: u64 = 2;
+/// The field of a span's attributes. Fields may come in any order.
+const ATTRIBUTES: u32 = 9;
 /// Room for what precedes the spans in a request: one key and one length, four times over.
 const PREFIX_ROOM: usize = 64;
 
@@ -26,6 +30,9 @@ pub(super) struct Encoder {
     spans: Vec<u8>,
     scratch: Vec<u8>,
     inner: Vec<u8>,
+    /// The attributes that the last span shared with others, and their bytes.
+    common: Option<Arc<Attributes>>,
+    common_bytes: Vec<u8>,
     count: usize,
 }
 
@@ -37,6 +44,8 @@ impl Encoder {
             spans: Vec::new(),
             scratch: Vec::new(),
             inner: Vec::new(),
+            common: None,
+            common_bytes: Vec::new(),
             count: 0,
         }
     }
@@ -53,6 +62,14 @@ impl Encoder {
 
     pub(super) fn push(&mut self, record: &SpanRecord) {
         self.scratch.clear();
+        if let Some(common) = &record.common {
+            if !self.common.as_ref().is_some_and(|known| Arc::ptr_eq(known, common)) {
+                self.common_bytes.clear();
+                put_attributes(&mut self.common_bytes, ATTRIBUTES, common);
+                self.common = Some(Arc::clone(common));
+            }
+            self.scratch.extend_from_slice(&self.common_bytes);
+        }
         put_span(&mut self.scratch, &mut self.inner, record);
         put_bytes(&mut self.spans, 2, &self.scratch);
         self.count += 1;
@@ -127,7 +144,7 @@ fn put_span(buf: &mut Vec<u8>, inner: &mut Vec<u8>, record: &SpanRecord) {
     put_uint(buf, 6, kind_number(record.kind));
     put_time(buf, 7, record.start);
     put_time(buf, 8, record.end);
-    put_attributes(buf, 9, &record.attributes);
+    put_attributes(buf, ATTRIBUTES, &record.attributes);
     for event in &record.events {
         inner.clear();
         put_event(inner, event);
@@ -191,6 +208,8 @@ fn any_value_len(value: &Value) -> usize {
         Value::Shared(text) => len_field(text.len()),
         Value::String(text) | Value::Json(text) => len_field(text.len()),
         Value::Uuid(_) => len_field(UUID_TEXT),
+        Value::TraceId(_) => len_field(32),
+        Value::SpanId(_) => len_field(16),
         Value::Bool(_) => 2,
         Value::I64(number) => 1 + encoded_len_varint(*number as u64),
         Value::F64(_) => 9,
@@ -207,6 +226,8 @@ fn put_any_value(buf: &mut Vec<u8>, value: &Value) {
             let mut text = [0u8; UUID_TEXT];
             put_bytes(buf, 1, id.hyphenated().encode_lower(&mut text).as_bytes());
         }
+        Value::TraceId(id) => put_bytes(buf, 1, id.simple().encode_lower(&mut [0u8; 32]).as_bytes()),
+        Value::SpanId(id) => put_bytes(buf, 1, format!("{id:016x}").as_bytes()),
         Value::Bool(truth) => put_uint(buf, 2, u64::from(*truth)),
         Value::I64(number) => put_uint(buf, 3, *number as u64),
         Value::F64(number) => {

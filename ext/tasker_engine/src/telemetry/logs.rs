@@ -154,6 +154,8 @@ fn any_value(value: &Value) -> AnyValue {
         Value::Shared(text) => text.to_string().into(),
         Value::String(text) | Value::Json(text) => text.clone().into(),
         Value::Uuid(id) => id.to_string().into(),
+        Value::TraceId(id) => id.simple().to_string().into(),
+        Value::SpanId(id) => format!("{id:016x}").into(),
         Value::I64(number) => AnyValue::Int(*number),
         Value::F64(number) => AnyValue::Double(*number),
         Value::Bool(truth) => AnyValue::Boolean(*truth),

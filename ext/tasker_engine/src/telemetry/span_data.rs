@@ -5,46 +5,42 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind as SdkKind, Status, TraceFlags, TraceId, TraceState,
 };
-use opentelemetry::{InstrumentationScope, Key, KeyValue, Value as SdkValue};
+use opentelemetry::{InstrumentationScope, KeyValue, Value as SdkValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
-use super::spans::{Attributes, SpanKind, SpanRecord, Value};
+use super::spans::{OwnName, SpanKind, SpanRecord, Value};
 use crate::clock::Micros;
 
 /// What a span takes in a request besides its text, about.
 const FIXED: usize = 100;
 
-/// The span, and how many bytes it will take, about.
-pub(super) fn convert<K: Into<Key> + AsRef<str>>(
-    record: SpanRecord<K>,
-    scope: &InstrumentationScope,
-) -> (SpanData, usize) {
-    let size = size(&record);
+/// The span as the SDK has it.
+pub(super) fn convert(record: SpanRecord<OwnName>, scope: &InstrumentationScope) -> SpanData {
+    let common = record.common.iter().flat_map(|common| common.iter().cloned());
     let mut events = SpanEvents::default();
     events.events = record
         .events
         .into_iter()
-        .map(|event| Event::new(event.name.into().to_string(), time(event.at), attributes(event.attributes), 0))
+        .map(|event| Event::new(event.name, time(event.at), attributes(event.attributes), 0))
         .collect();
     let mut links = SpanLinks::default();
     links.links =
         record.links.into_iter().map(|(trace_id, span_id)| Link::with_context(context(trace_id, span_id))).collect();
-    let span = SpanData {
+    SpanData {
         span_context: context(record.trace_id, record.span_id),
         parent_span_id: record.parent_span_id.map_or(SpanId::INVALID, SpanId::from),
         parent_span_is_remote: record.parent_is_remote,
         span_kind: kind(record.kind),
-        name: record.name.into().to_string().into(),
+        name: record.name,
         start_time: time(record.start),
         end_time: time(record.end),
-        attributes: attributes(record.attributes),
+        attributes: attributes(common.chain(record.attributes)),
         dropped_attributes_count: 0,
         events,
         links,
         status: record.error.map_or(Status::Unset, Status::error),
         instrumentation_scope: scope.clone(),
-    };
-    (span, size)
+    }
 }
 
 fn context(trace_id: u128, span_id: u64) -> SpanContext {
@@ -66,7 +62,7 @@ fn kind(kind: SpanKind) -> SdkKind {
 }
 
 /// What is known to be nothing is left out: OpenTelemetry has no value for it.
-fn attributes<K: Into<Key>>(attributes: Attributes<K>) -> Vec<KeyValue> {
+fn attributes(attributes: impl IntoIterator<Item = (OwnName, Value)>) -> Vec<KeyValue> {
     attributes.into_iter().filter_map(|(key, given)| Some(KeyValue::new(key, value(given)?))).collect()
 }
 
@@ -76,6 +72,8 @@ fn value(value: Value) -> Option<SdkValue> {
         Value::Shared(text) => text.into(),
         Value::String(text) | Value::Json(text) => text.into(),
         Value::Uuid(id) => id.hyphenated().to_string().into(),
+        Value::TraceId(id) => id.simple().to_string().into(),
+        Value::SpanId(id) => format!("{id:016x}").into(),
         Value::I64(number) => number.into(),
         Value::F64(number) => number.into(),
         Value::Bool(truth) => truth.into(),
@@ -83,30 +81,11 @@ fn value(value: Value) -> Option<SdkValue> {
     })
 }
 
-fn size<K: AsRef<str>>(record: &SpanRecord<K>) -> usize {
-    let of = |attributes: &Attributes<K>| {
-        attributes.iter().map(|(key, value)| key.as_ref().len() + text(value) + 8).sum::<usize>()
-    };
-    let events =
-        record.events.iter().map(|event| event.name.as_ref().len() + of(&event.attributes) + 16).sum::<usize>();
-    FIXED + of(&record.attributes) + events + record.links.len() * 34 + record.error.as_deref().map_or(0, str::len)
-}
-
-/// How many bytes a span of the SDK's will take, about.
-pub(super) fn size_of(span: &SpanData) -> usize {
+/// How many bytes a span will take in a request, about.
+pub(super) fn size(span: &SpanData) -> usize {
     let of = |attributes: &[KeyValue]| {
         attributes.iter().map(|each| each.key.as_str().len() + each.value.as_str().len() + 8).sum::<usize>()
     };
     let events = span.events.iter().map(|event| event.name.len() + of(&event.attributes) + 16).sum::<usize>();
     FIXED + of(&span.attributes) + events + span.links.len() * 34
-}
-
-fn text(value: &Value) -> usize {
-    match value {
-        Value::Static(text) => text.len(),
-        Value::Shared(text) => text.len(),
-        Value::String(text) | Value::Json(text) => text.len(),
-        Value::Uuid(_) => 36,
-        _ => 8,
-    }
 }

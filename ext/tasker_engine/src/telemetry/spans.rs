@@ -40,6 +40,10 @@ pub enum Value {
     String(String),
     /// Written as 36 characters when it is exported, not before.
     Uuid(Uuid),
+    /// A trace's id, its bytes in a UUID's clothes: written as 32 hex digits when it is exported.
+    TraceId(Uuid),
+    /// Written as 16 hex digits when it is exported.
+    SpanId(u64),
     /// A whole number.
     I64(i64),
     /// A fractional number.
@@ -89,7 +93,9 @@ pub struct SpanRecord<K = &'static str> {
     pub start: Micros,
     /// When it ended.
     pub end: Micros,
-    /// What is known about it.
+    /// What is known about it and about other spans as well: made once for all of them.
+    pub common: Option<Arc<Attributes<K>>>,
+    /// What is known about it alone.
     pub attributes: Attributes<K>,
     /// What happened in it.
     pub events: Vec<SpanEvent<K>>,
@@ -100,15 +106,15 @@ pub struct SpanRecord<K = &'static str> {
 }
 
 impl SpanRecord {
-    /// The same span among spans whose names are made at run time.
+    /// The same span, with all that is known about it in `attributes`, among spans whose names are made at run time.
     pub(super) fn to_own(&self) -> SpanRecord<OwnName> {
-        let own = |attributes: &Attributes| -> Attributes<OwnName> {
-            attributes.iter().map(|(key, value)| (Cow::Borrowed(*key), value.clone())).collect()
+        let own = |attributes: &mut dyn Iterator<Item = &(&'static str, Value)>| -> Attributes<OwnName> {
+            attributes.map(|(key, value)| (Cow::Borrowed(*key), value.clone())).collect()
         };
         let events = self.events.iter().map(|event| SpanEvent {
             name: Cow::Borrowed(event.name),
             at: event.at,
-            attributes: own(&event.attributes),
+            attributes: own(&mut event.attributes.iter()),
         });
         SpanRecord {
             name: Cow::Borrowed(self.name),
@@ -119,7 +125,8 @@ impl SpanRecord {
             kind: self.kind,
             start: self.start,
             end: self.end,
-            attributes: own(&self.attributes),
+            common: None,
+            attributes: own(&mut self.common.iter().flat_map(|common| common.iter()).chain(&self.attributes)),
             events: events.collect(),
             links: self.links.clone(),
             error: self.error.clone(),

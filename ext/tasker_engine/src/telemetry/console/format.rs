@@ -225,6 +225,8 @@ fn plain(value: &Value) -> String {
         Value::Shared(text) => text.to_string(),
         Value::String(text) | Value::Json(text) => text.clone(),
         Value::Uuid(id) => id.to_string(),
+        Value::TraceId(id) => id.simple().to_string(),
+        Value::SpanId(id) => format!("{id:016x}"),
         Value::I64(number) => number.to_string(),
         Value::F64(number) => number.to_string(),
         Value::Bool(truth) => truth.to_string(),

@@ -17,6 +17,7 @@ fn record() -> SpanRecord {
         kind: SpanKind::Consumer,
         start: Micros(1_700_000_000_000_001),
         end: Micros(1_700_000_000_000_002),
+        common: None,
         attributes: vec![
             ("static", "a".into()),
             ("shared", Value::Shared("b".repeat(300).into())),
@@ -47,6 +48,7 @@ fn what_was_recorded_is_what_decodes() {
     let plain = SpanRecord {
         parent_span_id: None,
         parent_is_remote: false,
+        common: None,
         attributes: vec![],
         events: vec![],
         links: vec![],
@@ -91,4 +93,24 @@ fn what_was_recorded_is_what_decodes() {
     let span = &spans[1];
     assert!(span.parent_span_id.is_empty() && span.status.is_none() && span.attributes.is_empty());
     assert_eq!(span.flags, 0x101);
+}
+
+#[test]
+fn what_spans_share_is_in_each_of_them() {
+    let shared = |text: &'static str| Some(Arc::new(vec![("shared", Value::Static(text))]));
+    let (first, second) = (shared("first"), shared("second"));
+    let ids = vec![("trace", Value::TraceId(Uuid::from_u128(0x1f))), ("span", Value::SpanId(0x2f))];
+    let mut encoder = Encoder::new(&Resource::default(), &InstrumentationScope::default());
+    for common in [&first, &first, &second, &None, &first] {
+        encoder.push(&SpanRecord { common: common.clone(), attributes: ids.clone(), ..record() });
+    }
+    let (_, _, spans) = decode(encoder.take().0);
+    let said = |span: &Span| {
+        let text = |value: &Any| if let Any::StringValue(text) = value { text.clone() } else { unreachable!() };
+        let values = span.attributes.iter().map(|pair| text(pair.value.as_ref().unwrap().value.as_ref().unwrap()));
+        values.collect::<Vec<_>>().join(" ")
+    };
+    let own = "0000000000000000000000000000001f 000000000000002f";
+    let expected = ["first ", "first ", "second ", "", "first "].map(|shared| format!("{shared}{own}"));
+    assert_eq!(spans.iter().map(said).collect::<Vec<_>>(), expected);
 }

@@ -69,22 +69,17 @@ impl Outgoing {
     pub(super) fn record(&mut self, record: SpanRecord) {
         match &mut self.encoded {
             Some((encoder, _)) => encoder.push(&record),
-            None => self.add(span_data::convert(record, &self.scope.clone())),
+            None => self.own(record.to_own()),
         }
     }
 
     pub(super) fn own(&mut self, record: SpanRecord<OwnName>) {
-        self.add(span_data::convert(record, &self.scope.clone()));
+        self.sdk(span_data::convert(record, &self.scope));
     }
 
     pub(super) fn sdk(&mut self, span: SpanData) {
-        let size = span_data::size_of(&span);
-        self.add((span, size));
-    }
-
-    fn add(&mut self, (span, size): (SpanData, usize)) {
+        self.size += span_data::size(&span);
         self.batch.push(span);
-        self.size += size;
     }
 
     /// Gives up what was to leave. Says how many.
