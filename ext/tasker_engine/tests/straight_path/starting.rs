@@ -20,7 +20,14 @@ fn a_worker_says_with_what_it_starts_and_what_it_leaves() {
         engine.start_worker(WorkerConfig { namespaces, lease_seconds: 20.0, ..worker(3) }).unwrap();
         submit(&engine, "single");
         let _runs = next_event(&engine);
-        engine.stop_worker(std::time::Duration::ZERO, &Interrupt::new()).unwrap();
+        let enough = Interrupt::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                until("it waits for its handler", || engine.status()["worker"]["draining"] == true);
+                enough.set();
+            });
+            engine.stop_worker(PATIENCE, &enough).unwrap();
+        });
     };
     let production = [("TASKER_ENV", "production"), ("LOG_FORMAT", "json")];
     let Some(output) = story::alone(NAME, &production, story) else { return };
