@@ -13,6 +13,7 @@ module Verify
       "OTEL_TRACES_EXPORTER" => "otlp", "OTEL_LOGS_EXPORTER" => "otlp", "OTEL_METRICS_EXPORTER" => "otlp",
       "OTEL_EXPORTER_OTLP_PROTOCOL" => "grpc", "RUST_LOG" => nil, "OTEL_TRACES_SAMPLER" => nil,
       "OTEL_TRACES_SAMPLER_ARG" => nil, "OTEL_SDK_DISABLED" => nil, "TASKER_TRACE_SAMPLE" => nil,
+      "TASKER_STEP_SAMPLE" => nil,
       "TASKER_WEB_BIND" => nil, "TASKER_WEB_TOKEN" => nil, "TASKER_WEB_ENABLED" => nil
     }.freeze
     # promtool wants base units. The names are prescribed: by the reference documents and their queries.

@@ -16,7 +16,8 @@ module Verify
     ENVIRONMENT = {
       "TELEMETRY_ENABLED" => "true", "LOG_LEVEL" => "info", "RUST_LOG" => nil, "OTEL_METRIC_EXPORT_INTERVAL" => "1000",
       "OTEL_EXPORTER_OTLP_PROTOCOL" => "grpc", "OTEL_TRACES_SAMPLER" => nil, "OTEL_TRACES_SAMPLER_ARG" => nil,
-      "OTEL_SDK_DISABLED" => nil, "TASKER_TRACE_SAMPLE" => nil, "TASKER_WEB_BIND" => nil, "TASKER_WEB_TOKEN" => nil,
+      "OTEL_SDK_DISABLED" => nil, "TASKER_TRACE_SAMPLE" => nil, "TASKER_STEP_SAMPLE" => nil,
+      "TASKER_WEB_BIND" => nil, "TASKER_WEB_TOKEN" => nil,
       "TASKER_WEB_ENABLED" => nil, "TASKER_WEB_PORT" => "0"
     }.freeze
     COLLECTORS = %i[healthy refused hanging restarted].freeze

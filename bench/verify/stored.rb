@@ -61,7 +61,7 @@ module Verify
     def counters
       tasks = TASKS.to_h { |name, state| ["tasker.tasks.#{name}", tasks { |move| move.to == state }] }
       steps = STEPS.to_h { |name, state| ["tasker.steps.#{name}", steps { |move| move.to == state }] }
-      { "tasker.tasks.submitted" => @tasks.size, **tasks, **steps,
+      { "tasker.tasks.created" => @tasks.size, **tasks, **steps,
         "tasker.steps.executed" => steps { |move| completed?(move) }, "orders.charges" => charges }
     end
 

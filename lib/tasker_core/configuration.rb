@@ -65,7 +65,7 @@ module TaskerCore
     # @!attribute [rw] telemetry
     #   @return [Hash] overrides for the environment: enabled, endpoint, protocol, headers (Hash or text),
     #     timeout_ms, service_name, service_version, environment, resource_attributes (Hash or text), sampler,
-    #     sampler_arg, trace_sample (Hash or text: shares by namespace), log_level
+    #     sampler_arg, trace_sample and step_sample (Hash or text: shares by namespace), log_level
     # @!attribute [rw] web
     #   @return [Hash] the worker's web server: `enabled:` (default true), `bind:` (an IP address, default 127.0.0.1;
     #     another interface than loopback needs a token), `port:` (default 8081; 0 for any free port), `token:` (callers

@@ -22,7 +22,7 @@ RSpec.describe "metrics across the boundary" do
 
   it "shows the table of the gem's own metrics" do
     catalogue = JSON.parse(native.metrics_catalogue)
-    expect(catalogue.map { |metric| metric["name"] }).to include("tasker_tasks_submitted_total", "process_threads")
+    expect(catalogue.map { |metric| metric["name"] }).to include("tasker_tasks_created_total", "process_threads")
     expect(catalogue).to all(include("instrument", "kind", "unit", "labels", "meaning"))
   end
 end

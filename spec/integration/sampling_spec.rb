@@ -42,6 +42,13 @@ RSpec.describe "A trace" do
     end
   end
 
+  it "has the task's own spans without those of steps that are left out, and nothing below these" do
+    configure_here(step_sample: { kept: 0.0 })
+    expect(names(nested.trace_id)).to match("task.orchestration" => 1, "task.state_transition" => be > 3,
+                                            "task.finalization" => 1, "step.discovery" => 1, "step.enqueuing" => 1,
+                                            "result.evaluation" => 1)
+  end
+
   [["always_on", "00", true], ["always_off", "01", false], ["parentbased_always_on", "00", false],
    ["parentbased_always_off", "01", true]].each do |sampler, flag, kept|
     it "that comes in with #{flag} is #{kept ? 'kept' : 'dropped'} whole by #{sampler}" do

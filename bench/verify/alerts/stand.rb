@@ -12,6 +12,7 @@ module Verify
     ENVIRONMENT = {
       "LOG_LEVEL" => "off", "RUST_LOG" => nil, "TASKER_DATABASE" => nil, "OTEL_SDK_DISABLED" => nil,
       "OTEL_TRACES_SAMPLER" => nil, "OTEL_TRACES_SAMPLER_ARG" => nil, "TASKER_TRACE_SAMPLE" => nil,
+      "TASKER_STEP_SAMPLE" => nil,
       "OTEL_TRACES_EXPORTER" => nil, "OTEL_LOGS_EXPORTER" => "none", "OTEL_METRICS_EXPORTER" => "none",
       "TASKER_WEB_BIND" => nil, "TASKER_WEB_TOKEN" => nil, "TASKER_WEB_ENABLED" => nil
     }.freeze

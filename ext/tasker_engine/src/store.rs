@@ -177,17 +177,38 @@ pub struct Connections {
     pub max: usize,
 }
 
-/// What waits in the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What waits in the store, and who is there to do it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// Tasks with a step that is enqueued or waits for a retry.
     pub tasks_active: usize,
+    /// Workers whose lease has not run out.
+    pub workers: usize,
+    /// The queues: one for each namespace, by name.
+    pub queues: Vec<Queue>,
+}
+
+/// A namespace's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queue {
+    /// The namespace.
+    pub namespace: Arc<str>,
     /// Enqueued steps.
-    pub steps_enqueued: usize,
+    pub steps: usize,
     /// Since when the longest waiting of them waits.
     pub oldest: Option<Micros>,
-    /// Namespaces there are: each has its queue.
-    pub queues: usize,
+}
+
+impl Backlog {
+    /// Enqueued steps of all queues.
+    pub fn steps_enqueued(&self) -> usize {
+        self.queues.iter().map(|queue| queue.steps).sum()
+    }
+
+    /// Since when the longest waiting of them waits.
+    pub fn oldest(&self) -> Option<Micros> {
+        self.queues.iter().filter_map(|queue| queue.oldest).min()
+    }
 }
 
 /// A claim, by the token that no other claim has.
@@ -295,7 +316,7 @@ pub trait Transaction {
     fn due(&mut self, now: Now, limit: usize, except: &[i64]) -> Result<Due>;
     /// How long after `now` something is next due, as this transaction leaves it.
     fn next_due(&mut self, now: Now, except: &[i64]) -> Result<Option<Duration>>;
-    /// What waits, going through at most `limit` rows of each kind.
+    /// What waits, going through at most `limit` rows of each kind, of each queue an equal share.
     fn backlog(&mut self, limit: usize) -> Result<Backlog>;
     /// Enqueued steps, `limit` of them or somewhat more; empty `namespaces` means all.
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable>;

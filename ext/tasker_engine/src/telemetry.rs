@@ -58,7 +58,12 @@ static ARMING: AtomicBool = AtomicBool::new(false);
 pub fn init_console_only() {
     PHASE_1.get_or_init(|| {
         let config = TelemetryConfig::from_env(&Overrides::default());
-        console::install(&config);
+        let installed = console::install(&config);
+        if !installed {
+            tracing::debug!(
+                "Global tracing subscriber already initialized: this library's lines go to it, and are not exported"
+            );
+        }
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -68,7 +73,7 @@ pub fn init_console_only() {
                 context = "ffi_initialization",
                 "Telemetry enabled - deferring logging init to runtime context"
             );
-        } else {
+        } else if installed {
             tracing::info!(
                 environment = %config.environment,
                 opentelemetry_enabled = false,

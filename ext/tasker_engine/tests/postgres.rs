@@ -15,6 +15,8 @@ mod harness;
 mod joins;
 #[path = "postgres/lost_answer.rs"]
 mod lost_answer;
+#[path = "postgres/measured.rs"]
+mod measured;
 #[path = "postgres/messages.rs"]
 mod messages;
 #[path = "postgres/notices.rs"]

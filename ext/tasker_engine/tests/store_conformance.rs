@@ -58,6 +58,7 @@ every_store! {
         the_next_thing_due_is_the_earliest_of_all,
         steps_are_claimed_by_priority_then_in_turn_then_by_age,
         a_namespace_keeps_others_away,
+        what_waits_is_counted_by_queue,
     }
     holding {
         a_lease_lasts_as_long_as_it_is_renewed,

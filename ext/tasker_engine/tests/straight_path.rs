@@ -5,6 +5,10 @@
 mod choosing;
 #[path = "support/harness.rs"]
 mod harness;
+#[path = "straight_path/starting.rs"]
+mod starting;
+#[path = "support/story.rs"]
+mod story;
 #[path = "straight_path/submitting.rs"]
 mod submitting;
 #[path = "straight_path/two_processes.rs"]

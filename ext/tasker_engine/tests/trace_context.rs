@@ -13,6 +13,8 @@ mod harness;
 mod joining;
 #[path = "support/otlp_receiver.rs"]
 mod otlp_receiver;
+#[path = "trace_context/steps.rs"]
+mod steps;
 #[path = "support/story.rs"]
 mod story;
 #[path = "trace_context/trace.rs"]

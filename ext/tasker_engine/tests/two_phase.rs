@@ -47,6 +47,20 @@ fn phase_1_is_a_console_and_nothing_else() {
 }
 
 #[test]
+fn a_subscriber_that_is_there_already_stays() {
+    let story = || {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).init();
+        telemetry::init_console_only();
+        tracing::info!("in the application's own form");
+    };
+    let Some(output) = story::alone("a_subscriber_that_is_there_already_stays", &[], story) else { return };
+    let console = story::console(&output);
+    assert!(console.contains("Global tracing subscriber already initialized"), "{console}");
+    assert!(console.contains("in the application's own form"), "{console}");
+    assert!(!console.contains("Console-only logging initialized"), "{console}");
+}
+
+#[test]
 fn with_telemetry_enabled_the_console_lives_in_both_phases() {
     let story = || {
         telemetry::init_console_only();

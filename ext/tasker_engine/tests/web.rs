@@ -75,6 +75,11 @@ fn a_life() {
     for gauge in ["tasker_queue_depth", "tasker_queue_lag_seconds", "tasker_tasks_active", "tasker_ffi_channel_depth"] {
         assert!(scrape.any(gauge), "{gauge}");
     }
+    assert!(scrape.sum("tasker_queue_depth", &[("namespace", "default")]) >= 10.0);
+    assert_eq!(scrape.sum("tasker_workers_active", &[]), 1.0);
+    let resources = &checks["resources"];
+    assert!(resources["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000), "{resources}");
+    assert!(resources["threads"].as_u64().is_some_and(|threads| threads > 2), "{resources}");
 
     let running = next_event(&engine);
     assert_eq!(json(address, "/health").1["checks"]["handler_threads"]["busy"], 1);
@@ -107,7 +112,7 @@ fn metrics_come_as_text_and_as_json() {
     submit(&engine, "linear");
     let (status, text) = get(address, "/metrics", None);
     assert_eq!(status, 200);
-    assert!(text.contains("# TYPE tasker_tasks_submitted_total counter"));
+    assert!(text.contains("# TYPE tasker_tasks_created_total counter"));
 
     let (status, events) = json(address, "/metrics/events");
     assert_eq!(status, 200);

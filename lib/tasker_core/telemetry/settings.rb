@@ -6,7 +6,7 @@ module TaskerCore
     # made while the process runs. Refuses: checking them; the extension does.
     class Settings
       # Settings that may be Hashes, and are passed on as `name=value,…`.
-      PAIRS = %i[headers resource_attributes trace_sample].freeze
+      PAIRS = %i[headers resource_attributes trace_sample step_sample].freeze
 
       # @param changes [Hash]
       def initialize(changes = {})

@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::ids::{self, Dice};
 use crate::store::Claim;
 use crate::telemetry::context::TraceContext;
+use crate::telemetry::sampling;
 
 /// The event for a claimed step of `graph`, and what the worker remembers of it.
 pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dice) -> (StepEvent, InFlight) {
@@ -17,7 +18,9 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dic
     let step = &graph.steps[claimed.position];
     let template = &task.template.steps[claimed.position];
     let span_id = step.span_id.unwrap_or_default();
-    let attempt = TraceContext { trace_id: task.trace.trace_id, span_id, sampled: task.trace.sampled };
+    // What the handler does is below its step's spans: kept or dropped with them.
+    let sampled = task.trace.sampled && sampling::steps(&task.template.namespace).keeps(step.step_uuid);
+    let attempt = TraceContext { trace_id: task.trace.trace_id, span_id, sampled };
     let handler = TraceContext { span_id: ids::handler_span_id(span_id), ..attempt };
     let event = StepEvent {
         event_id: dice.uuid_v7(now),

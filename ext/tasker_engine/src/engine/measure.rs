@@ -48,7 +48,7 @@ impl Metrics {
         }
         for &created in &outcome.created {
             if let Some(graph) = outcome.graphs.get(created) {
-                self.known(&graph.task.template).task.submitted.add(1);
+                self.known(&graph.task.template).task.created.add(1);
             }
         }
     }
@@ -69,6 +69,10 @@ impl Metrics {
 fn task(known: &Known, graph: &Graph) {
     for transition in &graph.task_transitions {
         let count = match transition.to {
+            TaskState::Initializing => {
+                known.task.started.add(1);
+                continue;
+            }
             TaskState::Complete => &known.task.completed,
             TaskState::Error => &known.task.failed,
             TaskState::Cancelled => &known.task.cancelled,

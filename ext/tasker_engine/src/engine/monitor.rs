@@ -11,8 +11,8 @@ use super::pulse::{BreakerState, Pulse};
 use super::shared::{Shared, WorkerStatus};
 use crate::channel::{Channel, Depth};
 use crate::clock::Clock;
-use crate::store::{Backlog, Reader};
-use crate::telemetry::metrics::{Look, Probe};
+use crate::store::{Backlog, Queue, Reader};
+use crate::telemetry::metrics::{Look, Probe, QueueLook};
 
 /// Looks at one engine.
 pub(crate) struct Monitor {
@@ -57,14 +57,14 @@ impl Monitor {
     }
 
     /// What waited in the store at the last look.
-    pub(crate) fn waiting(&self) -> Backlog {
+    pub(crate) fn waiting(&self) -> Arc<Backlog> {
         self.pulse().waiting().map(|(backlog, _)| backlog).unwrap_or_default()
     }
 
     /// Queues that this process's worker takes steps from: those of its namespaces, or all there were at the last look.
     pub(crate) fn queues(&self) -> usize {
         match self.worker().namespaces {
-            0 => self.waiting().queues,
+            0 => self.waiting().queues.len(),
             named => named,
         }
     }
@@ -77,7 +77,18 @@ impl Monitor {
     /// Seconds the longest waiting enqueued step had waited at the last look.
     pub(crate) fn lag_seconds(&self) -> f64 {
         let waiting = self.pulse().waiting();
-        waiting.and_then(|(backlog, at)| Some(at.since(backlog.oldest?).as_secs_f64())).unwrap_or(0.0)
+        waiting.and_then(|(backlog, at)| Some(at.since(backlog.oldest()?).as_secs_f64())).unwrap_or(0.0)
+    }
+
+    /// The queues as of the last look.
+    fn queue_looks(&self) -> Vec<QueueLook> {
+        let Some((backlog, at)) = self.pulse().waiting() else { return Vec::new() };
+        let look = |queue: &Queue| QueueLook {
+            namespace: Arc::clone(&queue.namespace),
+            depth: queue.steps,
+            lag_seconds: queue.oldest.map_or(0.0, |oldest| at.since(oldest).as_secs_f64()),
+        };
+        backlog.queues.iter().map(look).collect()
     }
 
     /// Tasks that are left alone for a while, by number, and why.
@@ -143,8 +154,8 @@ impl Probe for Monitor {
                 (true, false) => 2,
             },
             tasks_active: waiting.tasks_active,
-            queue_depth: waiting.steps_enqueued,
-            queue_lag_seconds: self.lag_seconds(),
+            workers_active: waiting.workers,
+            queues: self.queue_looks(),
             breaker_state: self.pulse().breaker() as u8,
             connections: self.connections(),
         }

@@ -28,7 +28,7 @@ pub(crate) struct Pulse {
     transaction: AtomicU64,
     watchdog: Arc<Watchdog>,
     failing: AtomicBool,
-    waiting: Mutex<Option<(Backlog, Micros)>>,
+    waiting: Mutex<Option<(Arc<Backlog>, Micros)>>,
 }
 
 impl Pulse {
@@ -86,12 +86,12 @@ impl Pulse {
     }
 
     pub(super) fn publish_waiting(&self, backlog: Backlog, at: Micros) {
-        *lock(&self.waiting) = Some((backlog, at));
+        *lock(&self.waiting) = Some((Arc::new(backlog), at));
     }
 
     /// What waited in the store at the last look, and when that was.
-    pub(crate) fn waiting(&self) -> Option<(Backlog, Micros)> {
-        *lock(&self.waiting)
+    pub(crate) fn waiting(&self) -> Option<(Arc<Backlog>, Micros)> {
+        lock(&self.waiting).clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns: telling people what a committed transaction did, in the order in which it happened: log lines, spans, counts.
 
 mod lines;
+pub(super) mod worker;
 
 use super::attempts::{Attempts, Stale};
 use super::shared::Counters;

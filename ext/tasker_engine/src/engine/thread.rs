@@ -214,6 +214,7 @@ impl EngineThread {
             dice: &mut self.dice,
             except: self.quarantine.numbers(),
             machine: self.machine.as_ref(),
+            operations: &self.metrics.engine.operations,
         };
         transaction::run(self.store.as_mut(), batch, means)
     }

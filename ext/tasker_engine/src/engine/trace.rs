@@ -27,7 +27,12 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, dice: &mut Dice, spans: 
     for transition in &graph.task_transitions {
         builder.task_transition(transition);
     }
+    let share = sampling::steps(&graph.task.template.namespace);
     for transition in &graph.step_transitions {
+        if !share.keeps(graph.steps[transition.position].step_uuid) {
+            builder.failed_attempt(transition);
+            continue;
+        }
         match &transition.ended {
             Some(ended) if attempts.was_begun(ended.token) => builder.attempt(transition, ended),
             // What no handler has seen is no execution: only the step has moved.
@@ -64,19 +69,30 @@ impl Builder<'_> {
     /// its transitions, not the attempts that went well, not spans that handlers opened. The flags that travel
     /// on in `traceparent` stay 00: the services a handler calls do not record either.
     fn failures(&mut self) {
-        let (graph, first) = (self.graph, self.spans.len());
+        let graph = self.graph;
         for transition in &graph.step_transitions {
-            let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { continue };
-            let before = self.spans.len();
-            self.attempt(transition, ended);
-            let kept = |span: &SpanRecord| matches!(span.name, "worker.step_execution" | "handler.execution");
-            let attempt = self.spans.split_off(before);
-            self.spans.extend(attempt.into_iter().filter(kept));
+            self.failed_attempt(transition);
         }
         let failed_before = || graph.steps.iter().any(|step| step.attempts > 1 || step.error.is_some());
         if graph.root_ended && (graph.task.state == TaskState::Error || failed_before()) {
+            let first = self.spans.len();
             self.root();
+            self.sampled_out(first);
         }
+    }
+
+    /// What an attempt leaves that was sampled out, with its task or with its step: when it failed.
+    fn failed_attempt(&mut self, transition: &StepTransition) {
+        let Some(ended) = transition.ended.as_ref().filter(|ended| ended.error.is_some()) else { return };
+        let first = self.spans.len();
+        self.attempt(transition, ended);
+        let kept = |span: &SpanRecord| matches!(span.name, "worker.step_execution" | "handler.execution");
+        let attempt = self.spans.split_off(first);
+        self.spans.extend(attempt.into_iter().filter(kept));
+        self.sampled_out(first);
+    }
+
+    fn sampled_out(&mut self, first: usize) {
         for span in &mut self.spans[first..] {
             span.attributes.push(("sampled_out", Value::Bool(true)));
         }
@@ -211,8 +227,9 @@ fn event(name: &'static str, at: Micros) -> SpanEvent {
 /// The span of a result that was refused: its attempt was no longer current. What is known of it came back with it. It hangs
 /// on the attempt, and begins after that has ended.
 pub(super) fn stale(refused: &Stale) -> Option<SpanRecord> {
-    // Whether its trace is exported was decided by its id.
-    let sampled = |(trace_id, _): &(u128, u64)| sampling::decide(None, *trace_id, None);
+    // Whether its trace is exported was decided by its id, and whether its step's spans are, by the step's.
+    let step = sampling::steps_of_any_namespace().keeps(refused.step_uuid);
+    let sampled = |(trace_id, _): &(u128, u64)| step && sampling::decide(None, *trace_id, None);
     let (trace_id, span_id) = refused.handed_back.filter(sampled)?;
     let at = refused.received_at;
     let mut completed = event("step.ruby_execution_completed", at);

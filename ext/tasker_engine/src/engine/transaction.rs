@@ -27,6 +27,7 @@ use crate::store::catalogue::Catalogue;
 use crate::store::{
     Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Loaded, Store, Transaction,
 };
+use crate::telemetry::metrics::Operations;
 use crate::template::Template;
 
 /// Rows a look at what waits goes through at most: some milliseconds.
@@ -40,6 +41,7 @@ pub(super) struct Means<'a> {
     /// Tasks that are left alone.
     pub(super) except: &'a [i64],
     pub(super) machine: &'a dyn Machine,
+    pub(super) operations: &'a Operations,
 }
 
 /// Carries `batch` in one transaction.
@@ -124,7 +126,8 @@ impl<'t> Working<'t> {
         }
         let fresh = self.graphs.iter().enumerate().filter(|(_, graph)| graph.is_new).map(|(at, _)| at);
         outcome.created = fresh.collect();
-        self.transaction.write(&mut self.graphs)?;
+        let (transaction, graphs) = (&mut self.transaction, &mut self.graphs);
+        self.means.operations.write.time(|| transaction.write(graphs))?;
         if batch.look_due {
             outcome.next_due = self.transaction.next_due(batch.gathered_at, self.means.except)?;
         }
@@ -137,7 +140,7 @@ impl<'t> Working<'t> {
     fn end(self, batch: &Batch, mut outcome: Outcome) -> std::result::Result<Outcome, Failure> {
         let commit = self.commit_with(batch, &outcome);
         let Working { transaction, graphs, templates, unreadable, means, .. } = self;
-        if let Err(error) = transaction.commit(&commit) {
+        if let Err(error) = means.operations.commit.time(|| transaction.commit(&commit)) {
             return Err(Failure { error, reached: true, tasks: numbers(&graphs) });
         }
         for (id, template) in templates {
@@ -194,7 +197,7 @@ impl<'t> Working<'t> {
         if task_ids.is_empty() {
             return Ok(());
         }
-        let loaded = self.transaction.load(&task_ids, hold)?;
+        let loaded = self.means.operations.load.time(|| self.transaction.load(&task_ids, hold))?;
         self.keep(loaded);
         Ok(())
     }
@@ -210,7 +213,7 @@ impl<'t> Working<'t> {
     /// Loads those of the tasks, none of which is loaded yet, that can be claimed from: the first `most`. Gives their
     /// numbers.
     pub(super) fn load_claimable(&mut self, task_ids: &[i64], most: usize) -> Result<Vec<i64>> {
-        let loaded = self.transaction.load_claimable(task_ids, most)?;
+        let loaded = self.means.operations.load.time(|| self.transaction.load_claimable(task_ids, most))?;
         let unreadable = loaded.unreadable.iter().map(|(task_id, _)| *task_id);
         let loaded_ids = loaded.graphs.iter().map(|graph| graph.task.id).chain(unreadable).collect();
         self.keep(loaded);
@@ -223,7 +226,8 @@ impl<'t> Working<'t> {
     }
 
     pub(super) fn claimable(&mut self, namespaces: &[String], limit: usize) -> Result<Claimable> {
-        self.transaction.claimable(namespaces, limit, self.means.except)
+        let Means { operations, except, .. } = &self.means;
+        operations.claimable.time(|| self.transaction.claimable(namespaces, limit, except))
     }
 
     /// Where the task is among the loaded graphs.

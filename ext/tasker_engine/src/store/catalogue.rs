@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use crate::interrupt::lock;
+use crate::telemetry::metrics::{self, EngineHandle};
 use crate::template::Template;
 
 /// A template with its number in the store.
@@ -37,13 +38,21 @@ impl Known {
 }
 
 /// Every template this process has registered or read.
-#[derive(Default)]
-pub struct Catalogue(Mutex<Known>);
+pub struct Catalogue {
+    known: Mutex<Known>,
+    metrics: EngineHandle,
+}
+
+impl Default for Catalogue {
+    fn default() -> Catalogue {
+        Catalogue { known: Mutex::default(), metrics: metrics::engine() }
+    }
+}
 
 impl Catalogue {
     /// Adds a template that this process registers. The one registered last is its name's latest.
     pub fn add(&self, id: i64, template: Arc<Template>) {
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.known);
         known.by_id.insert(id, Arc::clone(&template));
         let versions = known.versions(&template);
         versions.registered.retain(|stored| stored.id != id);
@@ -53,26 +62,28 @@ impl Catalogue {
     /// Adds a template that was found in the store. It is never later than one registered here: an old
     /// task that is carried out does not bring its version back.
     pub fn add_read(&self, id: i64, template: Arc<Template>) {
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.known);
         known.by_id.insert(id, Arc::clone(&template));
         known.versions(&template).read.insert(id, template);
     }
 
     /// Whether this process has registered a template of that name itself.
     pub fn is_registered(&self, namespace: &str, name: &str) -> bool {
-        let known = lock(&self.0);
+        let known = lock(&self.known);
         let versions = known.by_name.get(&(Arc::from(namespace), Arc::from(name)));
         versions.is_some_and(|versions| !versions.registered.is_empty())
     }
 
-    /// The template of that number.
+    /// The template of that number. A miss is read, and added.
     pub fn get(&self, id: i64) -> Option<Arc<Template>> {
-        lock(&self.0).by_id.get(&id).cloned()
+        let found = lock(&self.known).by_id.get(&id).cloned();
+        self.metrics.templates.looked(found.is_some());
+        found
     }
 
     /// The latest template of that name, or the latest of that version.
     pub fn find(&self, namespace: &str, name: &str, version: Option<&str>) -> Option<Stored> {
-        let known = lock(&self.0);
+        let known = lock(&self.known);
         let versions = known.by_name.get(&(Arc::from(namespace), Arc::from(name)))?;
         let read = versions.read.iter().map(|(&id, template)| Stored { id, template: Arc::clone(template) });
         let mut latest_first = versions.registered.iter().rev().cloned().chain(read.rev());
@@ -81,7 +92,7 @@ impl Catalogue {
 
     /// `namespace/name` of every template, sorted, for error messages.
     pub fn names(&self) -> Vec<String> {
-        let known = lock(&self.0);
+        let known = lock(&self.known);
         let mut names: Vec<String> =
             known.by_name.keys().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
         names.sort();

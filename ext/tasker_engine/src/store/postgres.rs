@@ -4,6 +4,7 @@
 
 mod claim;
 mod connect;
+mod echo;
 mod idempotency;
 mod leases;
 mod listen;
@@ -164,10 +165,10 @@ impl PostgresStore {
             settings,
             writer,
             reader,
+            notices: Notices::new(listener.echo()),
             listener,
             catalogue,
             remembered: Remembered::default(),
-            notices: Notices::default(),
             task_ids: TaskIds::default(),
             queues: QueueStatements::default(),
             session: 0,

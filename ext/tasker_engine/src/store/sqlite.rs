@@ -2,6 +2,7 @@
 //! it; any number of processes of one machine may share the file. Refuses: a file on a network drive
 //! that cannot lock, which SQLite itself reports.
 
+mod backlog;
 mod boot;
 mod leases;
 mod migrate;

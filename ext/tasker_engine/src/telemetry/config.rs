@@ -46,7 +46,7 @@ pub struct TelemetryConfig {
     pub metrics: Option<Destination>,
     /// `OTEL_METRIC_EXPORT_INTERVAL`, in milliseconds there: how often metrics are sent.
     pub metric_interval: Duration,
-    /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`, and `TASKER_TRACE_SAMPLE`.
+    /// `OTEL_TRACES_SAMPLER` with `OTEL_TRACES_SAMPLER_ARG`, `TASKER_TRACE_SAMPLE`, and `TASKER_STEP_SAMPLE`.
     pub sampling: Sampling,
     /// `OTEL_BSP_*`: how spans wait and travel.
     pub batch: BatchConfig,
@@ -99,6 +99,8 @@ pub struct Overrides {
     pub sampler_arg: Option<f64>,
     /// Instead of `TASKER_TRACE_SAMPLE`, same text form.
     pub trace_sample: Option<String>,
+    /// Instead of `TASKER_STEP_SAMPLE`, same text form.
+    pub step_sample: Option<String>,
     /// Instead of `RUST_LOG` and `LOG_LEVEL`.
     pub log_level: Option<String>,
 }
@@ -150,7 +152,8 @@ impl TelemetryConfig {
             metric_interval: read.millis("OTEL_METRIC_EXPORT_INTERVAL", 60_000),
             sampling: Sampling {
                 general: read.sampler(&overrides.sampler, &sampler_arg),
-                namespaces: read.shares(&overrides.trace_sample),
+                namespaces: read.shares("TASKER_TRACE_SAMPLE", &overrides.trace_sample),
+                steps: read.shares("TASKER_STEP_SAMPLE", &overrides.step_sample),
             },
             batch: read.batch(),
             log_batch: read.log_batch(),

@@ -11,6 +11,7 @@ pub mod domain_events;
 mod observed;
 pub(super) mod pump;
 mod series;
+mod store;
 mod text;
 
 use std::sync::Arc;
@@ -25,8 +26,9 @@ use opentelemetry_sdk::metrics::{InstrumentKind, ManualReader, Pipeline, SdkMete
 use opentelemetry_sdk::Resource;
 
 pub use catalogue::{Kind, MetricInfo, CATALOGUE};
-pub use observed::{watch, Look, Probe};
+pub use observed::{resources, watch, Look, Probe, QueueLook};
 pub use series::{Count, Measure, StepSeries, TaskSeries};
+pub use store::{Cache, Operations};
 
 use super::config::{Overrides, TelemetryConfig};
 use super::otlp;
@@ -63,6 +65,14 @@ pub struct EngineMetrics {
     pub gvl_wait: Measure,
     /// Milliseconds of one transaction.
     pub transaction: Measure,
+    /// Milliseconds of the parts of a transaction.
+    pub operations: Operations,
+    /// Templates that were looked for in memory.
+    pub templates: Cache,
+    /// Tasks that were looked for in memory.
+    pub tasks: Cache,
+    /// Milliseconds from sending a commit that notifies to hearing of it.
+    pub notification: Measure,
     /// Items one transaction carried.
     pub batch: Measure,
     /// Tasks that were left alone, because this version could not read them or go on with them.
@@ -84,6 +94,10 @@ impl EngineMetrics {
             handoff: Measure::new(&histogram(meter, &names::FFI_HANDOFF), &[]),
             gvl_wait: Measure::new(&histogram(meter, &names::FFI_GVL_WAIT), &[]),
             transaction: Measure::new(&histogram(meter, &names::STORE_TRANSACTION), &[]),
+            operations: Operations::new(&histogram(meter, &names::STORE_OPERATION)),
+            templates: Cache::new(meter, "templates"),
+            tasks: Cache::new(meter, "tasks"),
+            notification: Measure::new(&histogram(meter, &names::QUEUE_NOTIFICATION), &[]),
             batch: Measure::new(&histogram(meter, &names::STORE_BATCH), &[]),
             quarantined: Count::new(&counter(meter, &names::QUARANTINED), &[]),
             breaker_rejected: Count::new(&counter(meter, &names::BREAKER_REJECTED), &store),

@@ -12,6 +12,7 @@ use serde_json::{json, Value};
 use super::auth::Trusted;
 use super::Served;
 use crate::engine::{BreakerState, Monitor};
+use crate::telemetry::metrics;
 
 /// A store that has neither answered nor timed out for so long after it had to never will: the process should be killed.
 const STUCK: Duration = Duration::from_secs(60);
@@ -104,6 +105,7 @@ fn report(monitor: &Monitor) -> (Status, Value) {
     let quarantined = monitor.quarantined().len();
     let tasks = if quarantined > 0 { Status::Degraded } else { Status::Healthy };
     let status = [database, queue, handlers, engine, lag, tasks].into_iter().max().unwrap_or(Status::Healthy);
+    let (memory, threads) = metrics::resources();
     let body = json!({
         "status": status.as_str(),
         "checks": {
@@ -116,7 +118,7 @@ fn report(monitor: &Monitor) -> (Status, Value) {
             "message_queue": {
                 "status": queue.as_str(),
                 "queues_monitored": monitor.queues(),
-                "depth": waiting.steps_enqueued,
+                "depth": waiting.steps_enqueued(),
             },
             "circuit_breakers": {
                 "status": breaker.as_str(),
@@ -137,6 +139,8 @@ fn report(monitor: &Monitor) -> (Status, Value) {
             },
             "lag": { "status": lag.as_str(), "seconds": monitor.lag_seconds() },
             "tasks": { "status": tasks.as_str(), "quarantined": quarantined },
+            // Nobody here knows how much is too much.
+            "resources": { "memory_bytes": memory, "threads": threads },
         },
         "uptime_seconds": monitor.uptime().as_secs(),
         "worker_id": worker.worker_id.as_deref(),

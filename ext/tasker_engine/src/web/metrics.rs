@@ -30,8 +30,10 @@ pub(super) async fn worker(State(served): State<Served>) -> Json<Value> {
     let monitor = &served.monitor;
     let mut body = monitor.status();
     let waiting = monitor.waiting();
+    let by_namespace = waiting.queues.iter().map(|queue| (queue.namespace.to_string(), json!(queue.steps)));
     body["queue"] = json!({
-        "depth": waiting.steps_enqueued, "tasks_active": waiting.tasks_active, "lag_seconds": monitor.lag_seconds(),
+        "depth": waiting.steps_enqueued(), "depth_by_namespace": Value::Object(by_namespace.collect()),
+        "tasks_active": waiting.tasks_active, "lag_seconds": monitor.lag_seconds(),
     });
     body["telemetry"] = json!({
         "spans_exported": spans::exported(),

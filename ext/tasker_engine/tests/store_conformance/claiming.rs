@@ -1,8 +1,10 @@
 //! What time brings up, and what may be claimed.
 
+use std::time::Duration;
+
 use tasker_engine::clock::Now;
 use tasker_engine::plan;
-use tasker_engine::store::{Candidate, Due, Store};
+use tasker_engine::store::{Backlog, Candidate, Due, Queue, Store, WorkerProcess};
 
 use crate::harness::failure;
 use crate::place::*;
@@ -131,4 +133,42 @@ pub fn a_namespace_keeps_others_away(place: &Place) {
     prioritised(store, "theirs", 9);
     assert_eq!(enqueued(store, &["mine"], 10), [(0, mine, 0), (0, mine, 1)]);
     assert_eq!(enqueued(store, &["nobody"], 10), []);
+}
+
+fn backlog(store: &mut dyn Store, limit: usize) -> Backlog {
+    write(store, |transaction| transaction.backlog(limit).unwrap())
+}
+
+pub fn what_waits_is_counted_by_queue(place: &Place) {
+    let mut store = place.open();
+    let store = store.as_mut();
+    assert_eq!(backlog(store, 100), Backlog::default());
+    keep(store, &template("idle"));
+    for (namespace, at) in [("busy", 30), ("busy", 20), ("busy", 40), ("calm", 10)] {
+        let new = new_task(store, namespace);
+        insert(store, new, seconds(at));
+    }
+    let new = new_task(store, "default");
+    let waits = insert(store, new, seconds(5)).task.id;
+    claim(store, waits, 0, "w", seconds(6));
+    change(store, waits, |graph| settle(graph, 0, Err(failure("later", true)), seconds(7)));
+    let worker = WorkerProcess { worker_id: "w1".into(), host: "h".into(), pid: 1, process_started: String::new() };
+    write(store, |transaction| transaction.register_worker(&worker, Duration::from_secs(30), NOW).unwrap());
+    // Its third move, a microsecond after each other.
+    let enqueued = |at: u64| seconds(at).after(Duration::from_micros(2));
+    let queue = |namespace: &str, steps, oldest: Option<u64>| Queue {
+        namespace: namespace.into(),
+        steps,
+        oldest: oldest.map(enqueued),
+    };
+    let found = backlog(store, 100);
+    let queues =
+        [queue("busy", 6, Some(20)), queue("calm", 2, Some(10)), queue("default", 1, Some(5)), queue("idle", 0, None)];
+    assert_eq!(found.queues, queues);
+    assert_eq!((found.steps_enqueued(), found.oldest()), (9, Some(enqueued(5))));
+    assert_eq!((found.tasks_active, found.workers), (5, 1));
+    let short = backlog(store, 4).queues;
+    assert_eq!(short.iter().map(|queue| queue.steps).collect::<Vec<_>>(), [1, 1, 1, 0], "a fourth of it for each");
+    place.pass(Duration::from_secs(31));
+    assert_eq!(backlog(store, 100).workers, 0, "a lease that has run out is nobody's");
 }

@@ -12,8 +12,10 @@ RSpec.describe TaskerCore::Telemetry::Settings do
   end
 
   it "writes pairs as the variables do" do
-    configure(telemetry: { headers: { authorization: "Basic a,b%", "x-tenant" => :a }, trace_sample: { orders: 1.0 } })
-    expect(json).to eq("headers" => "authorization=Basic%20a%2Cb%25,x-tenant=a", "trace_sample" => "orders=1.0")
+    configure(telemetry: { headers: { authorization: "Basic a,b%", "x-tenant" => :a }, trace_sample: { orders: 1.0 },
+                           step_sample: { bulk: 0.1 } })
+    expect(json).to eq("headers" => "authorization=Basic%20a%2Cb%25,x-tenant=a", "trace_sample" => "orders=1.0",
+                       "step_sample" => "bulk=0.1")
   end
 
   it "does not change when another one is made from it" do

@@ -39,7 +39,7 @@ impl EngineThread {
         let mut attempts = Attempts::of(&mut batch.pending);
         self.count_settlements(batch.pending, &outcome);
         self.metrics.committed(&outcome, &attempts, now);
-        if let Some(waiting) = outcome.waiting {
+        if let Some(waiting) = outcome.waiting.take() {
             self.shared.pulse.publish_waiting(waiting, now);
         }
         self.revoke_ended(&outcome.graphs, &mut attempts);
@@ -158,6 +158,7 @@ impl EngineThread {
         worker.released += now;
         let released = worker.released;
         if requests.iter().any(|request| matches!(request.work, Work::StopWorker)) {
+            report::worker::stopped(worker, released, self.channel.depth().abandoned);
             self.forget_worker();
         }
         released
@@ -181,12 +182,24 @@ impl EngineThread {
             if let Some(task_uuid) = request.work.task() {
                 self.shared.ends.outdated(task_uuid);
             }
+            self.report_worker(&request.work);
             let reply = match (&request.work, reply) {
                 (Work::StopWorker, Ok(_)) => Ok(Reply::HandedBack(released)),
                 (_, reply) => reply,
             };
             // The caller may have gone; what it asked for is done all the same.
             let _ = request.reply.send(reply);
+        }
+    }
+
+    fn report_worker(&self, work: &Work) {
+        let Some(worker) = &self.worker else { return };
+        match work {
+            Work::StartWorker(_) => {
+                report::worker::started(worker, &self.store.describe(), self.catalogue.names().len());
+            }
+            Work::Drain => report::worker::stopping(worker, self.in_flights.len()),
+            _ => {}
         }
     }
 

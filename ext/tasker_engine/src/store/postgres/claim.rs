@@ -10,7 +10,7 @@ use super::rows::{bigint, count, time};
 use super::write::Script;
 use crate::clock::Micros;
 use crate::store::catalogue::Catalogue;
-use crate::store::{claim_order, Backlog, Candidate, Due, Loaded};
+use crate::store::{claim_order, Backlog, Candidate, Due, Loaded, Queue};
 
 /// The most candidates looked at for each step that is wanted. Others may be at work on the first ones: while they are,
 /// twice as many are looked at each time.
@@ -121,21 +121,26 @@ pub(super) async fn next_due(connection: &mut PgConnection, except: &[i64]) -> s
     super::rows::optional_micros(&row, "next_due")
 }
 
-pub(super) const BACKLOG: &str = "WITH waiting AS MATERIALIZED \
-      (SELECT task_id, state_since FROM tasker.steps WHERE queued LIMIT $1), \
+// One row for each queue; without any, one without a namespace.
+pub(super) const BACKLOG: &str = "WITH queues AS MATERIALIZED (SELECT DISTINCT namespace FROM tasker.templates), \
+    waiting AS MATERIALIZED (SELECT namespace, task_id, state_since FROM queues CROSS JOIN LATERAL \
+      (SELECT task_id, state_since FROM tasker.steps WHERE queued AND namespace = queues.namespace \
+        LIMIT (SELECT greatest($1 / greatest(count(*), 1), 1) FROM queues)) s), \
     dated AS MATERIALIZED (SELECT task_id FROM tasker.steps WHERE due_at IS NOT NULL LIMIT $1) \
-    SELECT count(*) AS enqueued, min(state_since) AS oldest, \
+    SELECT queues.namespace, count(waiting.task_id) AS enqueued, min(waiting.state_since) AS oldest, \
       (SELECT count(*) FROM (SELECT task_id FROM waiting UNION SELECT task_id FROM dated) active) AS active, \
-      (SELECT count(DISTINCT namespace) FROM tasker.templates) AS queues \
-    FROM waiting";
+      (SELECT count(*) FROM tasker.workers WHERE lease_until > clock_timestamp()) AS workers \
+    FROM (VALUES (1)) one (one) LEFT JOIN queues ON true LEFT JOIN waiting USING (namespace) GROUP BY 1 ORDER BY 1";
 
 pub(super) async fn backlog(connection: &mut PgConnection, limit: usize) -> sqlx::Result<Backlog> {
-    let row = sqlx::query(BACKLOG).bind(bigint(limit)).fetch_one(connection).await?;
-    let number = |column| row.try_get::<i64, _>(column).map(|count| usize::try_from(count).unwrap_or(0));
-    Ok(Backlog {
-        tasks_active: number("active")?,
-        steps_enqueued: number("enqueued")?,
-        oldest: super::rows::optional_micros(&row, "oldest")?,
-        queues: number("queues")?,
-    })
+    let mut backlog = Backlog::default();
+    for row in sqlx::query(BACKLOG).bind(bigint(limit)).fetch_all(connection).await? {
+        let number = |column| row.try_get::<i64, _>(column).map(|count| usize::try_from(count).unwrap_or(0));
+        (backlog.tasks_active, backlog.workers) = (number("active")?, number("workers")?);
+        if let Some(namespace) = row.try_get::<Option<&str>, _>("namespace")? {
+            let oldest = super::rows::optional_micros(&row, "oldest")?;
+            backlog.queues.push(Queue { namespace: namespace.into(), steps: number("enqueued")?, oldest });
+        }
+    }
+    Ok(backlog)
 }

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::echo::Echo;
 use super::notices::{DUE, ENDED, WAITING, WHO_WAITS, WORK};
 use crate::bell::Bell;
 use crate::interrupt::lock;
@@ -32,6 +33,7 @@ pub(super) struct Listener {
     wanted: Notify,
     /// The server's process for the connection that writes: what it did is no news.
     own: Arc<AtomicI32>,
+    echo: Arc<Echo>,
     bell: Mutex<Option<Arc<Bell>>>,
     on_end: Mutex<Option<OnEnd>>,
     born: Instant,
@@ -51,12 +53,18 @@ impl Listener {
             ends: AtomicBool::default(),
             wanted: Notify::new(),
             own,
+            echo: Arc::default(),
             bell: Mutex::default(),
             on_end: Mutex::default(),
             born: Instant::now(),
             awaited_until: AtomicU64::default(),
             waiting_said: AtomicU64::default(),
         }
+    }
+
+    /// Who is to be told of what this process sends.
+    pub(super) fn echo(&self) -> Arc<Echo> {
+        Arc::clone(&self.echo)
     }
 
     fn millis(&self) -> u64 {
@@ -173,6 +181,7 @@ impl Listener {
                     let until = self.millis() + 2 * u64::try_from(store::WAITING.as_millis()).unwrap_or(0);
                     self.awaited_until.store(until, Ordering::Relaxed);
                 }
+                WORK if own => self.echo.heard(),
                 _ if own => {}
                 ENDED => {
                     let uuids = notification.payload().split(',').filter_map(|uuid| Uuid::try_parse(uuid).ok());
@@ -188,6 +197,7 @@ impl Listener {
         let (work, ends) = (lock(&self.bell).is_some(), lock(&self.on_end).is_some());
         if work && !self.work.load(Ordering::Relaxed) {
             listener.listen(WORK).await?;
+            self.echo.forget();
             self.work.store(true, Ordering::Relaxed);
             say(pool, WHO_WAITS).await;
             // Something may have been missed until now.

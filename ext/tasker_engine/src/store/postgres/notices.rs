@@ -1,10 +1,12 @@
 //! Owns: what other processes are told of commits, and how often. Each commit that notifies takes a lock of the whole
 //! cluster: so the first goes at once, and what follows within a moment goes together.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::echo::Echo;
 use super::write::Script;
 use crate::store::Commit;
 
@@ -24,8 +26,8 @@ const GAP: Duration = Duration::from_millis(1);
 const TOGETHER: usize = 200;
 
 /// What is still to be told.
-#[derive(Default)]
 pub(super) struct Notices {
+    echo: Arc<Echo>,
     steps: bool,
     due: bool,
     ended: Vec<Uuid>,
@@ -37,6 +39,10 @@ pub(super) struct Notices {
 }
 
 impl Notices {
+    pub(super) fn new(echo: Arc<Echo>) -> Notices {
+        Notices { echo, steps: false, due: false, ended: Vec::new(), last: None, written: false, awaited: false }
+    }
+
     pub(super) fn add(&mut self, commit: &Commit) {
         self.steps |= commit.steps_enqueued;
         self.due |= commit.due;
@@ -65,11 +71,13 @@ impl Notices {
 
     /// Adds what is due.
     pub(super) fn write(&mut self, script: &mut Script) {
+        let unsent = self.written;
         self.written = self.are_due();
         if !self.written {
             return;
         }
         if self.steps || self.due {
+            self.echo.sends(unsent);
             let payload = if self.due { DUE } else { "" };
             script.statement(&format!("SELECT pg_notify('{WORK}', '{payload}')"));
         }
@@ -82,12 +90,18 @@ impl Notices {
     /// What went into the script is told. What had to wait for its time when the script was made waits on.
     pub(super) fn were_sent(&mut self) {
         if self.written {
-            self.were_lost();
+            self.clear();
         }
     }
 
     /// Nobody will be told of what is there.
     pub(super) fn were_lost(&mut self) {
-        *self = Notices { last: Some(Instant::now()), awaited: self.awaited, ..Notices::default() };
+        self.echo.forget();
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        let before = std::mem::replace(self, Notices::new(Arc::clone(&self.echo)));
+        (self.last, self.awaited) = (Some(Instant::now()), before.awaited);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::graph::Graph;
 use crate::state::StepState;
 use crate::step::Step;
+use crate::telemetry::metrics::{self, EngineHandle};
 
 /// The most tasks that are remembered.
 const MOST: usize = 4096;
@@ -15,11 +16,17 @@ const MOST: usize = 4096;
 const BYTES: usize = 4096;
 
 /// The graphs, by task.
-#[derive(Default)]
 pub(super) struct Remembered {
     graphs: HashMap<i64, Graph>,
     /// Whose claims are this process's.
     me: Option<Arc<str>>,
+    metrics: EngineHandle,
+}
+
+impl Default for Remembered {
+    fn default() -> Remembered {
+        Remembered { graphs: HashMap::new(), me: None, metrics: metrics::engine() }
+    }
 }
 
 impl Remembered {
@@ -37,6 +44,13 @@ impl Remembered {
     /// The task's graph, which is no longer remembered.
     pub(super) fn take(&mut self, task_id: i64) -> Option<Graph> {
         self.graphs.remove(&task_id)
+    }
+
+    /// As [`Remembered::take`], by who can do with what is remembered.
+    pub(super) fn recall(&mut self, task_id: i64) -> Option<Graph> {
+        let found = self.take(task_id);
+        self.metrics.tasks.looked(found.is_some());
+        found
     }
 
     /// What is worth remembering of a graph as a transaction leaves it, once that is committed.

@@ -8,7 +8,7 @@ use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::watch::Watcher;
-use super::{leases, prune, rows, write};
+use super::{backlog, leases, prune, rows, write};
 use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -177,30 +177,7 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn backlog(&mut self, limit: usize) -> Result<Backlog> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let (enqueued, oldest): (i64, Option<i64>) = self
-            .connection
-            .prepare_cached(
-                "SELECT count(*), min(state_since) FROM \
-                 (SELECT state_since FROM steps INDEXED BY steps_enqueued WHERE state = 'enqueued' LIMIT ?1)",
-            )?
-            .query_row([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let active: i64 = self
-            .connection
-            .prepare_cached(
-                "SELECT count(*) FROM ( \
-                 SELECT * FROM (SELECT task_id FROM steps INDEXED BY steps_enqueued \
-                 WHERE state = 'enqueued' LIMIT ?1) \
-                 UNION SELECT * FROM (SELECT task_id FROM steps INDEXED BY steps_due \
-                 WHERE state = 'waiting_for_retry' LIMIT ?1))",
-            )?
-            .query_row([limit], |row| row.get(0))?;
-        Ok(Backlog {
-            tasks_active: usize::try_from(active).unwrap_or(0),
-            steps_enqueued: usize::try_from(enqueued).unwrap_or(0),
-            oldest: oldest.map(Micros),
-            queues: self.namespaces()?.len(),
-        })
+        backlog::look(&self.connection, limit, self.clock.tick())
     }
 
     fn claimable(&mut self, namespaces: &[String], limit: usize, except: &[i64]) -> Result<Claimable> {

@@ -189,18 +189,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     /// `namespace=share,…`, shares from 0.0 to 1.0.
-    pub(super) fn shares(&mut self, over: &Option<String>) -> Vec<(String, f64)> {
+    pub(super) fn shares(&mut self, name: &str, over: &Option<String>) -> Vec<(String, f64)> {
         const MUST: &str = "each entry must be namespace=0.0 to 1.0: left out";
-        self.entries(
-            "TASKER_TRACE_SAMPLE",
-            over,
-            MUST,
-            |part| part,
-            |key, value| {
-                let share = value.parse().ok().filter(|share| (0.0..=1.0).contains(share))?;
-                Some((key.to_owned(), share))
-            },
-        )
+        let share = |key: &str, value: &str| {
+            let share = value.parse().ok().filter(|share| (0.0..=1.0).contains(share))?;
+            Some((key.to_owned(), share))
+        };
+        self.entries(name, over, MUST, |part| part, share)
     }
 
     pub(super) fn batch(&mut self) -> BatchConfig {

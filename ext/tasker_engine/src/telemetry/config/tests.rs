@@ -122,6 +122,14 @@ fn namespaces_have_shares_and_a_bad_one_is_left_out() {
 }
 
 #[test]
+fn steps_have_shares_of_their_own() {
+    let config = config(&[("TASKER_STEP_SAMPLE", "bulk=0.01,late=2"), ("TASKER_TRACE_SAMPLE", "orders=0.5")]);
+    assert_eq!(config.sampling.steps, [("bulk".to_owned(), 0.01)]);
+    assert_eq!(config.sampling.namespaces, [("orders".to_owned(), 0.5)]);
+    assert!(config.warnings[0].starts_with("TASKER_STEP_SAMPLE="), "{:#?}", config.warnings);
+}
+
+#[test]
 fn headers_are_percent_decoded() {
     let config = config(&[("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20Zm9v, x-tenant = a ")]);
     let headers = config.traces.unwrap().headers;

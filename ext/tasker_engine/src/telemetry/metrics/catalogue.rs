@@ -50,8 +50,10 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    TASKS_SUBMITTED: Counter "tasker_tasks_submitted_total" = "tasker.tasks.submitted", "{task}", TASK,
+    TASKS_CREATED: Counter "tasker_tasks_created_total" = "tasker.tasks.created", "{task}", TASK,
         "Tasks this process created.";
+    TASKS_STARTED: Counter "tasker_tasks_started_total" = "tasker.tasks.started", "{task}", TASK,
+        "Tasks this process began to carry out: at once, or when their run_at came.";
     TASKS_COMPLETED: Counter "tasker_tasks_completed_total" = "tasker.tasks.completed", "{task}", TASK,
         "Tasks this process brought to complete.";
     TASKS_FAILED: Counter "tasker_tasks_failed_total" = "tasker.tasks.failed", "{task}", TASK,
@@ -83,10 +85,17 @@ catalogue! {
         "Tasks left alone for a minute because this version could not read them or go on with them.";
     STEP_QUEUE_WAIT: Histogram "tasker_step_queue_wait_milliseconds" = "tasker.step.queue_wait", "ms", TASK,
         "From enqueued to claimed.";
-    STEP_EXECUTION: Histogram "tasker_step_execution_milliseconds" = "tasker.step.execution", "ms", STEP,
+    STEP_EXECUTION: Histogram "tasker_step_execution_time_milliseconds" = "tasker.step.execution_time", "ms", STEP,
         "The handler's run, by the handler thread's clock.";
     STEP_SETTLE: Histogram "tasker_step_settle_milliseconds" = "tasker.step.settle", "ms", TASK,
         "From a completion's arrival in the engine to its commit.";
+
+    QUEUE_DEPTH: Gauge "tasker_queue_depth" = "tasker.queue.depth", "{step}", &["namespace"],
+        "Enqueued steps in the namespace's queue, as of the last look (every 5 s, at most 20000 are counted, of each queue an equal share).";
+    QUEUE_LAG: Gauge "tasker_queue_lag_seconds" = "tasker.queue.lag", "s", &["namespace"],
+        "How long the longest waiting of them had waited at the last look.";
+    QUEUE_NOTIFICATION: Histogram "tasker_queue_notification_milliseconds" = "tasker.queue.notification", "ms", NONE,
+        "PostgreSQL: from sending a commit that tells workers of work (NOTIFY) to hearing it again in this process.";
 
     FFI_CHANNEL_DEPTH: Gauge "tasker_ffi_channel_depth" = "tasker.ffi.channel_depth", "{event}", NONE,
         "Step events that no handler thread has taken up.";
@@ -97,20 +106,24 @@ catalogue! {
 
     STORE_TRANSACTION: Histogram "tasker_store_transaction_duration_milliseconds" = "tasker.store.transaction_duration", "ms", NONE,
         "One transaction, from begin to commit.";
+    STORE_OPERATION: Histogram "tasker_store_operation_duration_milliseconds" = "tasker.store.operation_duration", "ms", &["operation"],
+        "One part of a transaction: claimable (what may be claimed), load (tasks), write (changes) or commit; PostgreSQL gets what fits with the commit.";
     STORE_BATCH: Histogram "tasker_store_batch_size" = "tasker.store.batch", "{item}", NONE,
         "Requests, settlements and claims carried by one transaction.";
     STORE_ERRORS: Counter "tasker_store_errors_total" = "tasker.store.errors", "{error}", &["kind"],
         "Transactions that failed and were rolled back.";
     STORE_CONNECTIONS: Gauge "tasker_store_connections" = "tasker.store.connections", "{connection}", &["state"],
         "Connections to the database: active, idle, and max that there may be.";
-    QUEUE_DEPTH: Gauge "tasker_queue_depth" = "tasker.queue.depth", "{step}", NONE,
-        "Enqueued steps in the store, as of the last look (every 5 s, at most 20000 are counted).";
-    QUEUE_LAG: Gauge "tasker_queue_lag_seconds" = "tasker.queue.lag", "s", NONE,
-        "How long the longest waiting enqueued step had waited at the last look.";
+    CACHE_HITS: Counter "tasker_store_cache_hits_total" = "tasker.store.cache_hits", "{lookup}", &["cache"],
+        "What was in memory and not read: templates; on PostgreSQL also tasks whose steps are all this worker's.";
+    CACHE_MISSES: Counter "tasker_store_cache_misses_total" = "tasker.store.cache_misses", "{lookup}", &["cache"],
+        "What was looked for in memory and had to be read.";
     BREAKER_STATE: Gauge "tasker_circuit_breaker_state" = "tasker.circuit_breaker.state", "{state}", &["name"],
         "0 closed, 1 half-open, 2 open.";
     BREAKER_REJECTED: Counter "tasker_circuit_breaker_rejected_total" = "tasker.circuit_breaker.rejected", "{request}", &["name"],
         "Requests refused at once because the breaker was open.";
+    WORKERS_ACTIVE: Gauge "tasker_workers_active" = "tasker.workers.active", "{worker}", NONE,
+        "Workers of all processes whose lease had not run out at the last look into the store.";
     WORKER_STATE: Gauge "tasker_worker_state" = "tasker.worker.state", "{state}", NONE,
         "0 no worker, 1 draining, 2 running.";
     HANDLERS_BUSY: Gauge "tasker_worker_handlers_busy" = "tasker.worker.handlers_busy", "{thread}", NONE,

@@ -7,11 +7,11 @@ use arc_swap::ArcSwapOption;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use opentelemetry::KeyValue;
 
-use super::{names, MetricInfo};
+use super::{names, series, MetricInfo};
 use crate::telemetry::{logs, spans};
 
 /// How an engine is at this moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Look {
     /// Step events that no handler thread has taken up.
     pub channel_depth: usize,
@@ -23,14 +23,44 @@ pub struct Look {
     pub worker_state: u8,
     /// Tasks that are not over, as of the last look into the store.
     pub tasks_active: usize,
-    /// Enqueued steps, as of the last look into the store.
-    pub queue_depth: usize,
-    /// Seconds the longest waiting of them had waited.
-    pub queue_lag_seconds: f64,
+    /// Workers of all processes whose lease had not run out, as of that look.
+    pub workers_active: usize,
+    /// The queues, as of that look.
+    pub queues: Vec<QueueLook>,
     /// 0 closed, 1 half-open, 2 open.
     pub breaker_state: u8,
     /// Connections to the store: active, idle, and at most.
     pub connections: [usize; 3],
+}
+
+/// How a namespace's queue was at the last look into the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueLook {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// Enqueued steps.
+    pub depth: usize,
+    /// Seconds the longest waiting of them had waited.
+    pub lag_seconds: f64,
+}
+
+/// Queues that get series of their own; the others share `other`.
+const QUEUES: usize = 200;
+
+/// A value for each queue; those that share a series give it what `join` makes of theirs.
+fn by_queue(
+    look: &Look,
+    value: impl Fn(&QueueLook) -> f64,
+    join: impl Fn(f64, f64) -> f64,
+    put: &mut dyn FnMut(f64, &[KeyValue]),
+) {
+    let (own, others) = look.queues.split_at(look.queues.len().min(QUEUES));
+    for queue in own {
+        put(value(queue), &[KeyValue::new("namespace", queue.namespace.to_string())]);
+    }
+    if let Some(together) = others.iter().map(value).reduce(join) {
+        put(together, &[KeyValue::new("namespace", series::OTHER)]);
+    }
 }
 
 /// Who can be asked for a [`Look`]. Must not block.
@@ -77,8 +107,15 @@ pub(super) fn total(meter: &Meter, info: &MetricInfo, read: impl Fn() -> u64 + S
 pub(super) fn register(meter: &Meter) {
     gauge(meter, &names::TASKS_ACTIVE, looked(|look, put| put(look.tasks_active as f64, &[])));
     gauge(meter, &names::FFI_CHANNEL_DEPTH, looked(|look, put| put(look.channel_depth as f64, &[])));
-    gauge(meter, &names::QUEUE_DEPTH, looked(|look, put| put(look.queue_depth as f64, &[])));
-    gauge(meter, &names::QUEUE_LAG, looked(|look, put| put(look.queue_lag_seconds, &[])));
+    let depth = |look: &Look, put: &mut dyn FnMut(f64, &[KeyValue])| {
+        by_queue(look, |queue| queue.depth as f64, |one, other| one + other, put);
+    };
+    gauge(meter, &names::QUEUE_DEPTH, looked(depth));
+    let lag = |look: &Look, put: &mut dyn FnMut(f64, &[KeyValue])| {
+        by_queue(look, |queue| queue.lag_seconds, f64::max, put);
+    };
+    gauge(meter, &names::QUEUE_LAG, looked(lag));
+    gauge(meter, &names::WORKERS_ACTIVE, looked(|look, put| put(look.workers_active as f64, &[])));
     gauge(meter, &names::WORKER_STATE, looked(|look, put| put(f64::from(look.worker_state), &[])));
     gauge(meter, &names::HANDLERS_BUSY, looked(|look, put| put(look.handlers_busy as f64, &[])));
     gauge(meter, &names::HANDLERS_MAX, looked(|look, put| put(look.handlers_max as f64, &[])));
@@ -137,6 +174,12 @@ fn stat(at: usize) -> Option<f64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
 }
 
+/// Bytes of memory that the process has, and its threads; `None` where the system does not say.
+pub fn resources() -> (Option<u64>, Option<u64>) {
+    let number = |field, unit: u64| status(field).map(|count| count as u64 * unit);
+    (number("VmRSS:", 1024), number("Threads:", 1))
+}
+
 fn cpu_seconds() -> Option<f64> {
     Some((stat(11)? + stat(12)?) / TICKS_PER_SECOND)
 }
@@ -145,4 +188,23 @@ fn started_at() -> Option<f64> {
     let stat_file = std::fs::read_to_string("/proc/stat").ok()?;
     let boot: f64 = stat_file.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(boot + stat(19)? / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_beyond_the_bound_share_a_series() {
+        let queue = |n: usize| QueueLook { namespace: format!("q{n}").into(), depth: 1, lag_seconds: n as f64 };
+        let look = Look { queues: (0..QUEUES + 3).map(queue).collect(), ..Look::default() };
+        let mut shown = Vec::new();
+        let mut put = |value: f64, labels: &[KeyValue]| shown.push((labels[0].value.to_string(), value));
+        by_queue(&look, |queue| queue.depth as f64, |one, other| one + other, &mut put);
+        by_queue(&look, |queue| queue.lag_seconds, f64::max, &mut put);
+        assert_eq!(shown.len(), 2 * (QUEUES + 1));
+        assert_eq!(shown[QUEUES], ("other".into(), 3.0));
+        assert_eq!(shown[QUEUES + 1..][QUEUES], ("other".into(), (QUEUES + 2) as f64));
+        assert_eq!(shown[QUEUES - 1], (format!("q{}", QUEUES - 1), 1.0));
+    }
 }

@@ -13,7 +13,7 @@ use super::{counter, histogram, names};
 const TASKS: usize = 200;
 /// Handlers (of such a pair) that get series of their own, over all pairs; later ones share `other`.
 const STEPS: usize = 1_000;
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 /// A counter with its labels.
 #[derive(Clone)]
@@ -53,7 +53,8 @@ impl Measure {
 /// The series of one template's tasks: labels `namespace` and `task_name`. Durations are milliseconds.
 #[allow(missing_docs)] // each is described in the catalogue
 pub struct TaskSeries {
-    pub submitted: Count,
+    pub created: Count,
+    pub started: Count,
     pub completed: Count,
     pub failed: Count,
     pub cancelled: Count,
@@ -126,7 +127,8 @@ impl Steps {
 
 /// All series there are.
 pub(super) struct Directory {
-    submitted: Counter<u64>,
+    created: Counter<u64>,
+    started: Counter<u64>,
     completed: Counter<u64>,
     failed: Counter<u64>,
     cancelled: Counter<u64>,
@@ -142,7 +144,8 @@ pub(super) struct Directory {
 impl Directory {
     pub(super) fn new(meter: &Meter) -> Directory {
         Directory {
-            submitted: counter(meter, &names::TASKS_SUBMITTED),
+            created: counter(meter, &names::TASKS_CREATED),
+            started: counter(meter, &names::TASKS_STARTED),
             completed: counter(meter, &names::TASKS_COMPLETED),
             failed: counter(meter, &names::TASKS_FAILED),
             cancelled: counter(meter, &names::TASKS_CANCELLED),
@@ -172,7 +175,8 @@ impl Directory {
         }
         let labels = [KeyValue::new("namespace", wanted[0].clone()), KeyValue::new("task_name", wanted[1].clone())];
         let make = || TaskSeries {
-            submitted: Count::new(&self.submitted, &labels),
+            created: Count::new(&self.created, &labels),
+            started: Count::new(&self.started, &labels),
             completed: Count::new(&self.completed, &labels),
             failed: Count::new(&self.failed, &labels),
             cancelled: Count::new(&self.cancelled, &labels),

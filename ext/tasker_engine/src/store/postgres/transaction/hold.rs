@@ -15,7 +15,12 @@ impl PostgresTransaction<'_> {
         let mut loaded = Loaded::default();
         let mut unknown = Vec::with_capacity(task_ids.len());
         for &task_id in task_ids {
-            match self.remembered.take(task_id).filter(|_| hold == Hold::Remembered) {
+            let remembered = match hold {
+                Hold::Remembered => self.remembered.recall(task_id),
+                // It is read anew: what is remembered would be out of date.
+                Hold::Locked | Hold::IfFree => self.remembered.take(task_id).and(None),
+            };
+            match remembered {
                 Some(graph) => {
                     self.unlocked.insert(task_id);
                     loaded.graphs.push(graph);
