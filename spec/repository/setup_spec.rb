@@ -36,7 +36,7 @@ RSpec.describe "bin/setup" do
   it "wants what tests and lint need besides" do
     on_debian
     expect(setup).to end_with(
-      "run: apt-get install ruby ruby-dev build-essential libclang-dev rake ruby-rspec rubocop ruby-railties\n"
+      "run: apt-get install ruby ruby-dev build-essential libclang-dev rake ruby-rspec rubocop sqlite3 ruby-railties\n"
     )
   end
 
