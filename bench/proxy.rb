@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "socket"
+require "uri"
 
 # A TCP proxy that behaves like a bad network: it delays what passes, forwards nothing in one direction for seconds
 # without a word, and resets connections.
@@ -81,6 +82,17 @@ class Proxy
     @port = @server.addr[1]
     @thread = Thread.new { loop { accept(@server.accept) } }
     @thread.report_on_exception = false
+  end
+
+  # @param url [String] of the server
+  # @return [String] the URL that leads there through this proxy
+  def through(url)
+    URI(url).tap do |address|
+      userinfo = address.userinfo
+      address.host = "127.0.0.1"
+      address.port = @port
+      address.userinfo = userinfo # since uri 0.13.2 another host or port drops it
+    end.to_s
   end
 
   # @return [Symbol] what was done

@@ -87,9 +87,8 @@ Stand.measure do
       counter = QueryCounter.new
       # Its threads are this process's own: on PostgreSQL only queries are a figure, not processor time.
       proxy = Proxy.new(address.host, address.port, taps: -> { counter.tap })
-      address.port = proxy.port
       address.query = "sslmode=disable"
-      TaskerCore.configuration.database = address.to_s
+      TaskerCore.configuration.database = proxy.through(address.to_s)
     end
     Stand.linear(4)
     waiters = Waiters.new(counter)

@@ -31,7 +31,7 @@ module Chaos
 
     # @return [Hash{String => String, nil}] how a process finds it
     def env
-      { "DATABASE_URL" => URI(@url).tap { |address| address.port = @proxy.port }.to_s, "TASKER_DATABASE" => nil }
+      { "DATABASE_URL" => @proxy.through(@url), "TASKER_DATABASE" => nil }
     end
 
     def faults

@@ -3,12 +3,12 @@
 # Owns: whether this machine can build the extension, said in words before Cargo is started: Cargo's own errors come
 # after minutes, and end in a panic of a build script. Looks where the build will look. Refuses: to install anything.
 class Toolchain
-  # Where clang-sys, which binds Ruby's headers, looks for libclang.
+  # Where clang-sys, with which Ruby's headers are read, looks for libclang, besides LIBCLANG_PATH and the places that
+  # are asked for below: its list for Linux, then that for macOS.
   LIBCLANG_FOLDERS = %w[
-    /usr/lib/llvm-*/lib /usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib*
-    /usr/lib*/*/* /usr/lib*/* /usr/lib* /opt/homebrew/opt/llvm/lib /usr/local/opt/llvm/lib
-    /Library/Developer/CommandLineTools/usr/lib
-    /Applications/Xcode*.app/Contents/Developer/Toolchains/*/usr/lib
+    /usr/local/llvm*/lib* /usr/local/lib*/*/* /usr/local/lib*/* /usr/local/lib* /usr/lib*/*/* /usr/lib*/* /usr/lib*
+    /usr/local/opt/llvm*/lib/llvm*/lib /Library/Developer/CommandLineTools/usr/lib
+    /Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib /usr/local/opt/llvm*/lib
   ].freeze
   LIBCLANG_FILES = %w[libclang.so libclang-*.so libclang.so.* libclang-*.so.* libclang.dylib].freeze
 
@@ -31,8 +31,7 @@ class Toolchain
     given = @env["CARGO"].to_s
     return given unless given.empty?
 
-    folders = [*@env["PATH"].to_s.split(":"), File.join(@env["HOME"].to_s, ".cargo/bin")]
-    folders.map { |folder| File.join(@root, folder, "cargo") }.find { |path| File.executable?(path) }
+    program("cargo", File.join(@env["HOME"].to_s, ".cargo/bin"))
   end
 
   # @return [String] the oldest Rust that will do
@@ -40,7 +39,41 @@ class Toolchain
     File.read(@manifest)[/^rust-version = "([^"]+)"/, 1]
   end
 
+  # @return [Boolean] whether the build will find a libclang
+  def libclang?
+    given = @env["LIBCLANG_PATH"]
+    return folders.any? { |folder| libclangs(folder).any? } unless given
+
+    path = File.join(@root, given)
+    libclangs(path).any? || libclangs(File.dirname(path)).include?(path)
+  end
+
+  # @return [String, nil] what is wrong, and how to get it right
+  def libclang_problem
+    return if libclang?
+
+    if (given = @env["LIBCLANG_PATH"])
+      return "LIBCLANG_PATH is #{given.inspect}, and there is no libclang there. Unset it, or name the folder that " \
+             "holds libclang.so."
+    end
+
+    "there is no libclang, which reads Ruby's headers. Debian, Ubuntu: apt-get install libclang-dev. Fedora: dnf " \
+      "install clang-devel. Alpine: apk add clang-dev. macOS: xcode-select --install. Elsewhere set LIBCLANG_PATH."
+  end
+
   private
+
+  def program(name, *more)
+    [*@env["PATH"].to_s.split(":"), *more].map { |folder| File.join(@root, folder, name) }
+                                          .find { |path| File.file?(path) && File.executable?(path) }
+  end
+
+  # What a program prints first; nil without one.
+  def answer(program, argument)
+    program && IO.popen([program, argument], err: File::NULL, &:gets)&.chomp
+  rescue SystemCallError
+    nil
+  end
 
   def rust_problem
     return "there is no cargo. Install Rust from https://rustup.rs, then install this gem again." unless cargo
@@ -53,22 +86,30 @@ class Toolchain
 
   # Rust and Cargo have the same numbers.
   def version
-    IO.popen([cargo, "--version"], err: File::NULL, &:read)[/\Acargo (\d+\.\d+\.\d+)/, 1]
-  rescue SystemCallError
-    nil
+    answer(cargo, "--version").to_s[/\Acargo (\d+\.\d+\.\d+)/, 1]
   end
 
-  def libclang_problem
-    return unless @env["LIBCLANG_PATH"].to_s.empty?
+  def folders
+    paths = [*asked_for, *@env["LD_LIBRARY_PATH"].to_s.split(":"), *@env["LIBRARY_PATH"].to_s.split(":")]
+    [*paths, *LIBCLANG_FOLDERS].flat_map { |folder| Dir.glob(File.join(@root, folder)) }
+  end
 
-    folders = LIBCLANG_FOLDERS.flat_map { |folder| Dir.glob(File.join(@root, folder)) }
-    found = folders.product(LIBCLANG_FILES).any? do |folder, file|
-      # libclang-cpp is the C++ interface, which the build cannot use.
-      Dir.glob(File.join(folder, file)).any? { |path| !File.basename(path).include?("-cpp") }
-    end
-    return if found
+  # Where LLVM and Xcode say that they are.
+  def asked_for
+    llvm = answer(@env["LLVM_CONFIG_PATH"] || program("llvm-config"), "--prefix")
+    xcode = answer(program("xcode-select"), "--print-path")
+    [*(%w[bin lib lib64].map { |folder| File.join(llvm, folder) } if llvm),
+     *(File.join(xcode, "Toolchains/XcodeDefault.xctoolchain/usr/lib") if xcode)]
+  end
 
-    "there is no libclang, which reads Ruby's headers. Debian, Ubuntu: apt-get install libclang-dev. Fedora: dnf " \
-      "install clang-devel. Alpine: apk add clang-dev. macOS: xcode-select --install. Elsewhere set LIBCLANG_PATH."
+  # libclang-cpp is the C++ interface, which the build cannot use; nor can it use a link to nowhere, or a library for
+  # another word size.
+  def libclangs(folder)
+    Dir.glob(LIBCLANG_FILES, base: folder).reject { |file| file.include?("-cpp.") }
+       .map { |file| File.join(folder, file) }.select { |path| path.end_with?(".dylib") || elf?(path) }
+  end
+
+  def elf?(path)
+    File.file?(path) && File.binread(path, 5) == "\x7fELF".b + [[0].pack("J").bytesize / 4].pack("C")
   end
 end

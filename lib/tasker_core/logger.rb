@@ -22,8 +22,7 @@ module TaskerCore
 
     def initialize(progname: nil)
       super(nil, progname: progname)
-      @silences = 0
-      @lock = Mutex.new
+      @local = false # whether a fiber ever had a level of its own
       @own_tags = NO_TAGS
       @level = Native.log_level
       @chosen = false
@@ -71,7 +70,7 @@ module TaskerCore
 
     # @return [Integer] the lowest severity that is written in this fiber
     def level
-      @silences.zero? ? @level : (Thread.current[LEVEL] || @level)
+      @local ? Thread.current[LEVEL] || @level : @level
     end
 
     # @param severity [Integer, Symbol, String]
@@ -80,16 +79,30 @@ module TaskerCore
       @chosen = true
     end
 
-    # Writes only lines of at least this severity while the block runs, in this fiber.
-    # @param severity [Integer]
-    def silence(severity = ERROR)
-      outer = Thread.current[LEVEL]
-      @lock.synchronize { @silences += 1 }
+    # @return [Integer, nil] this fiber's own level. Rails 7.1 and later silences the loggers of `Rails.logger` by it.
+    def local_level
+      Thread.current[LEVEL]
+    end
+
+    # @param severity [Integer, Symbol, nil]
+    def local_level=(severity)
+      severity = Severity.const_get(severity.upcase) if severity.is_a?(Symbol)
+      unless severity.nil? || severity.is_a?(Integer)
+        raise ArgumentError, "local_level is a severity such as Logger::ERROR or :error or nil, not #{severity.inspect}"
+      end
+
+      @local = true
       Thread.current[LEVEL] = severity
+    end
+
+    # Writes only lines of at least this severity while the block runs, in this fiber.
+    # @param severity [Integer, Symbol]
+    def silence(severity = ERROR)
+      outer = local_level
+      self.local_level = severity
       yield self
     ensure
       Thread.current[LEVEL] = outer
-      @lock.synchronize { @silences -= 1 }
     end
 
     # Adds tags to the lines that the block writes, in this fiber. Without a block, returns a logger that has them.

@@ -10,7 +10,7 @@ RSpec.describe "Behind PgBouncer" do
     with_database do |database|
       pooler = PgBouncer.new(URI(database.url), **settings)
       begin
-        yield database, ->(query) { database.url(port: pooler.port, query: query) }
+        yield database, ->(query, **parts) { database.url(port: pooler.port, query: query, **parts) }
       ensure
         TaskerCore.shutdown
         pooler.stop
@@ -86,6 +86,15 @@ RSpec.describe "Behind PgBouncer" do
       _, errors, status = ruby("TaskerCore::Worker.start", env: { "DATABASE_URL" => through.call(nil) })
       expect([errors, status.exitstatus])
         .to match([/unsupported startup parameter.*add \?pgbouncer=true to DATABASE_URL/, 1])
+    end
+  end
+
+  it "a worker with a wrong password is told of that, and of nothing else" do
+    with_pgbouncer do |_, through|
+      url = through.call("pgbouncer=true", password: "wrong")
+      _, errors, status = ruby("TaskerCore::Worker.start", env: { "DATABASE_URL" => url })
+      expect([errors, status.exitstatus]).to match([/authentication failed.*Check user and password/, 1])
+      expect(errors).not_to include("repared statement")
     end
   end
 end

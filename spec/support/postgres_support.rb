@@ -23,10 +23,11 @@ module PostgresSupport
     # @param parts [Hash] what differs: user, password, host, port, query
     # @return [String] what a process is given
     def url(**parts)
-      URI(@server).tap do |uri|
-        uri.path = "/#{@name}"
-        parts.each { |part, value| uri.public_send(:"#{part}=", value) }
-      end.to_s
+      uri = URI(@server)
+      parts = { user: uri.user, password: uri.password, path: "/#{@name}", **parts }
+      # In this order: since uri 0.13.2 another host or port drops the user, and another user the password.
+      (%i[host port user password path query] & parts.keys).each { |part| uri.public_send(:"#{part}=", parts[part]) }
+      uri.to_s
     end
 
     # A role that may do nothing but connect.

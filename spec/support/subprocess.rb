@@ -14,7 +14,9 @@ module Subprocess
   # Runs the program to its end.
   # @return [Array(String, String, Process::Status)] its output, its errors, its status
   def ruby(program, env: {}, prelude: PRELUDE)
-    Open3.capture3(environment(env), RbConfig.ruby, "-w", "-I", LIB, "-e", prelude + program)
+    *said, status = Open3.capture3(environment(env), RbConfig.ruby, "-w", "-I", LIB, "-e", prelude + program)
+    # Log lines are UTF-8, also where there is no locale.
+    [*said.map { |text| text.force_encoding(Encoding::UTF_8) }, status]
   end
 
   # Starts the program, yields its output and its pid, and sees that it ends.
@@ -22,6 +24,7 @@ module Subprocess
   def start_ruby(program, env: {})
     input, output, thread = Open3.popen2(environment(env), RbConfig.ruby, "-w", "-I", LIB, "-e", PRELUDE + program)
     input.close
+    output.set_encoding(Encoding::UTF_8)
     yield output, thread.pid
     thread.value
   ensure

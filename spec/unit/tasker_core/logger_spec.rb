@@ -129,6 +129,19 @@ RSpec.describe TaskerCore::Logger do
     expect(lines.map { |line| line[1] }).to eq(%w[yes elsewhere after])
   end
 
+  it "has a level of this fiber alone, as ActiveSupport's loggers do" do
+    logger.local_level = :error
+    Thread.new { logger.info("elsewhere") }.join
+    logger.info("no")
+    expect([logger.local_level, logger.level]).to eq([Logger::ERROR, Logger::ERROR])
+    expect { logger.local_level = "error" }.to raise_error(ArgumentError, /Logger::ERROR or :error or nil, not "error"/)
+    logger.local_level = nil
+    logger.info("after")
+    expect(lines.map { |line| line[1] }).to eq(%w[elsewhere after])
+  ensure
+    logger.local_level = nil
+  end
+
   it "carries the ids of the span it is written in" do
     TaskerCore.span("outer") { |span| logger.info("in") && @traceparent = span.traceparent }
     expect(lines.first[3]).to eq(@traceparent)

@@ -58,13 +58,33 @@ fn database(error: &dyn DatabaseError) -> Error {
         "42P01" | "3F000" | "42883" | "42703" => {
             "The schema is not the one this version needs: run `rake tasker:migrate`"
         }
-        "26000" | "42P05" | "08P01" => {
-            "Prepared statements are lost between transactions: add ?pgbouncer=true to DATABASE_URL if a pooler in \
-             transaction mode stands in between"
-        }
+        "26000" | "42P05" => STATEMENTS_LOST,
+        "08P01" => protocol(said),
         _ => return Error::Store(format!("PostgreSQL: {said} ({code})")),
     };
     Error::Store(format!("PostgreSQL: {said} ({code}). {cure}"))
+}
+
+const STATEMENTS_LOST: &str = "Prepared statements are lost between transactions: add ?pgbouncer=true to \
+    DATABASE_URL if a pooler in transaction mode stands in between";
+
+/// What helps where the protocol is said to be violated. PgBouncer says so of whatever it refuses.
+fn protocol(said: &str) -> &'static str {
+    let said = said.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["prepared statement", "extra_float_digits"]) {
+        STATEMENTS_LOST
+    } else if has(&["startup parameter"]) {
+        "Take that parameter out of DATABASE_URL, or name it in PgBouncer's ignore_startup_parameters"
+    } else if has(&["authentication failed", "no such user", "password"]) {
+        "Check user and password in DATABASE_URL, and that PgBouncer's auth_file or auth_query has them"
+    } else if has(&["no such database"]) {
+        "Name a database in DATABASE_URL that the section [databases] of PgBouncer's configuration has"
+    } else if has(&["max_client_conn", "max_db_connections", "max_user_connections", "query_wait_timeout"]) {
+        "PgBouncer is out of connections: raise that limit or default_pool_size, or lower pool_size"
+    } else {
+        "If PgBouncer stands in between, its log says more"
+    }
 }
 
 /// Whether the connection may be used again after that error.
@@ -76,5 +96,27 @@ pub(super) fn survives(error: &sqlx::Error) -> bool {
         }
         sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pgbouncer_refuses_has_the_hint_that_helps() {
+        for (said, hint) in [
+            ("bind message supplies 2 parameters, but prepared statement \"sqlx_s_1\" requires 1", "?pgbouncer=true"),
+            ("unsupported startup parameter: extra_float_digits", "?pgbouncer=true"),
+            ("unsupported startup parameter: options", "ignore_startup_parameters"),
+            ("SASL authentication failed", "user and password"),
+            ("no such user: shop", "user and password"),
+            ("no such database: orders", "[databases]"),
+            ("no more connections allowed (max_client_conn)", "out of connections"),
+            ("query_wait_timeout", "out of connections"),
+            ("server conn crashed?", "its log"),
+        ] {
+            assert!(protocol(said).contains(hint), "{said}: {}", protocol(said));
+        }
     }
 }
