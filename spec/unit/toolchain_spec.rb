@@ -23,6 +23,11 @@ RSpec.describe Toolchain do
     put(path, "#!/bin/sh\necho cargo #{version} '(abc 2026-01-01)'\n", 0o755)
   end
 
+  before do
+    put("/usr/bin/cc", "", 0o755)
+    put(File.join(RbConfig::CONFIG["rubyhdrdir"], "ruby.h"))
+  end
+
   def problems(extra = {})
     described_class.new(manifest, env.merge(extra), root: @root).problems
   end
@@ -50,6 +55,20 @@ RSpec.describe Toolchain do
     )
   end
 
+  it "says that there is no C compiler, and no headers of Ruby" do
+    cargo
+    FileUtils.rm_r([File.join(@root, "usr/bin/cc"), File.join(@root, RbConfig::CONFIG["rubyhdrdir"])])
+    expect(problems("LIBCLANG_PATH" => "/somewhere")).to match(
+      [/no C compiler.*build-essential/, /no headers of Ruby.*ruby\.h.*ruby-dev/]
+    )
+    expect(problems("LIBCLANG_PATH" => "/somewhere", "CC" => "clang")).to match([/no headers/])
+  end
+
+  it "builds the SQLite that a checkout has" do
+    checkout = File.read(File.expand_path("../../.cargo/config.toml", __dir__))[/^LIBSQLITE3_FLAGS = "(.*)"/, 1]
+    expect(Toolchain::SQLITE_FLAGS.join(" ")).to eq(checkout)
+  end
+
   it "takes the C++ interface for no libclang" do
     cargo
     put("/usr/lib/llvm-14/lib/libclang-cpp.so.14")
@@ -71,6 +90,6 @@ RSpec.describe Toolchain do
                                    RbConfig.ruby, File.expand_path("../../ext/tasker_core/extconf.rb", __dir__),
                                    chdir: @root)
     expect(said).to start_with("tasker_core cannot be built: there is no cargo. Install Rust from https://rustup.rs")
-    expect([status.exitstatus, Dir.children(@root)]).to eq([1, []])
+    expect([status.exitstatus, Dir.children(@root)]).to eq([1, ["usr"]])
   end
 end

@@ -111,7 +111,9 @@ fn oversized(schema: &Value, place: &str) -> Option<(String, String)> {
 /// Why a schema is not taken. Its values are no secrets.
 fn refusal(schema: &Value, error: &CompileError) -> String {
     match error {
-        CompileError::LoadUrlError { url, .. } | CompileError::UnsupportedDraft { url } if dialect(schema) == Some(url) => {
+        CompileError::LoadUrlError { url, .. } | CompileError::UnsupportedDraft { url }
+            if dialect(schema) == Some(url) =>
+        {
             format!(
                 "input_schema: `$schema` names the unknown dialect {}; leave it out or write \
                  `https://json-schema.org/draft/2020-12/schema`",
@@ -124,13 +126,17 @@ fn refusal(schema: &Value, error: &CompileError) -> String {
             quoted(url.strip_prefix(FOLDER).unwrap_or(url))
         ),
         CompileError::ValidationError { src, .. } => {
-            let first = leaf(src);
-            let place = first.instance_location.to_string();
-            let value = schema.pointer(&place).unwrap_or(schema);
+            let mut first = leaf(src);
+            let mut place = first.instance_location.to_string();
+            let mut value = schema.pointer(&place).unwrap_or(schema).to_string();
+            if let (Kind::PropertyName { prop }, Some(cause)) = (&first.kind, first.causes.first()) {
+                (place, value) = (holder(schema, prop), prop.clone());
+                first = leaf(cause);
+            }
             let what = match (&first.kind, place.rsplit('/').next()) {
-                (_, Some("type")) => format!("{} is no type; the types are {TYPES}", shown(&value.to_string())),
-                (Kind::Format { want: "regex", err, .. }, _) => no_pattern(&value.to_string(), err.as_ref()),
-                (kind, _) => format!("{} {}", shown(&value.to_string()), rule(kind, &first.causes)),
+                (_, Some("type")) => format!("{} is no type; the types are {TYPES}", shown(&value)),
+                (Kind::Format { want: "regex", err, .. }, _) => no_pattern(&value, err.as_ref()),
+                (kind, _) => format!("{} {}", shown(&value), rule(kind, &first.causes)),
             };
             no_schema(&place, &what)
         }
@@ -199,12 +205,20 @@ fn words(error: &ValidationError<'_, '_>, context: &Value, all: &mut Vec<Violati
         Kind::AdditionalProperties { got } => got.iter().for_each(|name| inside(name, "is not allowed here")),
         // Here boon does not say where the object is.
         kind @ Kind::PropertyName { prop } => {
-            let mut places = Vec::new();
-            holders(context, prop, "", &mut places);
-            let pointer = if places.len() == 1 { places.remove(0) } else { String::new() };
-            all.push(Violation { pointer, rule: rule(kind, &error.causes) });
+            all.push(Violation { pointer: holder(context, prop), rule: rule(kind, &error.causes) });
         }
         kind => all.push(Violation { pointer: here, rule: rule(kind, &error.causes) }),
+    }
+}
+
+/// Where in `value` there is the only object with the property `name`; the top if there are several.
+fn holder(value: &Value, name: &str) -> String {
+    let mut places = Vec::new();
+    holders(value, name, "", &mut places);
+    if places.len() == 1 {
+        places.remove(0)
+    } else {
+        String::new()
     }
 }
 

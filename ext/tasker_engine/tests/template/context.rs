@@ -100,7 +100,9 @@ fn a_pattern_cannot_run_away() {
 #[test]
 fn a_pattern_that_looks_ahead_or_refers_back_is_refused() {
     for pattern in ["^(?=.*[0-9]).{8,}$", "a(?!b)", "(?<=a)b", "(?<!a)b"] {
-        for schema in [json!({"properties": {"a": {"pattern": pattern}}}), json!({"patternProperties": {pattern: true}})] {
+        for schema in
+            [json!({"properties": {"a": {"pattern": pattern}}}), json!({"patternProperties": {pattern: true}})]
+        {
             let message = refused_json(with_schema(schema));
             assert!(message.contains("looks ahead or behind"), "{message}");
             assert!(message.contains("write several patterns under `allOf`, or `not`"), "{message}");
