@@ -19,7 +19,7 @@ Gem::Specification.new do |spec|
     %w[
       Cargo.toml Cargo.lock README.md LICENSE CHANGELOG.md
       ext/tasker_core/*.rb ext/tasker_{engine,core}/Cargo.toml ext/tasker_{engine,core}/build.rs
-      ext/tasker_{engine,core}/{src,migrations}/**/*.{rs,sql,json}
+      ext/tasker_{engine,core}/{src,migrations}/**/{*.rs,*.sql,*.json,LICENSE}
       lib/**/*.rb exe/* docs/**/*.md
     ], base: __dir__
   ).select { |file| File.file?(File.join(__dir__, file)) }.sort

@@ -13,21 +13,16 @@ toolchain = Toolchain.new(File.join(root, "Cargo.toml"))
 problems = toolchain.problems
 abort "tasker_core cannot be built: #{problems.join("\ntasker_core cannot be built: ")}" if problems.any?
 
-darwin = RbConfig::CONFIG["host_os"].include?("darwin")
-built = darwin ? "libtasker_core.dylib" : "libtasker_core.so"
 library = File.join(root, "lib/tasker_core", "tasker_core.#{RbConfig::CONFIG['DLEXT']}")
-# Ruby's symbols are found when Ruby loads the library.
-link = darwin ? "-- -C link-arg=-Wl,-undefined,dynamic_lookup" : ""
 
 puts "building the extension with #{toolchain.cargo}: this takes some minutes, and prints nothing meanwhile"
 File.write("Makefile", <<~MAKEFILE)
   all:
-  \tRUBY=#{RbConfig.ruby.shellescape} #{toolchain.cargo.shellescape} rustc --release --locked --lib \\
-  \t  --manifest-path #{File.join(__dir__, 'Cargo.toml').shellescape} --target-dir target #{link}
+  \t#{toolchain.build(__dir__, 'target')}
 
   install:
   \tmkdir -p #{File.dirname(library).shellescape}
-  \tcp target/release/#{built} #{library.shellescape}
+  \tcp #{toolchain.built('target')} #{library.shellescape}
   \trm -rf target
 
   clean:

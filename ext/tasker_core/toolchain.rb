@@ -1,5 +1,8 @@
 # frozen_string_literal: true
 
+require "rbconfig"
+require "shellwords"
+
 # Owns: whether this machine can build the extension, said in words before Cargo is started: Cargo's own errors come
 # after minutes, and end in a panic of a build script. Looks where the build will look. Refuses: to install anything.
 class Toolchain
@@ -12,6 +15,13 @@ class Toolchain
   ].freeze
   LIBCLANG_FILES = %w[libclang.so libclang-*.so libclang.so.* libclang-*.so.* libclang.dylib].freeze
 
+  # SQLite without what the store does not use: half a megabyte and some seconds less. A checkout has the same in
+  # .cargo/config.toml.
+  SQLITE_FLAGS = %w[
+    -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE
+    -USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_ENABLE_STAT4 -USQLITE_SOUNDEX -DSQLITE_OMIT_LOAD_EXTENSION
+  ].freeze
+
   # @param manifest [String] path of the Cargo.toml that says which Rust is wanted
   # @param env [#[]] the environment
   # @param root [String] what stands before every path that is looked at: for tests
@@ -23,7 +33,7 @@ class Toolchain
 
   # @return [Array<String>] what is missing and how to get it, a sentence each; empty when the build can begin
   def problems
-    [rust_problem, libclang_problem].compact
+    [rust_problem, compiler_problem, headers_problem, libclang_problem].compact
   end
 
   # @return [String, nil] the path of Cargo
@@ -32,6 +42,20 @@ class Toolchain
     return given unless given.empty?
 
     program("cargo", File.join(@env["HOME"].to_s, ".cargo/bin"))
+  end
+
+  # @return [String] the command, for a shell, that builds the extension in `crate` below the folder `target`
+  def build(crate, target)
+    # Ruby's symbols are found when Ruby loads the library.
+    link = darwin? ? " -- -C link-arg=-Wl,-undefined,dynamic_lookup" : ""
+    manifest = File.join(crate, "Cargo.toml")
+    "RUBY=#{RbConfig.ruby.shellescape} LIBSQLITE3_FLAGS=#{SQLITE_FLAGS.join(' ').inspect} #{cargo.shellescape} rustc " \
+      "--release --locked --lib --manifest-path #{manifest.shellescape} --target-dir #{target.shellescape}#{link}"
+  end
+
+  # @return [String] what {#build} leaves below the folder `target`
+  def built(target)
+    File.join(target, "release", darwin? ? "libtasker_core.dylib" : "libtasker_core.so")
   end
 
   # @return [String] the oldest Rust that will do
@@ -75,6 +99,10 @@ class Toolchain
     nil
   end
 
+  def darwin?
+    RbConfig::CONFIG["host_os"].include?("darwin")
+  end
+
   def rust_problem
     return "there is no cargo. Install Rust from https://rustup.rs, then install this gem again." unless cargo
 
@@ -92,6 +120,22 @@ class Toolchain
   def folders
     paths = [*asked_for, *@env["LD_LIBRARY_PATH"].to_s.split(":"), *@env["LIBRARY_PATH"].to_s.split(":")]
     [*paths, *LIBCLANG_FOLDERS].flat_map { |folder| Dir.glob(File.join(@root, folder)) }
+  end
+
+  # It compiles SQLite and the cryptography, and links the library.
+  def compiler_problem
+    return if !@env["CC"].to_s.empty? || program("cc")
+
+    "there is no C compiler (cc). Debian, Ubuntu: apt-get install build-essential. Fedora: dnf install gcc. " \
+      "Alpine: apk add build-base. macOS: xcode-select --install."
+  end
+
+  def headers_problem
+    header = File.join(RbConfig::CONFIG["rubyhdrdir"].to_s, "ruby.h")
+    return if File.exist?(File.join(@root, header))
+
+    "there are no headers of Ruby (#{header}). Debian, Ubuntu: apt-get install ruby-dev. Fedora: dnf install " \
+      "ruby-devel. Alpine: apk add ruby-dev. Elsewhere install a Ruby with its headers."
   end
 
   # Where LLVM and Xcode say that they are.

@@ -28,6 +28,11 @@ RSpec.describe Toolchain do
     put(path, "#!/bin/sh\necho cargo #{version} '(abc 2026-01-01)'\n", 0o755)
   end
 
+  before do
+    put("/usr/bin/cc", "", 0o755)
+    put(File.join(RbConfig::CONFIG["rubyhdrdir"], "ruby.h"))
+  end
+
   def problems(extra = {})
     described_class.new(manifest, env.merge(extra), root: @root).problems
   end
@@ -55,6 +60,21 @@ RSpec.describe Toolchain do
     expect(problems).to eq(
       ["Rust 1.60.0 is too old: this gem needs #{wanted}. Run: rustup update"]
     )
+  end
+
+  it "says that there is no C compiler, and no headers of Ruby" do
+    cargo
+    library("/usr/lib/libclang.so")
+    FileUtils.rm_r([File.join(@root, "usr/bin/cc"), File.join(@root, RbConfig::CONFIG["rubyhdrdir"])])
+    expect(problems).to match(
+      [/no C compiler.*build-essential/, /no headers of Ruby.*ruby\.h.*ruby-dev/]
+    )
+    expect(problems("CC" => "clang")).to match([/no headers/])
+  end
+
+  it "builds the SQLite that a checkout has" do
+    checkout = File.read(File.expand_path("../../.cargo/config.toml", __dir__))[/^LIBSQLITE3_FLAGS = "(.*)"/, 1]
+    expect(Toolchain::SQLITE_FLAGS.join(" ")).to eq(checkout)
   end
 
   it "takes the C++ interface for no libclang" do
@@ -97,7 +117,7 @@ RSpec.describe Toolchain do
     library("/opt/llvm/lib64/libclang.so")
     expect(problems).to eq([])
     library("/opt/other/libclang.so.1")
-    env.update("PATH" => "", "CARGO" => File.join(@root, "usr/bin/cargo"))
+    env.update("PATH" => "", "CC" => "cc", "CARGO" => File.join(@root, "usr/bin/cargo"))
     expect(problems).to match([/no libclang/])
     expect(problems("LIBRARY_PATH" => "/opt/empty:/opt/other")).to eq([])
     expect(problems("LD_LIBRARY_PATH" => "/opt/empty:/opt/other")).to eq([])
@@ -119,6 +139,6 @@ RSpec.describe Toolchain do
                                    RbConfig.ruby, File.expand_path("../../ext/tasker_core/extconf.rb", __dir__),
                                    chdir: @root)
     expect(said).to start_with("tasker_core cannot be built: there is no cargo. Install Rust from https://rustup.rs")
-    expect([status.exitstatus, Dir.children(@root)]).to eq([1, []])
+    expect([status.exitstatus, Dir.children(@root)]).to eq([1, ["usr"]])
   end
 end

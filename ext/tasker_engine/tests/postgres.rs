@@ -23,6 +23,8 @@ mod messages;
 mod notices;
 #[path = "postgres/permutations.rs"]
 mod permutations;
+#[path = "postgres/pgmq.rs"]
+mod pgmq_sql;
 #[path = "store_conformance/place.rs"]
 #[allow(dead_code)]
 mod place;

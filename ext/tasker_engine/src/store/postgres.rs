@@ -11,6 +11,7 @@ mod listen;
 mod load;
 mod migrate;
 mod notices;
+mod pgmq_sql;
 mod prune;
 mod queue;
 mod queue_statements;

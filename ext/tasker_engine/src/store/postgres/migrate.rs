@@ -1,12 +1,13 @@
-//! Owns: bringing the schema up to date, once, whoever comes first: PGMQ's part by its own crate, ours in one
+//! Owns: bringing the schema up to date, once, whoever comes first: PGMQ's part by its own SQL, ours in one
 //! transaction. Refuses: a server that cannot be used, a schema that a newer version made.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::postgres::PgConnection;
 use sqlx::{Executor, Row};
 
+use super::pgmq_sql;
 use super::rows;
 use super::settings::Settings;
 use super::writer::Writer;
@@ -185,7 +186,7 @@ async fn apply_locked(connection: &mut PgConnection, settings: &Settings) -> sql
     // Another process may have been quicker.
     let server = look(connection).await?;
     if server.pgmq == Pgmq::Missing {
-        install_pgmq(settings).await?;
+        pgmq_sql::install(settings).await?;
     }
     connection.execute(VERSIONS).await?;
     for (version, migration) in (1i32..).zip(MIGRATIONS).skip(server.applied.unwrap_or(0)) {
@@ -198,16 +199,4 @@ async fn apply_locked(connection: &mut PgConnection, settings: &Settings) -> sql
             .await?;
     }
     Ok(())
-}
-
-/// PGMQ's own SQL, which needs no extension on the server. It comes before ours, in a transaction of its own: should
-/// ours fail, it is there for the next try.
-async fn install_pgmq(settings: &Settings) -> sqlx::Result<()> {
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(settings.options.clone()).await?;
-    let installed = pgmq::install::install_sql_from_embedded(&pool).await;
-    pool.close().await;
-    installed.map_err(|error| match error {
-        pgmq::errors::PgmqError::DatabaseError(error) => error,
-        other => sqlx::Error::Protocol(format!("PGMQ could not be installed: {other}")),
-    })
 }
