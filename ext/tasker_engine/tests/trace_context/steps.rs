@@ -81,7 +81,7 @@ fn a_share_of_the_steps_is_kept_whole_and_its_handlers_know_which() {
 #[test]
 fn a_result_that_is_refused_hangs_on_nothing_when_its_step_is_sampled_out() {
     alone("steps::a_result_that_is_refused_hangs_on_nothing_when_its_step_is_sampled_out", || {
-        for (share, spans) in [("default=0.0", 0), ("other=1.0", 1)] {
+        for (share, spans) in [("default=0.0,other=1.0", 0), ("other=1.0", 1)] {
             let (receiver, _runtime) = exporting(share);
             let engine = working(":memory:", Clock::System, 1, SINGLE);
             let task = submit(&engine, "single").task_uuid;
