@@ -39,7 +39,8 @@ fn a_worker_says_with_what_it_starts_and_what_it_leaves() {
     let fields = started["fields"].as_object().unwrap();
     let said = ["namespaces", "templates", "concurrency", "lease_seconds"].map(|name| fields[name].clone());
     assert_eq!(said, ["default,other".into(), Value::from(1), Value::from(3), Value::from(20.0)]);
-    assert!(fields["database"].as_str().is_some_and(|database| database.contains("memory")), "{started}");
+    let place = if on_server() { "postgres://" } else { ":memory:" };
+    assert!(fields["database"].as_str().is_some_and(|database| database.contains(place)), "{started}");
     assert_eq!(stops["fields"]["in_flight"], 1);
     assert_eq!((&stopped["fields"]["released"], &stopped["fields"]["running"]), (&1.into(), &1.into()), "{stopped}");
     for line in [&stops, &stopped] {

@@ -27,7 +27,7 @@ pub mod postgres;
 /// is `postgres`.
 pub struct Folder(pub PathBuf, Option<postgres::Database>);
 
-fn on_server() -> bool {
+pub fn on_server() -> bool {
     std::env::var("TEST_STORE").is_ok_and(|store| store == "postgres")
 }
 
