@@ -54,10 +54,12 @@ impl EngineThread {
         self.shared.ends.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if batch.look_due {
             // What is due and could not be had is in other hands: they are given a moment.
-            self.next_due = outcome.next_due.map(|wait| tick.after(if wait.is_zero() { LOCKED_RETRY } else { wait }));
+            let look =
+                |wait: Duration| if wait.is_zero() { tick.after(LOCKED_RETRY) } else { batch.gathered.after(wait) };
+            self.next_due = outcome.next_due.map(look);
             self.look_due |= outcome.more_due;
         }
-        self.note_due(&outcome.graphs, batch.gathered_at, tick);
+        self.note_due(&outcome.graphs, batch.gathered_at, batch.gathered);
         if batch.claim.is_some() {
             // Where nobody looked, there may be what there was before.
             self.backlog = outcome.backlog || batch.left_enqueued;

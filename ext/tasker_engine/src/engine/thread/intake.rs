@@ -36,6 +36,7 @@ impl EngineThread {
     pub(super) fn intake(&mut self) -> Batch {
         let tick = self.clock.tick();
         let mut batch = std::mem::take(&mut self.kept);
+        batch.gathered = tick;
         batch.gathered_at = Now { wall: self.clock.now(), store: self.store.time() };
         batch.flush = self.durability == Durability::Step;
         self.flush_notices(tick);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Now;
+use crate::clock::{Now, Tick};
 use crate::engine::claims::{Claimed, Permits};
 use crate::engine::in_flight::Pending;
 use crate::engine::inbox::{Reply, Request};
@@ -33,6 +33,8 @@ pub(in crate::engine) struct Batch {
     pub(in crate::engine) due_limit: usize,
     /// When it was gathered. What became due since is left to the next one.
     pub(in crate::engine) gathered_at: Now,
+    /// The tick before that: waits are counted from it, not from when the transaction was over.
+    pub(in crate::engine) gathered: Tick,
     /// The worker that carries it.
     pub(in crate::engine) worker: Option<WorkerPart>,
     /// Whether to look how much waits.
