@@ -175,7 +175,10 @@ fn check(server: &Server) -> Result<()> {
 
 async fn apply(connection: &mut PgConnection, settings: &Settings) -> sqlx::Result<()> {
     connection.execute(settings.begin().as_str()).await?;
-    connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+    // Whoever comes second waits for the first, however long that takes.
+    let wait = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+        SET LOCAL idle_in_transaction_session_timeout = 0";
+    connection.execute(wait).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *connection).await?;
     let outcome = apply_locked(connection, settings).await;
     connection.execute(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
