@@ -4,6 +4,7 @@
 pub mod catalogue;
 mod claim_order;
 mod journal;
+mod observer;
 pub mod postgres;
 pub mod sqlite;
 mod view;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::state::TaskState;
 pub use claim_order::claim_order;
+pub use observer::Observer;
 pub use view::{StepView, TaskView, TransitionView};
 
 use catalogue::Catalogue;

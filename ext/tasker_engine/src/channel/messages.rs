@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::clock::Micros;
 use crate::step::StepError;
-use crate::telemetry::context::{self, TraceContext};
+use tasker_telemetry::record::context::{self, TraceContext};
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use crate::clock::Micros;
 use crate::plan::Settlement;
 use crate::step::StepError;
 use crate::store::Claim;
-use crate::telemetry::context;
+use tasker_telemetry::record::context;
 
 /// A claim whose attempt has not been settled.
 #[derive(Debug, Clone)]
