@@ -2,6 +2,7 @@
 //! place that names a concrete store.
 
 mod asked;
+mod groups;
 mod operations;
 mod stores;
 mod submitting;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::engine::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
 use crate::error::{Error, Result};
+use crate::groups::Groups;
 use crate::ids::Dice;
 use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
@@ -46,6 +48,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    groups: Option<Arc<Groups>>,
     on_end: OnEnd,
     forking: Arc<dyn AroundFork>,
     clock: Clock,
@@ -85,6 +88,7 @@ impl Engine {
         let catalogue = Arc::new(Catalogue::default());
         let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
+        let groups = store.groups().map(|groups| Arc::new(Groups::new(groups, clock.clone())));
         let location = store.describe();
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
@@ -116,6 +120,7 @@ impl Engine {
             on_end: waiting::on_end(&shared.ends, &reader),
             shared,
             reader,
+            groups,
             forking,
             clock,
             monitor,
@@ -249,6 +254,9 @@ impl Engine {
     /// asks it later is refused.
     pub fn close(&self) {
         drop(lock(&self.web).take());
+        if let Some(groups) = &self.groups {
+            groups.end();
+        }
         self.inbox.close();
         self.channel.close();
         let Some(thread) = lock(&self.thread).take() else { return };

@@ -21,8 +21,10 @@ pub mod config;
 mod engine;
 pub mod error;
 pub mod graph;
+pub mod groups;
 pub mod ids;
 pub mod interrupt;
+pub mod pattern;
 pub mod plan;
 #[doc(hidden)]
 pub mod simulation;

@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 mod claim_order;
+pub mod groups;
 mod journal;
 pub mod postgres;
 pub mod sqlite;
@@ -61,6 +62,11 @@ pub trait Store: Send {
 
     /// The side that reads without the right to write.
     fn reader(&self) -> Arc<dyn Reader>;
+
+    /// Event groups; `None`: this store has none.
+    fn groups(&self) -> Option<Arc<dyn groups::Groups>> {
+        None
+    }
 
     /// The way to keep the process out of the store while it forks.
     fn around_fork(&self) -> Arc<dyn AroundFork>;
@@ -272,6 +278,8 @@ pub struct Commit {
     pub steps_enqueued: bool,
     /// When something becomes due that was not before.
     pub due: bool,
+    /// Events were published: whoever reads for a group is told.
+    pub events: bool,
     /// Tasks that have ended: whoever waits for one is told.
     pub ended: Vec<Uuid>,
     /// Whether it must survive a crash of the database's server before anybody hears of it.

@@ -4,6 +4,8 @@
 
 #[path = "store_conformance/claiming.rs"]
 mod claiming;
+#[path = "store_conformance/following.rs"]
+mod following;
 #[path = "store_conformance/future.rs"]
 mod future;
 #[path = "support/harness.rs"]
@@ -85,6 +87,18 @@ every_store! {
         columns_and_tables_of_a_newer_version_do_no_harm,
         a_newer_schema_is_refused_unless_it_only_adds,
         a_row_that_makes_no_sense_is_named_and_the_others_are_loaded,
+    }
+    following {
+        a_group_begins_where_it_is_told_and_keeps_its_place,
+        one_process_at_a_time_reads_for_a_group,
+        events_come_in_their_order_and_in_portions,
+        what_failed_comes_again_when_its_time_has_come,
+        nothing_is_written_for_one_who_lost_the_lease,
+        a_key_waits_behind_a_retry_and_not_behind_a_dead_letter,
+        what_is_woken_comes_in_portions_and_in_order,
+        who_takes_over_wakes_what_waits_for_nothing,
+        dead_letters_are_shown_delivered_again_and_forgotten,
+        groups_are_listed_with_what_is_behind_them_and_can_be_forgotten,
     }
     sharing {
         a_reader_sees_only_what_is_committed,

@@ -5,6 +5,7 @@
 mod claim;
 mod connect;
 mod echo;
+mod groups;
 mod idempotency;
 mod leases;
 mod listen;
@@ -33,6 +34,8 @@ use crate::bell::Bell;
 use crate::clock::{Clock, Micros};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::store::groups::Groups;
+use groups::PostgresGroups;
 use listen::Listener;
 use notices::Notices;
 use queue_statements::QueueStatements;
@@ -211,6 +214,7 @@ impl Store for PostgresStore {
             catalogue: &self.catalogue,
             remembered: &mut self.remembered,
             notices: &mut self.notices,
+            news: self.listener.news(),
             task_ids: &mut self.task_ids,
             queues: &mut self.queues,
             look_ahead: &mut self.look_ahead,
@@ -279,6 +283,14 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        Some(Arc::new(PostgresGroups {
+            reader: Arc::clone(&self.reader),
+            settings: Arc::clone(&self.settings),
+            listener: Arc::clone(&self.listener),
+        }))
     }
 
     fn around_fork(&self) -> Arc<dyn AroundFork> {

@@ -20,6 +20,7 @@ use crate::clock::{Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
+use crate::store::groups::News;
 use crate::store::{
     Backlog, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey, Inputs, LapsedWorker, Loaded,
     Transaction, WorkerProcess,
@@ -35,6 +36,7 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) remembered: &'a mut Remembered,
     pub(super) notices: &'a mut Notices,
+    pub(super) news: &'a News,
     pub(super) task_ids: &'a mut TaskIds,
     pub(super) queues: &'a mut QueueStatements,
     pub(super) look_ahead: &'a mut usize,
@@ -311,6 +313,9 @@ impl Transaction for PostgresTransaction<'_> {
         };
         if committed.is_ok() {
             self.notices.were_sent();
+            if commit.events {
+                self.news.ring();
+            }
             let written = std::mem::take(&mut self.written);
             // Not behind a pooler: nobody hears there that the server was another one meanwhile.
             self.remembered.keep(if self.writer.is_prepared() { written } else { Vec::new() });

@@ -13,6 +13,7 @@ use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
+use crate::store::groups::News;
 use crate::store::{
     claim_order, journal, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey,
     Inputs, LapsedWorker, Loaded, Transaction, WorkerProcess,
@@ -24,6 +25,7 @@ pub(super) struct SqliteTransaction<'a> {
     catalogue: &'a Catalogue,
     clock: &'a Clock,
     watcher: Option<&'a Watcher>,
+    news: &'a News,
     open: bool,
 }
 
@@ -33,9 +35,10 @@ impl<'a> SqliteTransaction<'a> {
         catalogue: &'a Catalogue,
         clock: &'a Clock,
         watcher: Option<&'a Watcher>,
+        news: &'a News,
     ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, clock, watcher, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, watcher, news, open: true })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -265,8 +268,11 @@ impl Transaction for SqliteTransaction<'_> {
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
+        if commit.events {
+            self.news.ring();
+        }
         if let Some(watcher) = self.watcher {
-            if commit.steps_enqueued || commit.due || !commit.ended.is_empty() {
+            if commit.steps_enqueued || commit.due || commit.events || !commit.ended.is_empty() {
                 watcher.hint();
             }
         }
