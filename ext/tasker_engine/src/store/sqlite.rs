@@ -4,6 +4,7 @@
 
 mod backlog;
 mod boot;
+mod events;
 mod leases;
 mod migrate;
 mod prune;
