@@ -21,9 +21,9 @@ use serde_json::value::RawValue;
 
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
-use crate::interrupt::lock;
+use crate::event::Pattern;
 use crate::ids;
-use crate::pattern::Patterns;
+use crate::interrupt::lock;
 use crate::store::groups::{From, GroupSpec, Groups as Store, LONGEST_LEASE};
 use crate::sync::Mutex;
 pub(crate) use group::{Group, Looked};
@@ -132,6 +132,26 @@ impl std::convert::From<Said> for Outcome {
             _ => How::Handled,
         };
         Outcome { delivery: said.delivery, how }
+    }
+}
+
+/// The events a group wants: those that fit one of several patterns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patterns(Vec<Pattern>);
+
+impl Patterns {
+    /// Reads patterns.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] for what can fit no name.
+    pub fn parse(texts: &[String]) -> Result<Patterns> {
+        let patterns = texts.iter().map(|text| Pattern::parse(text)).collect::<std::result::Result<_, _>>();
+        patterns.map(Patterns).map_err(Error::InvalidInput)
+    }
+
+    /// Whether an event of that name is wanted.
+    pub fn match_any(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(name))
     }
 }
 

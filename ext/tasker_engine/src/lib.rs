@@ -3,7 +3,7 @@
 //! # Layout
 //! In the order in which a task moves through them:
 //!
-//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
+//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`event`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
 //! - [`submission`]: a request becomes a task that fits its template
 //! - [`plan`]: every decision, pure
 //! - [`store`]: every durable read and write
@@ -20,11 +20,11 @@ pub mod clock;
 pub mod config;
 mod engine;
 pub mod error;
+pub mod event;
 pub mod graph;
 pub mod groups;
 pub mod ids;
 pub mod interrupt;
-pub mod pattern;
 pub mod plan;
 #[doc(hidden)]
 pub mod simulation;

@@ -59,14 +59,8 @@ pub(super) struct State {
 impl Group {
     pub(super) fn new(name: String, store: Arc<dyn Store>, clock: Clock, holder: Arc<str>) -> Group {
         let tick = clock.tick();
-        let state = State {
-            holding: None,
-            lease: Duration::ZERO,
-            until: tick,
-            due_at: tick,
-            stale: false,
-            closed: false,
-        };
+        let state =
+            State { holding: None, lease: Duration::ZERO, until: tick, due_at: tick, stale: false, closed: false };
         Group { name, store, clock, holder, state: Mutex::new(state), ready: Mutex::default() }
     }
 

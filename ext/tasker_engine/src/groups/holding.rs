@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{How, Outcome};
+use super::{How, Outcome, Patterns};
 use crate::error::Result;
-use crate::pattern::Patterns;
 use crate::store::groups::{DueDelivery, GroupState, Position, Put, Seen, Settlement, Then};
 
 /// How many events may be given out after one that is still in hand, before that one gets a row of its own and the cursor

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::Patterns;
 use crate::clock::Micros;
-use crate::pattern::Patterns;
 use crate::store::groups::{GroupView, COUNTED};
 
 /// A group as it is.

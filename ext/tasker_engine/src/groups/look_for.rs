@@ -39,13 +39,11 @@ impl Group {
     pub(super) fn look_for(&self, state: &mut State, room: usize) -> Result<Looked> {
         let tick = self.clock.tick();
         let Some(holding) = &state.holding else { return Ok(Looked::Elsewhere(state.lease / 4)) };
-        let due = if state.due_at <= tick {
-            Some(self.store.due(&self.name, &holding.standing(), room)?)
-        } else {
-            None
-        };
+        let due =
+            if state.due_at <= tick { Some(self.store.due(&self.name, &holding.standing(), room)?) } else { None };
         let known = due.as_ref().map_or(0, |due| due.rows.len());
-        let next = if known < room { self.next(holding, room - known)? } else { Next { more: true, ..Next::default() } };
+        let next =
+            if known < room { self.next(holding, room - known)? } else { Next { more: true, ..Next::default() } };
         let rows = due.iter().flat_map(|due| &due.rows).map(|due| due.at.row);
         let rows: Vec<i64> = rows.chain(next.wanted.iter().map(|seen| seen.at.row)).collect();
         let mut messages = if rows.is_empty() { HashMap::new() } else { self.store.messages(&rows)? };

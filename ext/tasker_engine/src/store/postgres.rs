@@ -5,6 +5,7 @@
 mod claim;
 mod connect;
 mod echo;
+mod events;
 mod groups;
 mod idempotency;
 mod leases;
@@ -43,7 +44,7 @@ use reader::PostgresReader;
 use remembered::Remembered;
 use settings::Settings;
 use sqlx::Executor;
-use transaction::PostgresTransaction;
+use transaction::{EventQueues, PostgresTransaction};
 use write::Script;
 use writer::Writer;
 
@@ -76,6 +77,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("settle steps", write::SETTLE_STEPS),
     ("send messages", queue::SEND),
     ("delete messages", queue::DELETE),
+    ("write events", events::WRITE),
     ("renew a lease", leases::RENEW),
     ("hold claims", leases::HOLD),
     ("find lapsed workers", leases::LAPSED),
@@ -138,6 +140,8 @@ pub struct PostgresStore {
     notices: Notices,
     task_ids: TaskIds,
     queues: QueueStatements,
+    event_statements: QueueStatements,
+    event_queues: EventQueues,
     /// The session in which what is remembered and what was drawn is true.
     session: u64,
     /// Candidates looked at for each step that is wanted.
@@ -174,7 +178,9 @@ impl PostgresStore {
             catalogue,
             remembered: Remembered::default(),
             task_ids: TaskIds::default(),
-            queues: QueueStatements::default(),
+            queues: QueueStatements::of(queue_statements::of_steps),
+            event_statements: QueueStatements::of(events::statement),
+            event_queues: EventQueues::default(),
             session: 0,
             look_ahead: 1,
             asked: Instant::now(),
@@ -208,6 +214,7 @@ impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         self.session()?;
         self.queues.prepare(&mut self.writer)?;
+        self.event_statements.prepare(&mut self.writer)?;
         self.notices.awaited = self.listener.is_awaited();
         Ok(Box::new(PostgresTransaction {
             writer: &mut self.writer,
@@ -217,6 +224,8 @@ impl Store for PostgresStore {
             news: self.listener.news(),
             task_ids: &mut self.task_ids,
             queues: &mut self.queues,
+            event_statements: &mut self.event_statements,
+            event_queues: &mut self.event_queues,
             look_ahead: &mut self.look_ahead,
             begun: false,
             script: Script::default(),

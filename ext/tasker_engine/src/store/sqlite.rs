@@ -4,6 +4,7 @@
 
 mod backlog;
 mod boot;
+mod events;
 mod groups;
 mod leases;
 mod migrate;

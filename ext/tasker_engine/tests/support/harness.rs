@@ -174,6 +174,7 @@ pub fn completion(
         execution_time_ms: run.map(|run| run.1),
         trace_id: event.trace_id.clone(),
         span_id: event.span_id.clone(),
+        said: None,
     }
 }
 

@@ -92,7 +92,9 @@ impl Groups for PostgresGroups {
     fn lease(&self, group: &str, holder: &str, lease: Duration) -> Result<Leased> {
         self.write(async |connection| {
             let take = sqlx::query(sql::LEASE).bind(group).bind(holder).bind(interval(lease));
-            let Some(row) = take.fetch_optional(&mut *connection).await? else { return others(connection, group).await };
+            let Some(row) = take.fetch_optional(&mut *connection).await? else {
+                return others(connection, group).await;
+            };
             let xid = row.try_get::<&str, _>("xid")?.parse().unwrap_or(0);
             let state = GroupState {
                 cursor: Position { xid, row: row.try_get("cursor_id")? },

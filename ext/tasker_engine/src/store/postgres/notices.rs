@@ -44,7 +44,16 @@ pub(super) struct Notices {
 
 impl Notices {
     pub(super) fn new(echo: Arc<Echo>) -> Notices {
-        Notices { echo, steps: false, due: false, events: false, ended: Vec::new(), last: None, written: false, awaited: false }
+        Notices {
+            echo,
+            steps: false,
+            due: false,
+            events: false,
+            ended: Vec::new(),
+            last: None,
+            written: false,
+            awaited: false,
+        }
     }
 
     pub(super) fn add(&mut self, commit: &Commit) {

@@ -105,7 +105,9 @@ impl Groups for SqliteGroups {
 
     fn lease(&self, group: &str, holder: &str, lease: Duration) -> Result<Leased> {
         // Who stands by asks often, and must not hold the file's lock for it.
-        if let Some(left) = self.read(|connection| Ok(stored(connection, group)?.and_then(|s| s.others(holder, self.now()))))? {
+        if let Some(left) =
+            self.read(|connection| Ok(stored(connection, group)?.and_then(|s| s.others(holder, self.now()))))?
+        {
             return Ok(Leased::Others(left));
         }
         self.write(false, |connection| {
@@ -130,8 +132,7 @@ impl Groups for SqliteGroups {
 
     fn release(&self, group: &str, holder: &str) -> Result<()> {
         let release = "UPDATE event_groups SET holder = NULL, held_until = NULL WHERE name = ?1 AND holder = ?2";
-        let released =
-            self.write(false, |connection| Ok(connection.execute(release, params![group, holder])?))?;
+        let released = self.write(false, |connection| Ok(connection.execute(release, params![group, holder])?))?;
         if released > 0 {
             self.tell();
         }

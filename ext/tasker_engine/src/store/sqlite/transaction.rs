@@ -8,9 +8,10 @@ use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::watch::Watcher;
-use super::{backlog, leases, prune, rows, write};
+use super::{backlog, events, leases, prune, rows, write};
 use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::groups::News;
@@ -249,6 +250,14 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn prune(&mut self, before: Micros, limit: usize) -> Result<usize> {
         prune::prune(&self.connection, before, limit)
+    }
+
+    fn prune_events(&mut self, before: Micros, limit: usize) -> Result<usize> {
+        events::prune(&self.connection, before, limit)
+    }
+
+    fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
+        events::write(&self.connection, events)
     }
 
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {

@@ -59,7 +59,8 @@ pub(super) fn seconds(seconds: f64) -> Duration {
 /// A group, from its row and from what is behind it.
 pub(super) async fn view(connection: &mut PgConnection, row: &PgRow) -> Result<GroupView> {
     let name: String = row.try_get("name")?;
-    let behind = sqlx::query(sql::BEHIND).bind(row.try_get::<&str, _>("xid")?).bind(row.try_get::<i64, _>("cursor_id")?);
+    let behind =
+        sqlx::query(sql::BEHIND).bind(row.try_get::<&str, _>("xid")?).bind(row.try_get::<i64, _>("cursor_id")?);
     let behind = behind.bind(bigint(COUNTED)).fetch_all(&mut *connection).await?;
     let of_name = |row: &PgRow| Ok((row.try_get("name")?, number(row, "count")?, micros(row, "oldest")?));
     let counts = sqlx::query(sql::COUNT).bind(&name).bind(bigint(COUNTED)).fetch_one(connection).await?;

@@ -72,7 +72,8 @@ pub(in crate::store::postgres) const SETTLE: &str = quick!(
     SELECT patterns, key_order FROM mine"
 );
 
-pub(super) const OPEN: &str = "INSERT INTO tasker.event_groups (name, patterns, key_order, cursor_xid, cursor_id, began_at) \
+pub(super) const OPEN: &str =
+    "INSERT INTO tasker.event_groups (name, patterns, key_order, cursor_xid, cursor_id, began_at) \
     VALUES ($1, $2::text::json, $3, $4::text::xid8, $5, $6) \
     ON CONFLICT (name) DO UPDATE SET patterns = excluded.patterns, key_order = excluded.key_order";
 

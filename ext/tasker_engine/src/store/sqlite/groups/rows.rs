@@ -87,7 +87,8 @@ pub(super) fn write_rows(connection: &Connection, group: &str, now: i64, settlem
         };
         put.execute(params![group, row, key.as_deref(), attempts, due_at, dead, error])?;
     }
-    let mut done = connection.prepare_cached("DELETE FROM event_deliveries WHERE group_name = ?1 AND event_row = ?2")?;
+    let mut done =
+        connection.prepare_cached("DELETE FROM event_deliveries WHERE group_name = ?1 AND event_row = ?2")?;
     for row in &settlement.done {
         done.execute(params![group, row])?;
     }
