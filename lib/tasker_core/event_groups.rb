@@ -107,7 +107,10 @@ module TaskerCore
     end
 
     def numbers(letters)
-      letters && Array(letters).map { |letter| letter.is_a?(DeadLetter) ? letter.delivery : Integer(letter) }
+      return if letters.nil?
+
+      letters = [letters] unless letters.is_a?(Array)
+      letters.map { |letter| letter.is_a?(DeadLetter) ? letter.delivery : Integer(letter) }
     end
   end
 end

@@ -2,8 +2,7 @@
 
 module TaskerCore
   class EventSubscriber
-    # Owns: handing one event to a subscriber, in a span that is linked to the publisher's, and what became of it. Whatever
-    # the handler does, there is exactly one outcome, unless the process dies.
+    # Owns: handing one event to a subscriber, in a span that is linked to the publisher's, and what became of it.
     class Delivering
       # The poller of steps keeps interrupts away in the same way: see {Worker::Subscriber}.
       INTERRUPTIBLE = { Object => :immediate }.freeze
@@ -22,23 +21,16 @@ module TaskerCore
       def call(event)
         return { delivery: event.delivery, later: ELSEWHERE } unless @subscription.wants?(event.event_name)
 
-        failure = nil
-        handled = false
-        begin
-          handle(event)
-          handled = true
-        rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not end its thread
-          failure = e
-        ensure
-          # Neither: the thread is being killed, or the handler jumped out.
-          outcome = outcome(event, handled, failure || killed)
-        end
-        outcome
+        handle(event)
+        { delivery: event.delivery, ok: true }
+      rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not end its thread
+        failed(event, e)
       end
 
-      # @return [Hash] the outcome of an event whose thread died
-      def killed_outcome(event)
-        outcome(event, false, killed)
+      # @return [Hash] the outcome of an event whose thread ended with it
+      def killed(event)
+        failed(event, HandlerKilledError.new("the thread of #{@subscription.subscriber} ended before handle returned " \
+                                             "(Thread.exit, Thread#kill, or a jump out of it)"))
       end
 
       private
@@ -46,14 +38,13 @@ module TaskerCore
       def handle(event)
         attributes = { event_name: event.event_name, event_id: event.event_id, group: @subscription.group,
                        attempt: event.attempt, namespace: event.metadata[:namespace] }
-        Telemetry::Span.consume("process #{event.event_name}", attributes, event) do
+        linked = { link: event.traceparent, correlation_id: event.correlation_id }
+        Telemetry::Span.consume("process #{event.event_name}", attributes, **linked) do
           Thread.handle_interrupt(INTERRUPTIBLE) { @subscription.subscriber.new.handle(event) }
         end
       end
 
-      def outcome(event, handled, failure)
-        return { delivery: event.delivery, ok: true } if handled
-
+      def failed(event, failure)
         error = Worker::Failure.describe(failure)
         retry_in = @subscription.retries.delay(event.attempt, error)
         log(event, error, retry_in)
@@ -74,11 +65,6 @@ module TaskerCore
         else
           TaskerCore.logger.error("event is a dead letter now", **fields)
         end
-      end
-
-      def killed
-        HandlerKilledError.new("the thread of #{@subscription.subscriber} ended before handle returned (Thread.exit, " \
-                               "Thread#kill, or a jump out of it)")
       end
     end
   end

@@ -188,7 +188,8 @@ module TaskerCore
           begin
             outcome = @delivering.call(event)
           ensure
-            finished(event, outcome || @delivering.killed_outcome(event))
+            # None: the thread is being killed, or the handler jumped out.
+            finished(event, outcome || @delivering.killed(event))
           end
           settle
         end
@@ -229,12 +230,15 @@ module TaskerCore
 
       def outcomes_to_settle
         @lock.synchronize do
-          worth_it = @lanes.idle? || @state != :running || now - @settled_at >= SETTLE_AFTER || !@lanes.hungry?
-          next if @settling || @outcomes.empty? || !worth_it
+          next if @settling || @outcomes.empty? || !worth_settling?
 
           @settling = true
           @outcomes.shift(@outcomes.size)
         end
+      end
+
+      def worth_settling?
+        @lanes.idle? || @outcomes.size >= Lanes::WINDOW / 2 || now - @settled_at >= SETTLE_AFTER || @state != :running
       end
 
       # @return [Boolean, nil] false: others have the group now; nil: it could not be written
