@@ -6,6 +6,7 @@
 //! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
+//! * `events` - domain events that Ruby publishes, and what it hears of the bus
 //! * `telemetry` - when Phase 2 begins in this process, with which settings, and its end
 //! * `logging`, `recorder` - log lines and spans from Ruby; `fields` - what both say about themselves
 //! * `metrics` - metrics that Ruby records, and the table of the gem's own
@@ -20,6 +21,7 @@ mod client;
 mod convert;
 mod errors;
 mod event_bridge;
+mod events;
 mod fields;
 mod gvl;
 mod logging;
@@ -40,6 +42,7 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
+    events::init(native)?;
     telemetry::init(native)?;
     logging::init(native)?;
     metrics::init(native)?;

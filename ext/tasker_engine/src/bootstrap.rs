@@ -3,6 +3,7 @@
 
 mod asked;
 mod operations;
+mod publishing;
 mod stores;
 mod submitting;
 mod waiting;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::engine::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
 use crate::error::{Error, Result};
+use crate::events::{InProcessEventBus, InProcessEventBusConfig};
 use crate::ids::Dice;
 use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
@@ -44,6 +46,7 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
+    bus: Arc<InProcessEventBus>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
     on_end: OnEnd,
@@ -90,6 +93,7 @@ impl Engine {
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
+        let bus = Arc::new(InProcessEventBus::new(InProcessEventBusConfig::default()));
         let (sees, hears, time) = (Arc::clone(&shared), Arc::clone(&channel), clock.clone());
         let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader)));
         metrics::watch(&monitor);
@@ -103,6 +107,7 @@ impl Engine {
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),
+            Arc::clone(&bus),
         );
         let thread = std::thread::Builder::new()
             .name("tasker-engine".into())
@@ -112,6 +117,7 @@ impl Engine {
         Ok(Arc::new(Engine {
             inbox,
             channel,
+            bus,
             catalogue,
             on_end: waiting::on_end(&shared.ends, &reader),
             shared,

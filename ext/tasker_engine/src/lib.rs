@@ -7,6 +7,7 @@
 //! - [`submission`]: a request becomes a task that fits its template
 //! - [`plan`]: every decision, pure
 //! - [`store`]: every durable read and write
+//! - [`events`]: domain events to this process, after their commit
 //! - [`channel`]: step events out to handler threads, completions in
 //! - `engine`: the one thread that carries all of it, a transaction at a time
 //! - [`telemetry`]: the one room for logs, spans and their export
@@ -21,6 +22,7 @@ pub mod config;
 mod engine;
 pub mod error;
 pub mod event;
+pub mod events;
 pub mod graph;
 pub mod ids;
 pub mod interrupt;

@@ -1,12 +1,16 @@
 //! Owns: telling people what a committed transaction did, in the order in which it happened: log lines, spans, counts.
 
+mod lifecycle;
 mod lines;
 pub(super) mod worker;
 
 use super::attempts::{Attempts, Stale};
 use super::shared::Counters;
 use super::trace;
+use super::transaction::Outcome;
 use crate::channel::StepEvent;
+use crate::clock::Clock;
+use crate::events::{self, EventRouter, InProcessEventBus};
 use crate::graph::Graph;
 use crate::ids::Dice;
 use crate::telemetry::spans as recorder;
@@ -29,6 +33,19 @@ pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, c
     }
     if !spans.is_empty() {
         recorder::record_all(spans);
+    }
+}
+
+/// Tells this process of what was published, and of what moved when somebody wants to hear of that.
+pub(super) fn events(bus: &InProcessEventBus, outcome: &Outcome, attempts: &Attempts, clock: &Clock) {
+    EventRouter::gone(bus, &outcome.events, clock);
+    for dropped in &outcome.dropped_events {
+        events::dropped(&dropped.name, &dropped.namespace, dropped.delivery_mode, &dropped.why);
+    }
+    if bus.wants_lifecycle() {
+        let created = |at: usize| outcome.created.contains(&at);
+        let all = outcome.graphs.iter().enumerate();
+        bus.tell(all.flat_map(|(at, graph)| lifecycle::items(graph, created(at), attempts)).collect());
     }
 }
 

@@ -49,6 +49,7 @@ impl EngineThread {
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
         report::report(&outcome.graphs, &outcome.created, &attempts, &self.shared.counters, &mut self.dice);
+        report::events(&self.bus, &outcome, &attempts, &self.clock);
         self.publish();
         self.answer(batch.requests, std::mem::take(&mut outcome.replies), released);
         self.shared.ends.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
