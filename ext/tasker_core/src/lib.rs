@@ -36,7 +36,7 @@ use magnus::{Error, Module, Ruby};
 // Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
-    tasker_engine::telemetry::init_console_only();
+    tasker_telemetry::init_console_only();
     let native = ruby.define_module("TaskerCore")?.define_module("Native")?;
     runtime::init(native)?;
     bootstrap::init(native)?;

@@ -30,11 +30,11 @@ use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
 use crate::store::{AroundFork, OnEnd, Reader, TaskView, TransitionView};
-use crate::telemetry::metrics::{self, EngineHandle};
 use crate::web::Web;
 use asked::unexpected;
 pub use asked::Asked;
 pub use stores::{migrate, migrating, migration_sql};
+use tasker_telemetry::record::metrics::{self, EngineHandle};
 
 /// How long a stop waits for its last transaction, and a close for the engine's thread: a database that hangs must not
 /// hold a process that is told to end.
@@ -85,7 +85,8 @@ impl Engine {
     /// As [`Engine::open`], with a clock of the caller's.
     pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
         config.check()?;
-        let catalogue = Arc::new(Catalogue::default());
+        tasker_telemetry::keep_numbers();
+        let catalogue = Arc::new(Catalogue::new(Arc::new(stores::Watching(metrics::engine()))));
         let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
         let location = store.describe();

@@ -10,7 +10,7 @@
 //! - [`events`]: domain events to this process, after their commit
 //! - [`channel`]: step events out to handler threads, completions in
 //! - `engine`: the one thread that carries all of it, a transaction at a time
-//! - [`telemetry`]: the one room for logs, spans and their export
+//! - [`tasker_telemetry::record`]: where all of it reports what happened
 //! - `web`: health and metrics over HTTP
 //! - [`bootstrap`]: puts it together; [`bootstrap::Engine`] is the handle
 
@@ -24,7 +24,6 @@ pub mod error;
 pub mod event;
 pub mod events;
 pub mod graph;
-pub mod ids;
 pub mod interrupt;
 pub mod plan;
 #[doc(hidden)]
@@ -35,7 +34,8 @@ pub mod store;
 pub mod submission;
 mod sync;
 pub mod task;
-pub mod telemetry;
 pub mod template;
 mod watchdog;
 mod web;
+
+pub use tasker_telemetry::ids;

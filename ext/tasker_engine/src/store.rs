@@ -5,6 +5,7 @@ mod backlog;
 pub mod catalogue;
 mod claim_order;
 mod journal;
+mod observer;
 pub mod postgres;
 pub mod sqlite;
 mod view;
@@ -23,6 +24,7 @@ use crate::graph::Graph;
 use crate::state::TaskState;
 pub use backlog::{Backlog, Queue};
 pub use claim_order::claim_order;
+pub use observer::Observer;
 pub use view::{StepView, TaskView, TransitionView};
 
 use catalogue::Catalogue;

@@ -1,10 +1,8 @@
 //! Owns: events inside this process: to subscribers in Rust, and to the channel to Ruby. Refuses: to wait for anybody: each
 //! of them has a bounded queue, and what does not fit into it is dropped and counted.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-
-use arc_swap::ArcSwap;
 
 use super::lifecycle::Lifecycle;
 use super::outlet::{BusItem, Outlet};
@@ -12,8 +10,8 @@ use super::stats::InProcessEventBusStats;
 use super::subscriber::Subscriber;
 use crate::error::{Error, Result};
 use crate::event::{DomainEvent, Pattern};
-use crate::interrupt::{lock, Interrupt};
-use crate::telemetry::metrics::domain_events as counts;
+use crate::interrupt::Interrupt;
+use tasker_telemetry::record::metrics::domain_events as counts;
 
 /// How much may wait on the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +34,7 @@ impl Default for InProcessEventBusConfig {
 /// The bus of one engine.
 pub struct InProcessEventBus {
     config: InProcessEventBusConfig,
-    subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
-    /// Held while the list of subscribers is changed.
-    changing: Mutex<()>,
+    subscribers: RwLock<Vec<Arc<Subscriber>>>,
     outlet: Arc<Outlet>,
 }
 
@@ -69,7 +65,7 @@ impl InProcessEventBus {
     /// A bus that nobody listens to.
     pub fn new(config: InProcessEventBusConfig) -> InProcessEventBus {
         let outlet = Arc::new(Outlet::new(config.channel_capacity));
-        InProcessEventBus { config, subscribers: ArcSwap::default(), changing: Mutex::default(), outlet }
+        InProcessEventBus { config, subscribers: RwLock::default(), outlet }
     }
 
     /// Calls `callback`, in a thread of its own, with each event from now on whose name fits the pattern.
@@ -88,10 +84,7 @@ impl InProcessEventBus {
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Subscriber>>)) {
-        let _changing = lock(&self.changing);
-        let mut subscribers = self.subscribers.load().as_ref().clone();
-        change(&mut subscribers);
-        self.subscribers.store(Arc::new(subscribers));
+        change(&mut self.subscribers.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Says what Ruby wants to hear. With neither the engine does nothing for it.
@@ -107,13 +100,15 @@ impl InProcessEventBus {
     /// Puts an event before all who want it.
     pub(super) fn deliver(&self, event: &Arc<DomainEvent>) -> Delivered {
         let mut delivered = Delivered::default();
-        for subscriber in self.subscribers.load().iter().filter(|subscriber| subscriber.wants(event)) {
+        let subscribers = self.subscribers.read().unwrap_or_else(PoisonError::into_inner);
+        for subscriber in subscribers.iter().filter(|subscriber| subscriber.wants(event)) {
             if subscriber.offer(event) {
                 delivered.to_rust += 1;
             } else {
                 delivered.overflowed += 1;
             }
         }
+        drop(subscribers);
         if self.outlet.wants_domain() {
             if self.outlet.offer(BusItem::Domain(Arc::clone(event))) {
                 delivered.to_ffi += 1;

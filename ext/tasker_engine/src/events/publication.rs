@@ -14,8 +14,8 @@ use crate::event::{
     EventMetadata, EventTrace,
 };
 use crate::ids;
-use crate::telemetry::context::TraceContext;
-use crate::telemetry::sampling::{self, Parent};
+use tasker_telemetry::record::context::TraceContext;
+use tasker_telemetry::record::sampling::{self, Parent};
 
 /// What a caller wants published.
 #[derive(Debug, Clone, Deserialize)]

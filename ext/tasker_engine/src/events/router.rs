@@ -10,9 +10,9 @@ use super::stats::EventRouterStats;
 use super::trace;
 use crate::clock::{Clock, Micros};
 use crate::event::{DeliveryMode, DomainEvent, DomainEventPayload, EventMetadata};
-use crate::telemetry::context::{with_context, TraceContext};
-use crate::telemetry::metrics::domain_events::{self as counts, Delivery};
-use crate::telemetry::spans;
+use tasker_telemetry::record::context::{with_context, TraceContext};
+use tasker_telemetry::record::metrics::domain_events::{self as counts, Delivery};
+use tasker_telemetry::record::spans;
 
 /// The target of lines about events.
 const EVENTS: &str = "tasker_worker";
@@ -58,19 +58,26 @@ impl EventRouter {
             return;
         }
         let committed = clock.now();
-        let mut recorded = Vec::new();
+        let mut told = Vec::new();
         let record = spans::enabled();
         for event in events {
             let fast = event.delivery_mode.is_fast();
             let delivered = if fast { bus.deliver(event) } else { Delivered::default() };
             count(event, delivered, committed);
             lines(event);
-            if record {
-                trace::spans(event, delivered, committed, clock.now(), &mut recorded);
+            if record && trace::is_recorded(event) {
+                told.push((Arc::clone(event), delivered, clock.now()));
             }
         }
-        if !recorded.is_empty() {
-            spans::record_all(recorded);
+        if !told.is_empty() {
+            let about = told.len() * trace::SPANS;
+            spans::record_later(about, move || {
+                let mut made = Vec::with_capacity(about);
+                for (event, delivered, now) in &told {
+                    trace::spans(event, *delivered, committed, *now, &mut made);
+                }
+                made
+            });
         }
     }
 

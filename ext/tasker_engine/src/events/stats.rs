@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::telemetry::metrics::domain_events as counts;
+use tasker_telemetry::record::metrics::domain_events as counts;
 
 /// What the router did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use serde_json::{json, Value};
 
 use super::Served;
 use crate::events::DomainEventStats;
-use crate::telemetry::{logs, spans};
+use tasker_telemetry::record::counts;
 
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn prometheus(State(served): State<Served>) -> Response {
@@ -32,11 +32,11 @@ pub(super) async fn worker(State(served): State<Served>) -> Json<Value> {
         "tasks_active": waiting.tasks_active, "lag_seconds": monitor.lag_seconds(),
     });
     body["telemetry"] = json!({
-        "spans_exported": spans::exported(),
-        "spans_dropped": spans::dropped(),
-        "logs_exported": logs::exported(),
-        "logs_dropped": logs::dropped(),
-        "export_failures": spans::export_failures(),
+        "spans_exported": counts::spans_exported(),
+        "spans_dropped": counts::spans_dropped(),
+        "logs_exported": counts::logs_exported(),
+        "logs_dropped": counts::logs_dropped(),
+        "export_failures": counts::export_failures(),
     });
     body["uptime_seconds"] = json!(monitor.uptime().as_secs());
     body["worker_id"] = json!(monitor.worker().worker_id.as_deref());
