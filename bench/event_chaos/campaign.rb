@@ -18,7 +18,8 @@ module EventChaos
       @tasks = Integer(env.fetch("EVENTS", "30000")).fdiv(STEPS).ceil
       @random = Random.new(Integer(env.fetch("SEED", Random.new_seed.to_s)) % (2**32))
       @rate = Float(env.fetch("KILLS_PER_SECOND", "2"))
-      @wanted = { "worker" => Integer(env.fetch("WORKERS", "2")), "subscriber" => Integer(env.fetch("SUBSCRIBERS", "2")) }
+      @wanted = { "worker" => Integer(env.fetch("WORKERS", "2")),
+                  "subscriber" => Integer(env.fetch("SUBSCRIBERS", "2")) }
       @limit = Float(env.fetch("LIMIT_SECONDS", "900"))
       @log = "#{folder}/witness.log"
       @console = "#{folder}/console.log"
@@ -34,8 +35,8 @@ module EventChaos
       submitter = start("submit", @tasks.to_s)
       @wanted.each { |what, count| count.times { @running[start(what)] = what } }
       kill_and_replace until over?
-      finish
       Process.wait(submitter)
+      finish
       puts format("%d processes killed (%s) in %.1f s", @kills.values.sum, @kills, now - began)
     end
 
@@ -62,8 +63,8 @@ module EventChaos
     def finish
       deadline = now + @limit
       sleep 0.05 until complete? || now > deadline
-      @running.each_key { |pid| Process.kill(:TERM, pid) }
-      @running.each_key { |pid| Process.wait(pid) }
+      Process.kill(:TERM, *@running.keys)
+      Process.waitall
     end
 
     # Each group's log has an event for each step.

@@ -40,7 +40,9 @@ module EventChaos
           batch = JSON.parse(native.event_group_claim("verdict", 1000, 10.0, 0.5))
           break read if batch.empty?
 
-          native.event_group_settle("verdict", JSON.generate(batch.map { |one| { delivery: one["delivery"], ok: true } }))
+          native.event_group_settle("verdict", JSON.generate(batch.map do |one|
+                                                               { delivery: one["delivery"], ok: true }
+                                                             end))
           read.concat(batch.map { |one| one["event"] })
         end
       end

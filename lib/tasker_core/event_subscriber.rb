@@ -5,12 +5,13 @@ require_relative "event_subscriber/retries"
 require_relative "event_subscriber/subscription"
 require_relative "event_subscriber/lanes"
 require_relative "event_subscriber/delivering"
+require_relative "event_subscriber/settling"
 require_relative "event_subscriber/runner"
 
 module TaskerCore
-  # The superclass of durable subscribers. A subscriber reads domain events for a group, which is a row in the database: it
-  # gets every durable event whose name fits, at least once, in whichever process runs it, also those that were published
-  # while none did. One process at a time reads for a group.
+  # The superclass of durable subscribers. A subscriber reads domain events for a group, which is a row in the database:
+  # it gets every durable event whose name fits, at least once, in whichever process runs it, also those that were
+  # published while none did. One process at a time reads for a group.
   #
   #     class Receipts < TaskerCore::EventSubscriber
   #       subscribes_to "payment.*", group: "billing", from: :beginning, retry: { max_attempts: 5 }, ordered: true
@@ -20,10 +21,10 @@ module TaskerCore
   #       end
   #     end
   #
-  # A worker starts the subscribers that are loaded when it starts; {.run} starts them in a process without a worker. A new
-  # instance handles each event. What `handle` raises fails the attempt: another one follows, as `retry` says, unless it
-  # was a {PermanentError}; {RetryableError} says when. After the last attempt the event is a dead letter of the group:
-  # see {TaskerCore.event_groups}.
+  # A worker starts the subscribers that are loaded when it starts; {.run} starts them in a process without a worker. A
+  # new instance handles each event. What `handle` raises fails the attempt: another one follows, as `retry` says,
+  # unless it was a {PermanentError}; {RetryableError} says when. After the last attempt the event is a dead letter of the
+  # group: see {TaskerCore.event_groups}.
   class EventSubscriber
     # Seconds between checks of {.join}; a stop wakes it at once.
     LOOK = 1.0
@@ -42,8 +43,8 @@ module TaskerCore
       #
       # @param patterns [Array<String>] names of events; `*` stands for one word, `#` for any number of words
       # @param group [String, Symbol] the group's name; only one class may have it
-      # @param options [Hash] `from:` where a new group begins: :now (the default), :beginning or a Time; a group that is
-      #   there keeps its place. `ordered:` whether events with the same key are handled one after the other, also
+      # @param options [Hash] `from:` where a new group begins: :now (the default), :beginning or a Time; a group that
+      #   is there keeps its place. `ordered:` whether events with the same key are handled one after the other, also
       #   while one waits for its retry (default false). `concurrency:` threads of a process (default 1). `retry:` a
       #   Hash: max_attempts (default 3), backoff (:exponential, :linear, :fibonacci or :none), base and cap in seconds
       #   (1 and 300), jitter (0.1). `lease:` seconds until another process takes over from one that died (default 10)
@@ -55,8 +56,8 @@ module TaskerCore
         @subscription = subscription
       end
 
-      # Starts the subscribers in this process, beside other work; {Worker.start} does it too. Those that run already are
-      # left alone.
+      # Starts the subscribers in this process, beside other work; {Worker.start} does it too. Those that run already
+      # are left alone.
       # @param only [Array<Class>, nil] these; default: all that are loaded
       # @return [Boolean] whether there are any
       def start(only: nil)
@@ -124,8 +125,9 @@ module TaskerCore
           known = @subscriptions[subscription.group]
           # A class that was loaded again takes its own place.
           if known && known.subscriber.name != subscription.subscriber.name
-            raise ConfigurationError, "#{known.subscriber} subscribes to group #{subscription.group.inspect} already; " \
-                                      "give #{subscription.subscriber} another group"
+            raise ConfigurationError,
+                  "#{known.subscriber} subscribes to group #{subscription.group.inspect} already; " \
+                  "give #{subscription.subscriber} another group"
           end
           @subscriptions[subscription.group] = subscription
         end

@@ -74,7 +74,9 @@ RSpec.shared_examples "subscribers" do
   it "delay nobody else when one of them hangs, and stop in time" do
     gate = Queue.new
     subscriber("order.*", group: "hangs") { gate.pop }
-    subscriber("order.*", group: "works", concurrency: 2) { |event| event.payload == 1 ? gate.pop : got << event.payload }
+    subscriber("order.*", group: "works", concurrency: 2) do |event|
+      event.payload == 1 ? gate.pop : got << event.payload
+    end
     TaskerCore::Worker.start(concurrency: 1, shutdown_timeout: 0.3)
     publish(1, 2, 3)
     expect(next_got(2)).to eq([2, 3])

@@ -7,6 +7,7 @@
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
 //! * `event_groups` - durable subscribers: claiming events and saying what became of them; what operators ask of groups
+//! * `events` - domain events that Ruby publishes, and what it hears of the bus
 //! * `telemetry` - when Phase 2 begins in this process, with which settings, and its end
 //! * `logging`, `recorder` - log lines and spans from Ruby; `fields` - what both say about themselves
 //! * `metrics` - metrics that Ruby records, and the table of the gem's own
@@ -22,6 +23,7 @@ mod convert;
 mod errors;
 mod event_bridge;
 mod event_groups;
+mod events;
 mod fields;
 mod gvl;
 mod logging;
@@ -36,13 +38,14 @@ use magnus::{Error, Module, Ruby};
 // Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
-    tasker_engine::telemetry::init_console_only();
+    tasker_telemetry::init_console_only();
     let native = ruby.define_module("TaskerCore")?.define_module("Native")?;
     runtime::init(native)?;
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
     event_groups::init(native)?;
+    events::init(native)?;
     telemetry::init(native)?;
     logging::init(native)?;
     metrics::init(native)?;

@@ -4,6 +4,7 @@
 mod asked;
 mod groups;
 mod operations;
+mod publishing;
 mod stores;
 mod submitting;
 mod waiting;
@@ -24,17 +25,18 @@ use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::engine::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
 use crate::error::{Error, Result};
+use crate::events::{InProcessEventBus, InProcessEventBusConfig};
 use crate::groups::Groups;
 use crate::ids::Dice;
 use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
 use crate::store::{AroundFork, OnEnd, Reader, TaskView, TransitionView};
-use crate::telemetry::metrics::{self, EngineHandle};
 use crate::web::Web;
 use asked::unexpected;
 pub use asked::Asked;
 pub use stores::{migrate, migrating, migration_sql};
+use tasker_telemetry::record::metrics::{self, EngineHandle};
 
 /// How long a stop waits for its last transaction, and a close for the engine's thread: a database that hangs must not
 /// hold a process that is told to end.
@@ -46,6 +48,7 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
+    bus: Arc<InProcessEventBus>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
     groups: Option<Arc<Groups>>,
@@ -85,7 +88,8 @@ impl Engine {
     /// As [`Engine::open`], with a clock of the caller's.
     pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
         config.check()?;
-        let catalogue = Arc::new(Catalogue::default());
+        tasker_telemetry::keep_numbers();
+        let catalogue = Arc::new(Catalogue::new(Arc::new(stores::Watching(metrics::engine()))));
         let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
         let groups = store.groups().map(|groups| Arc::new(Groups::new(groups, clock.clone())));
@@ -94,8 +98,9 @@ impl Engine {
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
+        let bus = Arc::new(InProcessEventBus::new(InProcessEventBusConfig::default()));
         let (sees, hears, time) = (Arc::clone(&shared), Arc::clone(&channel), clock.clone());
-        let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader)));
+        let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader), groups.clone()));
         metrics::watch(&monitor);
         let thread = EngineThread::new(
             store,
@@ -107,6 +112,7 @@ impl Engine {
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),
+            Arc::clone(&bus),
         );
         let thread = std::thread::Builder::new()
             .name("tasker-engine".into())
@@ -116,6 +122,7 @@ impl Engine {
         Ok(Arc::new(Engine {
             inbox,
             channel,
+            bus,
             catalogue,
             on_end: waiting::on_end(&shared.ends, &reader),
             shared,

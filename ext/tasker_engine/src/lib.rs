@@ -7,9 +7,10 @@
 //! - [`submission`]: a request becomes a task that fits its template
 //! - [`plan`]: every decision, pure
 //! - [`store`]: every durable read and write
+//! - [`events`]: domain events to this process, after their commit
 //! - [`channel`]: step events out to handler threads, completions in
 //! - `engine`: the one thread that carries all of it, a transaction at a time
-//! - [`telemetry`]: the one room for logs, spans and their export
+//! - [`tasker_telemetry::record`]: where all of it reports what happened
 //! - `web`: health and metrics over HTTP
 //! - [`bootstrap`]: puts it together; [`bootstrap::Engine`] is the handle
 
@@ -21,9 +22,9 @@ pub mod config;
 mod engine;
 pub mod error;
 pub mod event;
+pub mod events;
 pub mod graph;
 pub mod groups;
-pub mod ids;
 pub mod interrupt;
 pub mod plan;
 #[doc(hidden)]
@@ -34,7 +35,8 @@ pub mod store;
 pub mod submission;
 mod sync;
 pub mod task;
-pub mod telemetry;
 pub mod template;
 mod watchdog;
 mod web;
+
+pub use tasker_telemetry::ids;

@@ -6,6 +6,7 @@ pub mod catalogue;
 mod claim_order;
 pub mod groups;
 mod journal;
+mod observer;
 pub mod postgres;
 pub mod sqlite;
 mod view;
@@ -24,6 +25,7 @@ use crate::graph::Graph;
 use crate::state::TaskState;
 pub use backlog::{Backlog, Queue};
 pub use claim_order::claim_order;
+pub use observer::Observer;
 pub use view::{StepView, TaskView, TransitionView};
 
 use catalogue::Catalogue;

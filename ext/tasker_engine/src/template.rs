@@ -1,5 +1,5 @@
 //! Owns: the template, the DAG a task is made from, checked once and never changed. Refuses:
-//! templates that cannot run: every refusal names the document, the step and the cure.
+//! templates that cannot run: every refusal names the document, the step and what helps.
 //!
 //! YAML, JSON and the Ruby DSL describe the same document: `name`, `namespace`, `version`,
 //! `description`, `input_schema` and `steps`, each step with `name`, `handler`, `dependencies`,
@@ -91,7 +91,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::Template`] lists every problem with its place and its cure.
+    /// [`Error::Template`] lists every problem with its place and a hint.
     pub fn from_yaml(source_name: &str, text: &str) -> Result<Template> {
         Template::build(source_name, document::from_yaml(text), Problems::default())
     }
@@ -100,7 +100,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::Template`] lists every problem with its place and its cure.
+    /// [`Error::Template`] lists every problem with its place and a hint.
     pub fn from_json(source_name: &str, text: &str) -> Result<Template> {
         Template::build(source_name, document::from_json(text), Problems::default())
     }

@@ -2,8 +2,8 @@
 
 module TaskerCore
   class EventSubscriber
-    # Owns: the events that a process has in hand of one group, until each is settled, and whose turn it is. Events of one
-    # key wait for each other. Refuses: threads, locks and the database.
+    # Owns: the events that a process has in hand of one group, until each is settled, and whose turn it is. Events of
+    # one key wait for each other. Refuses: threads, locks and the database.
     class Lanes
       # Events in hand, at most.
       WINDOW = 200

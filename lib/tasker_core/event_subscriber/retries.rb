@@ -16,12 +16,7 @@ module TaskerCore
         unknown = options.keys.map(&:to_sym) - DEFAULTS.keys
         refuse("unknown #{unknown.join(', ')}; known: #{DEFAULTS.keys.join(', ')}") unless unknown.empty?
 
-        settings = DEFAULTS.merge(options.transform_keys(&:to_sym))
-        @max_attempts = check(settings, :max_attempts, "a number from 1 to 100") { |n| n.is_a?(Integer) && (1..100).cover?(n) }
-        @backoff = check(settings, :backoff, "one of #{BACKOFFS.join(', ')}") { |name| BACKOFFS.include?(name.to_s.to_sym) }
-        @backoff = @backoff.to_s.to_sym
-        @base, @cap = %i[base cap].map { |key| check(settings, key, "seconds, 0 or more") { |n| n.is_a?(Numeric) && n >= 0 } }
-        @jitter = check(settings, :jitter, "a share from 0 to 1") { |n| n.is_a?(Numeric) && (0..1).cover?(n) }
+        read(DEFAULTS.merge(options.transform_keys(&:to_sym)))
       end
 
       # @param attempt [Integer] the one that failed
@@ -34,6 +29,23 @@ module TaskerCore
       end
 
       private
+
+      def read(settings)
+        @max_attempts = check(settings, :max_attempts, "a number from 1 to 100") do |count|
+          count.is_a?(Integer) && (1..100).cover?(count)
+        end
+        backoff = check(settings, :backoff, "one of #{BACKOFFS.join(', ')}") do |name|
+          BACKOFFS.include?(name.to_s.to_sym)
+        end
+        @backoff = backoff.to_s.to_sym
+        @base = check(settings, :base, "seconds, 0 or more") { |seconds| seconds?(seconds) }
+        @cap = check(settings, :cap, "seconds, 0 or more") { |seconds| seconds?(seconds) }
+        @jitter = check(settings, :jitter, "a share from 0 to 1") { |share| seconds?(share) && share <= 1 }
+      end
+
+      def seconds?(value)
+        value.is_a?(Numeric) && value >= 0
+      end
 
       def growth(attempt)
         case @backoff

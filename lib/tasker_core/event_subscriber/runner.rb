@@ -2,11 +2,9 @@
 
 module TaskerCore
   class EventSubscriber
-    # Owns: the threads of one group: one that waits for events, and those that handle them. A thread that has handled
-    # events settles them, together with what others have handled meanwhile; what hangs keeps nobody else from it.
+    # Owns: the threads of one group: one that waits for events, and those that handle them. What hangs in one keeps no
+    # other from going on.
     class Runner
-      # Seconds until events that were handled are settled, while there are more to handle.
-      SETTLE_AFTER = 0.05
       # Seconds a claim waits; an event ends it at once.
       WAIT = 30.0
       # Seconds between tries while the database is away, at first and at most.
@@ -15,7 +13,7 @@ module TaskerCore
       KILL_SECONDS = 1.0
       # Interrupts reach a thread while it waits, and inside a handler, not in between.
       WHILE_WAITING = { Object => :on_blocking }.freeze
-      private_constant :SETTLE_AFTER, :WAIT, :PAUSES, :KILL_SECONDS, :WHILE_WAITING
+      private_constant :WAIT, :PAUSES, :KILL_SECONDS, :WHILE_WAITING
 
       # @return [String]
       attr_reader :group
@@ -30,9 +28,7 @@ module TaskerCore
         @room = ConditionVariable.new
         @ended = ConditionVariable.new
         @lanes = Lanes.new
-        @outcomes = []
-        @settling = false
-        @settled_at = now
+        @settling = Settling.new(@group, @lanes, @lock, @room)
         @state = :new
         @threads = []
       end
@@ -189,11 +185,12 @@ module TaskerCore
             outcome = @delivering.call(event)
           ensure
             # None: the thread is being killed, or the handler jumped out.
-            finished(event, outcome || @delivering.killed(event))
+            outcome ||= @delivering.killed(event)
+            @lock.synchronize { @settling.add(event, outcome) }
           end
-          settle
+          @settling.settle
         end
-        settle
+        @settling.settle(now_or_never: true)
       end
 
       def next_event
@@ -206,62 +203,6 @@ module TaskerCore
 
             @come.wait(@lock)
           end
-        end
-      end
-
-      def finished(event, outcome)
-        @lock.synchronize do
-          @outcomes << outcome
-          if outcome[:retry_in] || outcome[:later]
-            @lanes.failed(event).each { |other| @outcomes << { delivery: other.delivery, behind: true } }
-          else
-            @lanes.passed(event)
-          end
-        end
-      end
-
-      # One thread at a time settles what all have handled; the others leave it to that one.
-      def settle
-        while (outcomes = outcomes_to_settle)
-          written = write(outcomes)
-          @lock.synchronize { written_down(outcomes, written) }
-        end
-      end
-
-      def outcomes_to_settle
-        @lock.synchronize do
-          next if @settling || @outcomes.empty? || !worth_settling?
-
-          @settling = true
-          @outcomes.shift(@outcomes.size)
-        end
-      end
-
-      def worth_settling?
-        @lanes.idle? || @outcomes.size >= Lanes::WINDOW / 2 || now - @settled_at >= SETTLE_AFTER || @state != :running
-      end
-
-      # @return [Boolean, nil] false: others have the group now; nil: it could not be written
-      def write(outcomes)
-        Native.event_group_settle(@group, JsonText.generate(outcomes, "outcomes"))
-      rescue StoppedError, NotFoundError
-        false
-      rescue StandardError => e
-        TaskerCore.logger.warn("handled events could not be settled; trying again", group: @group, error: e)
-        nil
-      ensure
-        @lock.synchronize { @settling = false }
-      end
-
-      # Called under the lock.
-      def written_down(outcomes, written)
-        if written.nil?
-          @outcomes.unshift(*outcomes)
-          @room.wait(@lock, PAUSES.begin)
-        else
-          written ? @lanes.settled(outcomes) : @lanes.clear
-          @settled_at = now
-          @room.broadcast
         end
       end
 
@@ -283,8 +224,7 @@ module TaskerCore
       end
 
       def give_back
-        outcomes = @lock.synchronize { @outcomes.shift(@outcomes.size) }
-        Native.event_group_settle(@group, JsonText.generate(outcomes, "outcomes")) unless outcomes.empty?
+        @settling.finish
         Native.event_group_close(@group)
       rescue StoppedError, NotFoundError
         nil

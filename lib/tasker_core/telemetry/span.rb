@@ -19,8 +19,8 @@ module TaskerCore
           Context.with(context) { span.run(&block) }
         end
 
-        # Runs the block in the span of a message's consumer: the root of a trace of its own, with a link to the span that
-        # the message comes from.
+        # Runs the block in the span of a message's consumer: the root of a trace of its own, with a link to the span
+        # that the message comes from.
         # @api private
         # @param name [String]
         # @param attributes [Hash{Symbol => Object}]

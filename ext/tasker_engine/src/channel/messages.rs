@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::clock::Micros;
 use crate::event::Said;
 use crate::step::StepError;
-use crate::telemetry::context::{self, TraceContext};
 use crate::template::EventPublisher;
+use tasker_telemetry::record::context::{self, TraceContext};
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use crate::clock::Micros;
 use crate::graph::Graph;
 use crate::ids::{self, Dice};
 use crate::store::Claim;
-use crate::telemetry::context::TraceContext;
-use crate::telemetry::sampling;
+use tasker_telemetry::record::context::TraceContext;
+use tasker_telemetry::record::sampling;
 
 /// The event for a claimed step of `graph`, and what the worker remembers of it.
 pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dice) -> (StepEvent, InFlight) {

@@ -12,8 +12,8 @@ use crate::event::{EventKey, Said};
 use crate::plan::Settlement;
 use crate::step::StepError;
 use crate::store::{Claim, Inputs};
-use crate::telemetry::context;
 use crate::template::StepTemplate;
+use tasker_telemetry::record::context;
 
 /// A claim whose attempt has not been settled.
 #[derive(Debug, Clone)]

@@ -29,8 +29,8 @@ use crate::store::catalogue::Catalogue;
 use crate::store::{
     Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Loaded, Store, Transaction,
 };
-use crate::telemetry::metrics::Operations;
 use crate::template::Template;
+use tasker_telemetry::record::metrics::Operations;
 
 /// Rows a look at what waits goes through at most: some milliseconds.
 const LOOK_LIMIT: usize = 20_000;

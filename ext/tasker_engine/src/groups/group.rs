@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::holding::Holding;
-use super::{Delivery, Outcome};
+use super::{Delivery, How, Outcome};
 use crate::clock::{Clock, Tick};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
 use crate::store::groups::{Groups as Store, Leased, Settlement};
 use crate::sync::Mutex;
+use tasker_telemetry::record::metrics::domain_events;
 
 /// How often deliveries that are due are looked for though none was known of: an operator may have asked for some.
 const DUE: Duration = Duration::from_secs(1);
@@ -149,6 +150,7 @@ impl Group {
             }
         };
         state.until = tick.after(state.lease);
+        self.count(outcomes);
         if let Some(holding) = &mut state.holding {
             holding.settled(outcomes, settlement);
             holding.is(stored)?;
@@ -162,6 +164,17 @@ impl Group {
             state.due_at = tick;
         }
         Ok(true)
+    }
+
+    fn count(&self, outcomes: &[Outcome]) {
+        if outcomes.is_empty() {
+            return;
+        }
+        let count = |is: fn(&How) -> bool| outcomes.iter().filter(|outcome| is(&outcome.how)).count();
+        let handled = count(|how| *how == How::Handled);
+        let retried = count(|how| matches!(how, How::Failed { retry_in: Some(_), .. }));
+        let dead = count(|how| matches!(how, How::Failed { retry_in: None, .. }));
+        domain_events::delivered(&self.name, handled, retried, dead);
     }
 
     /// Renews the lease, and has the cursor stand where it may, when it is time for one of the two. Gives how long the

@@ -29,6 +29,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::echo::Echo;
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Loaded, Reader, Store, Transaction};
 use crate::bell::Bell;
@@ -155,7 +156,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Store`] when the server cannot be used as it is; [`Error::Configuration`] for a URL that is none. The
-    /// message names the cure.
+    /// message has a hint.
     pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<PostgresStore> {
         PostgresStore::open_with(config, catalogue, Clock::System)
     }
@@ -166,7 +167,7 @@ impl PostgresStore {
         let mut writer = Writer::new(Arc::clone(&settings), clock)?;
         migrate::migrate(&mut writer, &settings, config.migrate)?;
         writer.prepare(format!("{};{};{}", load::prepare(), claim::prepare(), write::prepare()))?;
-        let listener = Arc::new(Listener::new(writer.backend()));
+        let listener = Arc::new(Listener::new(writer.backend(), Echo::new(catalogue.observer())));
         let reader =
             Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue), Arc::clone(&listener), writer.open())?);
         Ok(PostgresStore {
@@ -175,8 +176,8 @@ impl PostgresStore {
             reader,
             notices: Notices::new(listener.echo()),
             listener,
+            remembered: Remembered::new(catalogue.observer()),
             catalogue,
-            remembered: Remembered::default(),
             task_ids: TaskIds::default(),
             queues: QueueStatements::of(queue_statements::of_steps),
             event_statements: QueueStatements::of(events::statement),

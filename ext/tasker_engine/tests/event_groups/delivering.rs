@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tasker_engine::error::Error;
 
 use crate::harness::{until, Folder};
-use crate::{claim, claim_all, claim_now, handled, number, numbers, opening, outcome, settle, subscriber, Publisher, LEASE};
+use crate::{
+    claim, claim_all, claim_now, handled, number, numbers, opening, outcome, settle, subscriber, Publisher, LEASE,
+};
 
 const RETRY_NOW: &str = r#""error":{"class":"E","message":"m"},"retry_in":0"#;
 const DEAD: &str = r#""error":{"class":"E","message":"m"},"retry_in":null"#;
@@ -62,7 +64,10 @@ fn what_failed_comes_again_as_another_attempt_and_at_last_is_a_dead_letter() {
     let (mut publisher, engine) = (Publisher::open(&folder), subscriber(&folder, &["#"], false));
     publisher.publish("order.placed", None, 0..3);
     let first = claim_all(&engine, 3);
-    settle(&engine, vec![outcome(&first[0], RETRY_NOW), outcome(&first[1], r#""ok":true"#), outcome(&first[2], r#""later":0"#)]);
+    settle(
+        &engine,
+        vec![outcome(&first[0], RETRY_NOW), outcome(&first[1], r#""ok":true"#), outcome(&first[2], r#""later":0"#)],
+    );
     let mut again = claim_all(&engine, 2);
     again.sort_by_key(number);
     let seen: Vec<_> = again.iter().map(|delivery| (number(delivery), delivery.attempt)).collect();

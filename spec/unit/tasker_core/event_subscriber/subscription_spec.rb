@@ -10,7 +10,8 @@ RSpec.describe TaskerCore::EventSubscriber do
   it "keeps what a class asks for" do
     subscriber { subscribes_to "payment.*", "order.#", group: :billing, from: Time.at(5), ordered: true }
     document = JSON.parse(Receipts.subscription.to_json)
-    expect(document).to eq("name" => "billing", "patterns" => ["payment.*", "order.#"], "from" => 5.0, "key_order" => true)
+    expect(document).to eq("name" => "billing", "patterns" => ["payment.*", "order.#"], "from" => 5.0,
+                           "key_order" => true)
     expect(Receipts.subscription).to have_attributes(concurrency: 1, lease: 10.0, ordered?: true)
     wanted = %w[payment.made order order.a.b cart.filled payment].map { |name| Receipts.subscription.wants?(name) }
     expect(wanted).to eq([true, true, true, false, false])
@@ -24,7 +25,11 @@ RSpec.describe TaskerCore::EventSubscriber do
       expect { subscriber { subscribes_to(*patterns, group: "g", **options) } }
         .to raise_error(TaskerCore::InvalidInputError, /#{Regexp.escape(reason)}/)
     end
-    expect { subscriber { subscribes_to "a", group: "" } }.to raise_error(TaskerCore::InvalidInputError, /Receipts.*name/)
+    expect do
+      subscriber do
+        subscribes_to "a", group: ""
+      end
+    end.to raise_error(TaskerCore::InvalidInputError, /Receipts.*name/)
   end
 
   it "gives a group to one class only, and to that one again when it is loaded again" do
@@ -37,6 +42,8 @@ RSpec.describe TaskerCore::EventSubscriber do
 
   it "needs a subscriber to run" do
     expect { described_class.run }.to raise_error(TaskerCore::ConfigurationError, /no subscriber is loaded/)
-    expect { described_class.start(only: [described_class]) }.to raise_error(TaskerCore::ConfigurationError, /to nothing/)
+    expect do
+      described_class.start(only: [described_class])
+    end.to raise_error(TaskerCore::ConfigurationError, /to nothing/)
   end
 end

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::event::{DomainEvent, Said};
 use crate::plan::{self, Announcement};
 use crate::store::Inputs;
-use crate::telemetry::sampling;
+use tasker_telemetry::record::sampling;
 
 impl Working<'_> {
     /// Takes up what the attempt that has just ended publishes. `inputs` is what its worker remembers of what it worked on.
