@@ -23,8 +23,8 @@ module TaskerCore
   #
   # A worker starts the subscribers that are loaded when it starts; {.run} starts them in a process without a worker. A
   # new instance handles each event. What `handle` raises fails the attempt: another one follows, as `retry` says,
-  # unless it was a {PermanentError}; {RetryableError} says when. After the last attempt the event is a dead letter of the
-  # group: see {TaskerCore.event_groups}.
+  # unless it was a {PermanentError}; {RetryableError} says when. After the last attempt the event is a dead letter of
+  # the group: see {TaskerCore.event_groups}.
   class EventSubscriber
     # Seconds between checks of {.join}; a stop wakes it at once.
     LOOK = 1.0

@@ -108,10 +108,9 @@ RSpec.shared_examples "subscribers" do
     publish(1)
     expect(next_got(1)).to eq([1])
     TaskerCore::Native.event_group_open(JSON.generate(name: "billing", patterns: ["#"]))
-    document = EventStory::TEMPLATE.gsub("order.placed", "payment.made").gsub("place_order", "pay")
-    TaskerCore.configuration.handlers["pay"] = ->(_) { 2 }
+    document = EventStory::TEMPLATE.gsub("order.placed", "payment.made").sub("place_order", "pay")
     TaskerCore.engine.add_template("pay", document, "yaml")
-    TaskerCore.submit("pay").wait(timeout: 30)
+    TaskerCore.submit("pay", { payload: 2, shop: "a" }).wait(timeout: 30)
     wait_until("it is put off") { group.retrying == 1 }
     expect(got).to be_empty
   end

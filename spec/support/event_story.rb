@@ -2,11 +2,16 @@
 
 # Steps that publish events, and subscribers that say what they got.
 module EventStory
+  # Its result is what it publishes.
+  class Place
+    def call(step) = step.input[:payload]
+  end
+
   TEMPLATE = <<~YAML
     name: place_order
     steps:
       - name: place
-        handler: place_order
+        handler: EventStory::Place
         publishes_events:
           - {name: order.placed, key: "{/input/shop}"}
   YAML
@@ -27,10 +32,7 @@ module EventStory
 
   # Publishes events with these payloads, one after the other, through steps of a worker that runs.
   def publish(*payloads, shop: "a")
-    unless TaskerCore.configuration.handlers.key?("place_order")
-      TaskerCore.configuration.handlers["place_order"] = ->(step) { step.input[:payload] }
-      TaskerCore.engine.add_template("place_order", TEMPLATE, "yaml")
-    end
+    TaskerCore.engine.add_template("place_order", TEMPLATE, "yaml")
     payloads.each do |payload|
       task = TaskerCore.submit("place_order", { payload: payload, shop: shop }).wait(timeout: 30)
       raise "#{payload} was not published" unless task.state == "complete"
