@@ -7,7 +7,7 @@
 #
 #     rake bench:event_chaos
 #     STORE=postgres EVENTS=100000 SEED=1 rake bench:event_chaos
-#     KILLS_PER_SECOND=3 WORKERS=2 SUBSCRIBERS=2 LIMIT_SECONDS=900
+#     KILLS_PER_SECOND=3 HANDLER_MS=2 WORKERS=2 SUBSCRIBERS=2 LIMIT_SECONDS=900
 #
 # A seed makes the same choices again, not the same moments.
 

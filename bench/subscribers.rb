@@ -120,5 +120,5 @@ Stand.measure do
     "#{store}.subscribers.elsewhere_p50_ms" => Stand.percentile(times, 0.5),
     "#{store}.subscribers.elsewhere_p99_ms" => Stand.percentile(times, 0.99),
     "#{store}.subscribers.step_p99_us" => p99, "#{store}.subscribers.step_alone_p99_us" => quiet,
-    "#{store}.subscribers.step_p99_ratio" => p99 / quiet }
+    "#{store}.subscribers.step_p99_ratio" => p99.fdiv(quiet) }
 end

@@ -13,7 +13,10 @@ TaskerCore.configure do |config|
   config.database = ENV.fetch("CHAOS_DATABASE")
   config.template_paths = []
   config.lease_seconds = 1
-  config.handlers = { "publish" => ->(step) { { n: Integer(step.step_name[/\d+/]) } } }
+  config.handlers = { "publish" => lambda do |step|
+    sleep(Float(ENV.fetch("HANDLER_MS", "0")) / 1000)
+    { n: Integer(step.step_name[/\d+/]) }
+  end }
 end
 
 # Says what it got, after it has failed now and then.

@@ -39,9 +39,10 @@ fn event_group_claim(ruby: &Ruby, name: String, limit: usize, lease: f64, wait: 
     })
 }
 
-/// Says what became of deliveries: a JSON array of `{delivery, ok}`, `{delivery, error, retry_in}`, `{delivery, later}` or
-/// `{delivery, behind}`. False: the group's lease was lost, and others have them.
-fn event_group_settle(ruby: &Ruby, name: String, outcomes: String) -> Result<bool, Error> {
+/// Says what became of deliveries: a JSON array of `{delivery, ok}`, `{delivery, error, retry_in}` or `{delivery, later}`.
+/// Gives those that were given out and are not to be handled now, because an earlier one of their key will be tried again.
+/// `nil`: the group's lease was lost, and others have them all.
+fn event_group_settle(ruby: &Ruby, name: String, outcomes: String) -> Result<Option<Vec<i64>>, Error> {
     guard(ruby, || {
         let outcomes: Vec<Outcome> = read("outcomes", &outcomes)?;
         ask(ruby, |engine| engine.settling_events(name, outcomes))

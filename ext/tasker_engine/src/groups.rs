@@ -100,12 +100,10 @@ pub enum How {
     },
     /// It was not tried, and no attempt is counted. It comes again after so long.
     Later(Duration),
-    /// It was not tried, because an earlier one of its key failed. It comes again when that one is out of the way.
-    Behind,
 }
 
 /// An outcome as a subscriber says it: `{delivery, ok: true}`, `{delivery, error, retry_in}` (seconds, or null),
-/// `{delivery, later}` (seconds), `{delivery, behind: true}`.
+/// `{delivery, later}` (seconds).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -115,8 +113,6 @@ struct Said {
     error: Option<Box<RawValue>>,
     retry_in: Option<f64>,
     later: Option<f64>,
-    #[serde(default)]
-    behind: bool,
 }
 
 impl std::convert::From<Said> for Outcome {
@@ -128,7 +124,6 @@ impl std::convert::From<Said> for Outcome {
                 How::Failed { error: error.get().to_owned(), retry_in: retry_in.map(pause) }
             }
             Said { later: Some(later), .. } => How::Later(pause(later)),
-            Said { behind: true, .. } => How::Behind,
             _ => How::Handled,
         };
         Outcome { delivery: said.delivery, how }
@@ -207,11 +202,12 @@ impl Groups {
         self.group(name)
     }
 
-    /// Says what became of deliveries. False: the lease was lost meanwhile, and others have them, or will.
+    /// Says what became of deliveries. Gives those that were given out and are taken back, because an earlier one of their
+    /// key will be tried again: they come again after it. `None`: the lease was lost meanwhile, and others have them all.
     ///
     /// # Errors
     /// The store's: nothing was written down, and it may be said again.
-    pub fn settle(&self, name: &str, outcomes: &[Outcome]) -> Result<bool> {
+    pub fn settle(&self, name: &str, outcomes: &[Outcome]) -> Result<Option<Vec<i64>>> {
         self.group(name)?.settle(outcomes)
     }
 

@@ -3,15 +3,22 @@
 module TaskerCore
   class EventSubscriber
     # Owns: the events that a process has in hand of one group, until each is settled, and whose turn it is. Events of
-    # one key wait for each other. Refuses: threads, locks and the database.
+    # one key wait for each other in a lane. Refuses: threads, locks and the database.
     class Lanes
       # Events in hand, at most.
-      WINDOW = 200
+      WINDOW = 500
 
       def initialize
+        clear
+      end
+
+      # Others have the group's events now.
+      def clear
         @ready = []
-        @behind = {}
+        @waiting = {}
+        @stopped = {}
         @held = {}
+        @recalled = {}
       end
 
       # @return [Integer] how many more events may be taken in hand
@@ -24,7 +31,7 @@ module TaskerCore
         @held.size <= WINDOW / 2
       end
 
-      # @return [Boolean] whether nobody waits for a handler
+      # @return [Boolean] whether none waits for a thread
       def idle?
         @ready.empty?
       end
@@ -32,11 +39,13 @@ module TaskerCore
       # @param events [Array<Event>]
       def add(events)
         events.each do |event|
+          next if @recalled.delete(event.delivery)
+
           @held[event.delivery] = true
-          waiting = event.key && @behind[event.key]
+          waiting = event.key && @waiting[event.key]
           next waiting << event if waiting
 
-          @behind[event.key] = [] if event.key
+          @waiting[event.key] = [] if event.key
           @ready << event
         end
       end
@@ -48,26 +57,40 @@ module TaskerCore
 
       # An event was handled, or given up: the next one of its key may be.
       def passed(event)
-        following = event.key && @behind[event.key] or return
-        following.empty? ? @behind.delete(event.key) : @ready << following.shift
+        follow(event.key) if event.key
       end
 
-      # An event will be tried again.
-      # @return [Array<Event>] those that have to wait for it, not here
-      def failed(event)
-        (event.key && @behind.delete(event.key)) || []
+      # An event will be tried again: the others of its key wait until that is written down.
+      def stop(event)
+        @stopped[event.delivery] = event.key if event.key
       end
 
       # Deliveries were written down.
-      def settled(outcomes)
-        outcomes.each { |outcome| @held.delete(outcome[:delivery]) }
+      # @param outcomes [Array<Hash>]
+      # @param recalled [Array<Integer>] deliveries that are not to be handled now. One that is not here yet is on its way.
+      def settled(outcomes, recalled)
+        recall(recalled) unless recalled.empty?
+        outcomes.each do |outcome|
+          delivery = outcome[:delivery]
+          @held.delete(delivery)
+          key = @stopped.delete(delivery) and follow(key)
+        end
       end
 
-      # Others have the group's events now.
-      def clear
-        @ready.clear
-        @behind.clear
-        @held.clear
+      private
+
+      # The next one of a key's lane, which ends with the last.
+      def follow(key)
+        waiting = @waiting[key] or return
+        waiting.empty? ? @waiting.delete(key) : @ready << waiting.shift
+      end
+
+      def recall(recalled)
+        away = recalled.to_h { |delivery| [delivery, true] }
+        @waiting.each_value do |waiting|
+          waiting.reject! { |event| away.delete(event.delivery) && @held.delete(event.delivery) }
+        end
+        @recalled.merge!(away)
       end
     end
   end

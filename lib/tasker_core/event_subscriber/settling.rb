@@ -28,11 +28,8 @@ module TaskerCore
       # An event was handled, or was not. Called under the lock.
       def add(event, outcome)
         @outcomes << outcome
-        if outcome[:retry_in] || outcome[:later]
-          @lanes.failed(event).each { |other| @outcomes << { delivery: other.delivery, behind: true } }
-        else
-          @lanes.passed(event)
-        end
+        again = outcome[:retry_in] || outcome[:later]
+        again ? @lanes.stop(event) : @lanes.passed(event)
       end
 
       # Writes down what has come, if it is worth it.
@@ -69,9 +66,10 @@ module TaskerCore
         @lanes.idle? || @outcomes.size >= Lanes::WINDOW / 2 || now - @settled_at >= AFTER
       end
 
-      # @return [Boolean, nil] false: others have the group now; nil: it could not be written
+      # @return [Array<Integer>, false, nil] deliveries that are taken back; false: others have the group now; nil: it
+      #   could not be written
       def write(outcomes)
-        Native.event_group_settle(@group, JsonText.generate(outcomes, "outcomes"))
+        Native.event_group_settle(@group, JsonText.generate(outcomes, "outcomes")) || false
       rescue StoppedError, NotFoundError
         false
       rescue StandardError => e
@@ -87,7 +85,7 @@ module TaskerCore
           @outcomes.unshift(*outcomes)
           @room.wait(@lock, PAUSE)
         else
-          written ? @lanes.settled(outcomes) : @lanes.clear
+          written ? @lanes.settled(outcomes, written) : @lanes.clear
           @settled_at = now
           @room.broadcast
         end

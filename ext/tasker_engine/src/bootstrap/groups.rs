@@ -70,8 +70,8 @@ impl Engine {
         Ok(Asked::new(move |timeout, interrupt| claiming.wait(timeout, interrupt)))
     }
 
-    /// Says what became of deliveries. False: the lease was lost, and others have them.
-    pub fn settling_events(&self, name: String, outcomes: Vec<Outcome>) -> Result<Asked<bool>> {
+    /// As [`Groups::settle`].
+    pub fn settling_events(&self, name: String, outcomes: Vec<Outcome>) -> Result<Asked<Option<Vec<i64>>>> {
         self.asking_groups(move |groups| groups.settle(&name, &outcomes))
     }
 

@@ -131,16 +131,36 @@ impl Group {
         lock(&self.ready).clear();
     }
 
-    /// Says what became of deliveries. False: the lease was lost.
-    pub(super) fn settle(&self, outcomes: &[Outcome]) -> Result<bool> {
+    /// Says what became of deliveries. Gives those that were taken and are to be left alone; `None`: the lease was lost.
+    pub(super) fn settle(&self, outcomes: &[Outcome]) -> Result<Option<Vec<i64>>> {
         let mut state = lock(&self.state);
-        let Some(holding) = &state.holding else { return Ok(false) };
-        let settlement = holding.settlement(outcomes);
-        self.write(&mut state, outcomes, &settlement)
+        let Some(holding) = &state.holding else { return Ok(None) };
+        let (settlement, mut recalled) = holding.settlement(outcomes);
+        if !self.write_ended(&mut state, outcomes, &recalled, &settlement)? {
+            return Ok(None);
+        }
+        if !recalled.is_empty() {
+            // Those that nobody has taken yet never are.
+            lock(&self.ready).retain(|delivery| {
+                let at = recalled.iter().position(|row| *row == delivery.delivery);
+                at.map(|at| recalled.swap_remove(at)).is_none()
+            });
+        }
+        Ok(Some(recalled))
     }
 
-    /// Writes a settlement down. False: the lease was lost.
-    pub(super) fn write(&self, state: &mut State, outcomes: &[Outcome], settlement: &Settlement) -> Result<bool> {
+    /// Writes down a settlement that ends no delivery. False: the lease was lost.
+    pub(super) fn write(&self, state: &mut State, settlement: &Settlement) -> Result<bool> {
+        self.write_ended(state, &[], &[], settlement)
+    }
+
+    fn write_ended(
+        &self,
+        state: &mut State,
+        outcomes: &[Outcome],
+        recalled: &[i64],
+        settlement: &Settlement,
+    ) -> Result<bool> {
         let tick = self.clock.tick();
         let stored = match self.store.settle(&self.name, &self.holder, state.lease, settlement)? {
             Leased::Mine(stored) => stored,
@@ -152,7 +172,7 @@ impl Group {
         state.until = tick.after(state.lease);
         self.count(outcomes);
         if let Some(holding) = &mut state.holding {
-            holding.settled(outcomes, settlement);
+            holding.settled(outcomes, recalled, settlement);
             holding.is(stored)?;
         }
         for put in &settlement.put {
@@ -186,7 +206,7 @@ impl Group {
         let renew_at = state.until.before(state.lease * 2 / 3);
         if cursor > holding.state.cursor || renew_at <= self.clock.tick() {
             let settlement = Settlement { cursor, ..Settlement::default() };
-            self.write(&mut state, &[], &settlement)?;
+            self.write(&mut state, &settlement)?;
         }
         Ok(Some(state.lease))
     }

@@ -97,10 +97,12 @@ impl Holding {
         self.cursor_without(&HashSet::new())
     }
 
-    /// What is to be written down when deliveries ended like this. Those that are not in hand are left out.
-    pub(super) fn settlement(&self, outcomes: &[Outcome]) -> Settlement {
+    /// What is to be written down when deliveries ended like this, and what is taken back. Those that are not in hand are
+    /// left out.
+    pub(super) fn settlement(&self, outcomes: &[Outcome]) -> (Settlement, Vec<i64>) {
         let mut settlement = Settlement::default();
         let mut gone = HashSet::new();
+        let mut in_the_way = HashSet::new();
         for Outcome { delivery, how } in outcomes {
             let Some(event) = self.places.get(delivery).and_then(|at| self.in_hand.get(at)) else { continue };
             if !gone.insert(*delivery) {
@@ -116,10 +118,10 @@ impl Holding {
                     (Some(put(event.attempts.saturating_add(1), then, Some(error.clone()))), dead)
                 }
                 How::Later(pause) => (Some(put(event.attempts, Then::After(*pause), None)), false),
-                // Without a key, nothing that it waits for would ever be out of the way.
-                How::Behind if key.is_none() => (Some(put(event.attempts, Then::After(Duration::ZERO), None)), false),
-                How::Behind => (Some(put(event.attempts, Then::Parked, None)), false),
             };
+            if put.as_ref().is_some_and(|put| put.then != Then::Dead) {
+                in_the_way.extend(key.clone());
+            }
             match put {
                 Some(put) => settlement.put.push(put),
                 None if event.stands => settlement.done.push(*delivery),
@@ -127,9 +129,24 @@ impl Holding {
             }
             settlement.wake.extend(key.filter(|_| out_of_the_way));
         }
+        let recalled = self.recall(&in_the_way, &mut settlement, &mut gone);
         self.put_stragglers(&mut settlement, &mut gone);
         settlement.cursor = self.cursor_without(&gone);
-        settlement
+        (settlement, recalled)
+    }
+
+    /// Takes back what is in hand of keys of which an earlier event will be tried again: it was given out before that one
+    /// failed.
+    fn recall(&self, keys: &HashSet<Arc<str>>, settlement: &mut Settlement, gone: &mut HashSet<i64>) -> Vec<i64> {
+        let mut recalled = Vec::new();
+        for (at, event) in self.in_hand.iter().filter(|_| !keys.is_empty()) {
+            if event.key.as_ref().is_some_and(|key| keys.contains(key)) && gone.insert(at.row) {
+                let (key, attempts) = (event.key.clone(), event.attempts);
+                settlement.put.push(Put { row: at.row, key, attempts, then: Then::Parked, error: None });
+                recalled.push(at.row);
+            }
+        }
+        recalled
     }
 
     /// Events that hold the cursor back while many others were given out get rows. They stay in hand.
@@ -147,9 +164,9 @@ impl Holding {
     }
 
     /// A settlement was written down.
-    pub(super) fn settled(&mut self, outcomes: &[Outcome], settlement: &Settlement) {
-        for outcome in outcomes {
-            if let Some(at) = self.places.remove(&outcome.delivery) {
+    pub(super) fn settled(&mut self, outcomes: &[Outcome], recalled: &[i64], settlement: &Settlement) {
+        for delivery in outcomes.iter().map(|outcome| &outcome.delivery).chain(recalled) {
+            if let Some(at) = self.places.remove(delivery) {
                 self.in_hand.remove(&at);
             }
         }

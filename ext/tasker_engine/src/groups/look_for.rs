@@ -107,7 +107,7 @@ impl Group {
         if settlement.done.is_empty() && settlement.put.is_empty() {
             return Ok(true);
         }
-        self.write(state, &[], &settlement)
+        self.write(state, &settlement)
     }
 
     /// Has events in hand and ready to be taken. Whether there are any.

@@ -26,12 +26,28 @@ RSpec.describe TaskerCore::EventSubscriber::Lanes do
     expect(taken.map(&:delivery)).to eq([5])
   end
 
-  it "gives up the events behind one that will be tried again" do
+  it "keeps the events behind one that will be tried again until it hears which of them are taken back" do
     lanes.add([event(1, "a"), event(2, "a"), event(3, "a")])
-    expect(lanes.failed(taken.first).map(&:delivery)).to eq([2, 3])
-    lanes.add([event(4, "a")])
+    lanes.stop(taken.first)
+    lanes.add([event(4, "a"), event(5, "b")])
+    expect(taken.map(&:delivery)).to eq([5])
+    # 2 and 3 were given out before 1 failed, 6 is on its way; 4 was given out after that.
+    lanes.settled([{ delivery: 1 }], [2, 3, 6])
     expect(taken.map(&:delivery)).to eq([4])
-    expect(lanes.failed(event(9))).to eq([])
+    lanes.add([event(6, "c"), event(7, "c")])
+    expect(taken.map(&:delivery)).to eq([7])
+    lanes.add([event(6, "d")])
+    expect(taken.map(&:delivery)).to eq([6])
+    expect(lanes.room).to eq(described_class::WINDOW - 4)
+  end
+
+  it "goes on with a key of which nothing was taken back" do
+    lanes.add([event(1, "a"), event(2, "a")])
+    lanes.stop(taken.first)
+    lanes.settled([{ delivery: 1 }], [])
+    expect(taken.map(&:delivery)).to eq([2])
+    lanes.stop(event(9))
+    lanes.settled([{ delivery: 9 }], [])
   end
 
   it "holds events until they are settled" do
@@ -40,7 +56,7 @@ RSpec.describe TaskerCore::EventSubscriber::Lanes do
     lanes.add((1..window).map { |delivery| event(delivery) })
     taken
     expect([lanes.room, lanes.hungry?, lanes.idle?]).to eq([0, false, true])
-    lanes.settled((1..window / 2).map { |delivery| { delivery: delivery } })
+    lanes.settled((1..window / 2).map { |delivery| { delivery: delivery } }, [])
     expect([lanes.room, lanes.hungry?]).to eq([window / 2, true])
     lanes.clear
     expect(lanes.room).to eq(window)

@@ -28,8 +28,8 @@ fn failed(retry_in: Option<u64>) -> How {
 }
 
 fn settle(holding: &mut Holding, outcomes: &[Outcome]) -> Settlement {
-    let settlement = holding.settlement(outcomes);
-    holding.settled(outcomes, &settlement);
+    let (settlement, recalled) = holding.settlement(outcomes);
+    holding.settled(outcomes, &recalled, &settlement);
     settlement
 }
 
@@ -65,25 +65,36 @@ fn what_failed_gets_a_row_and_the_cursor_goes_on() {
 }
 
 #[test]
+fn what_was_given_out_behind_one_that_failed_is_taken_back() {
+    let mut holding = holding(true);
+    read(&mut holding, 11..=13, Some("k"));
+    read(&mut holding, 14..=14, Some("other"));
+    read(&mut holding, 15..=15, None);
+    let (settlement, recalled) = holding.settlement(&[ended(11, failed(Some(1)))]);
+    assert_eq!(recalled, [12, 13]);
+    let put: Vec<_> = settlement.put.iter().map(|put| (put.row, put.attempts, put.then == Then::Parked)).collect();
+    assert_eq!(put, [(11, 1, false), (12, 0, true), (13, 0, true)]);
+    assert!(settlement.wake.is_empty());
+    assert_eq!(settlement.cursor, at(13));
+    holding.settled(&[ended(11, failed(Some(1)))], &recalled, &settlement);
+    assert_eq!((holding.len(), holding.is_in_hand(12), holding.is_in_hand(14)), (2, false, true));
+    assert!(settle(&mut holding, &handled([12])).done.is_empty(), "whatever somebody did with it");
+
+    let (_, recalled) = holding.settlement(&[ended(14, failed(None)), ended(15, failed(Some(1)))]);
+    assert!(recalled.is_empty(), "one that is dead is in nobody's way, nor is one without a key");
+}
+
+#[test]
 fn what_waits_for_its_key_is_woken_when_the_one_before_it_is_out_of_the_way() {
     let mut holding = holding(true);
-    read(&mut holding, 11..=12, Some("k"));
-    let settlement = settle(&mut holding, &[ended(11, failed(Some(1))), ended(12, How::Behind)]);
-    assert_eq!(settlement.put[1].then, Then::Parked);
-    assert!(settlement.wake.is_empty());
     for how in [How::Handled, failed(None)] {
         holding.give_again(&DueDelivery { at: at(11), key: Some("k".into()), attempts: 1 });
         assert_eq!(settle(&mut holding, &[ended(11, how)]).wake, [Arc::from("k")]);
     }
-    holding.give_again(&DueDelivery { at: at(11), key: Some("k".into()), attempts: 1 });
-    assert!(settle(&mut holding, &[ended(11, failed(Some(1)))]).wake.is_empty(), "it is still in the way");
-}
-
-#[test]
-fn one_without_a_key_waits_behind_nothing() {
-    let mut holding = holding(true);
-    read(&mut holding, 11..=11, None);
-    assert_eq!(settle(&mut holding, &[ended(11, How::Behind)]).put[0].then, Then::After(Duration::ZERO));
+    for how in [failed(Some(1)), How::Later(Duration::ZERO)] {
+        holding.give_again(&DueDelivery { at: at(11), key: Some("k".into()), attempts: 1 });
+        assert!(settle(&mut holding, &[ended(11, how)]).wake.is_empty(), "it is still in the way");
+    }
 }
 
 #[test]
@@ -118,6 +129,6 @@ fn other_patterns_read_again_what_is_behind_the_cursor_and_not_what_is_in_hand()
 fn what_is_not_in_hand_is_left_out_and_said_twice_counts_once() {
     let mut holding = holding(false);
     read(&mut holding, 11..=11, None);
-    let settlement = holding.settlement(&[ended(11, failed(None)), ended(11, How::Handled), ended(99, failed(None))]);
-    assert_eq!(settlement.put.len(), 1);
+    let outcomes = [ended(11, failed(None)), ended(11, How::Handled), ended(99, failed(None))];
+    assert_eq!(holding.settlement(&outcomes).0.put.len(), 1);
 }
