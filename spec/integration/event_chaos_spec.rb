@@ -5,8 +5,8 @@ require "rbconfig"
 # bench/event_chaos.rb, small: EVENTS=100000 makes it large.
 RSpec.describe "domain events while publishers and subscribers are killed" do
   def campaign(store)
-    env = { "STORE" => store, "EVENTS" => ENV.fetch("EVENTS", "900"), "KILLS_PER_SECOND" => "6", "LIMIT_SECONDS" => "45",
-            "HANDLER_MS" => "4", "LOG_LEVEL" => "off" }
+    env = { "STORE" => store, "EVENTS" => ENV.fetch("EVENTS", "900"), "KILLS_PER_SECOND" => "6",
+            "LIMIT_SECONDS" => "45", "HANDLER_MS" => "4", "LOG_LEVEL" => "off" }
     Open3.capture2e(env, RbConfig.ruby, File.expand_path("../../bench/event_chaos.rb", __dir__))
   end
 

@@ -67,7 +67,8 @@ module TaskerCore
 
       # Deliveries were written down.
       # @param outcomes [Array<Hash>]
-      # @param recalled [Array<Integer>] deliveries that are not to be handled now. One that is not here yet is on its way.
+      # @param recalled [Array<Integer>] deliveries that are not to be handled now. One that is not here yet is on its
+      #   way.
       def settled(outcomes, recalled)
         recall(recalled) unless recalled.empty?
         outcomes.each do |outcome|

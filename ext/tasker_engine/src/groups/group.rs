@@ -95,8 +95,11 @@ impl Group {
             }
         }
         let waiting = lock(&self.ready).len();
-        let room = limit.saturating_sub(waiting);
-        let looked = if room > 0 { self.look_for(&mut state, room)? } else { Looked::Found };
+        let looked = match limit.saturating_sub(waiting) {
+            // Who wants none only keeps the lease.
+            0 => Looked::Nothing { due: DUE, hidden: false },
+            room => self.look_for(&mut state, room)?,
+        };
         Ok(if waiting > 0 { Looked::Found } else { looked })
     }
 
