@@ -67,7 +67,8 @@ RSpec.describe "bin/imports" do
 
   it "shows the engine telemetry's facts only, and plan and store not even these" do
     write("ext/tasker_engine/src/engine.rs", "fn f() { tasker_telemetry::flush(FOREVER) }\n")
-    write("ext/tasker_engine/src/plan/claim.rs", "use tasker_telemetry::record::spans;\nuse tasker_telemetry::time::Micros;\n")
+    write("ext/tasker_engine/src/plan/claim.rs",
+          "use tasker_telemetry::record::spans;\nuse tasker_telemetry::time::Micros;\n")
     write("ext/tasker_engine/src/store.rs", "use tasker_telemetry::record::metrics;\n")
     expect(faults).to contain_exactly(
       a_string_including("engine.rs:1: `tasker_telemetry::flush` outside its room: the engine sees"),
