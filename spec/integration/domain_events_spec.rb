@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Domain events across the FFI layer: what a completion publishes, what is published outside of steps, and what Ruby hears.
+# Domain events across the FFI layer: published with a completion and outside of steps, and what Ruby hears of them.
 RSpec.describe "Domain events" do
   let(:native) { TaskerCore::Native }
 
@@ -38,7 +38,8 @@ RSpec.describe "Domain events" do
 
   it "are written with the step that declares them, and say what it worked on" do
     @act = ->(_) { { amount: 5 } }
-    with_worker({ publishes_events: [{ name: "payment.processed", key: "{/input/order}" }] }, namespace: "shop") do |file|
+    declared = [{ name: "payment.processed", key: "{/input/order}" }]
+    with_worker({ publishes_events: declared }, namespace: "shop") do |file|
       task = TaskerCore.submit("pay", { order: "o1" }, namespace: "shop").wait(timeout: 20)
       (name, key, message), *more = stored(file)
       expect([name, key, more]).to eq(["payment.processed", "o1", []])
@@ -93,8 +94,8 @@ RSpec.describe "Domain events" do
 
   it "fail the attempt with a clear error when what came with the completion cannot be read" do
     @act = ->(_) { 1 }
-    ["[", '[{"name":"a.b"}]', '[{"event_id":"0199c3e0-ccdb-7581-87ab-3f67daeaa4a5","name":"a.b","delivery_mode":"slow"}]',
-     "\xFF"].each do |events|
+    slow = { event_id: "0199c3e0-ccdb-7581-87ab-3f67daeaa4a5", name: "a.b", delivery_mode: "slow" }
+    ["[", '[{"name":"a.b"}]', JSON.generate([slow]), "\xFF"].each do |events|
       completing(events: events)
       with_worker do |file|
         task = run_task("pay")
@@ -125,11 +126,12 @@ RSpec.describe "Domain events" do
       expect(native.poll_bus(0)).to be_nil
       native.listen_bus(true, true)
       task = run_task("pay")
-      heard = Enumerator.produce { native.poll_bus(2_000) }.take_while { |kind, text| kind && !text.include?('"workflow.task_completed"') }
+      items = Enumerator.produce { native.poll_bus(2_000) }
+      heard = items.take_while { |kind, text| kind && !text.include?('"workflow.task_completed"') }
       heard.map! { |kind, text| [kind, JSON.parse(text)] }
       expect(heard.map(&:first).uniq).to match_array(%w[domain lifecycle])
       expect(heard.assoc("domain").last).to include("event_name" => "step.quick")
-      names = heard.filter_map { |kind, item| item["event"] if kind == "lifecycle" && item["task_uuid"] == task.task_uuid }
+      names = heard.filter_map { |_, item| item["event"] if item["task_uuid"] == task.task_uuid }
       expect(names).to include("task.initialize_requested", "step.before_handle", "step.completed", "task.completed")
       native.listen_bus(false, false)
       native.publish_events(JSON.generate([{ name: "order.fast", delivery_mode: "fast" }]))
