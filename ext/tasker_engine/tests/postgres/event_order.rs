@@ -7,7 +7,7 @@ use tasker_engine::clock::Micros;
 use tasker_engine::event::{DomainEvent, DomainEventPayload, EventMetadata};
 use tasker_engine::ids;
 use tasker_engine::store::catalogue::Catalogue;
-use tasker_engine::store::groups::{From, GroupSpec, Groups, Position, Scan};
+use tasker_engine::store::groups::{From, GroupSpec, Position, Scan};
 use tasker_engine::store::postgres::PostgresStore;
 use tasker_engine::store::Store;
 

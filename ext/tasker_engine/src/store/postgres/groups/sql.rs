@@ -44,7 +44,8 @@ pub(in crate::store::postgres) const DUE: &str = "SELECT d.event_row, e.xid::tex
       AND b.key = d.key AND b.event_row < d.event_row AND NOT b.dead AND b.due_at > clock_timestamp())) \
     ORDER BY d.event_row LIMIT $3";
 
-pub(in crate::store::postgres) const NEXT_DUE: &str = "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 \
+pub(in crate::store::postgres) const NEXT_DUE: &str =
+    "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 \
     FROM tasker.event_deliveries WHERE group_name = $1 AND NOT dead AND due_at > clock_timestamp() \
     AND due_at < 'infinity'";
 
