@@ -103,6 +103,7 @@ every_store! {
         events_come_in_their_order_and_in_portions,
         what_failed_comes_again_when_its_time_has_come,
         nothing_is_written_for_one_who_lost_the_lease,
+        a_cursor_stays_when_the_group_wants_other_events_meanwhile,
         a_key_waits_behind_a_retry_and_not_behind_a_dead_letter,
         what_is_woken_comes_in_portions_and_in_order,
         who_takes_over_wakes_what_waits_for_nothing,

@@ -208,7 +208,7 @@ impl Group {
         let cursor = holding.cursor();
         let renew_at = state.until.before(state.lease * 2 / 3);
         if cursor > holding.state.cursor || renew_at <= self.clock.tick() {
-            let settlement = Settlement { cursor, ..Settlement::default() };
+            let settlement = holding.nothing();
             self.write(&mut state, &settlement)?;
         }
         Ok(Some(state.lease))
@@ -222,8 +222,7 @@ impl Group {
         let Some(holding) = state.holding.take() else { return Ok(()) };
         let cursor = holding.cursor();
         if cursor > holding.state.cursor {
-            let settlement = Settlement { cursor, ..Settlement::default() };
-            self.store.settle(&self.name, &self.holder, state.lease, &settlement)?;
+            self.store.settle(&self.name, &self.holder, state.lease, &holding.nothing())?;
         }
         self.store.release(&self.name, &self.holder)
     }

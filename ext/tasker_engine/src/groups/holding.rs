@@ -97,10 +97,15 @@ impl Holding {
         self.cursor_without(&HashSet::new())
     }
 
+    /// A settlement in which nothing happens: the cursor is where it may be.
+    pub(super) fn nothing(&self) -> Settlement {
+        Settlement { cursor: self.cursor(), patterns: self.state.patterns.clone(), ..Settlement::default() }
+    }
+
     /// What is to be written down when deliveries ended like this, and what is taken back. Those that are not in hand are
     /// left out.
     pub(super) fn settlement(&self, outcomes: &[Outcome]) -> (Settlement, Vec<i64>) {
-        let mut settlement = Settlement::default();
+        let mut settlement = self.nothing();
         let mut gone = HashSet::new();
         let mut in_the_way = HashSet::new();
         for Outcome { delivery, how } in outcomes {

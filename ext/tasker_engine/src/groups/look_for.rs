@@ -99,10 +99,10 @@ impl Group {
         };
         let gone = || due.iter().flat_map(|due| &due.rows).filter(|due| !messages.contains_key(&due.at.row));
         let settlement = Settlement {
-            cursor: holding.cursor(),
             done: gone().map(|due| due.at.row).collect(),
             put: next.parked.iter().map(parked).collect(),
             wake: gone().filter_map(|due| due.key.clone()).collect(),
+            ..holding.nothing()
         };
         if settlement.done.is_empty() && settlement.put.is_empty() {
             return Ok(true);

@@ -156,8 +156,10 @@ pub struct Put {
 /// What a holder has done, all of it or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settlement {
-    /// The group's cursor from now on.
+    /// The group's cursor from now on, unless the group wants other events meanwhile than those of `patterns`.
     pub cursor: Position,
+    /// The patterns that the holder has read by.
+    pub patterns: Vec<String>,
     /// Deliveries that were made: their rows go.
     pub done: Vec<i64>,
     /// Deliveries to be written down.

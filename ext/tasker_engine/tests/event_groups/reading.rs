@@ -19,7 +19,9 @@ fn a_group_that_is_opened_with_other_patterns_goes_by_them_at_once_and_misses_no
     let newer = subscriber(&folder, &["order.*", "payment.*"], false);
     assert!(claim_now(&newer, 10).is_empty(), "another process reads");
     handled(&engine, &first);
-    assert_eq!(numbers(&claim(&engine, 10)), [1], "what was passed and not settled is read again by the new ones");
+    let again = claim_all(&engine, 2);
+    assert_eq!(numbers(&again), [0, 1], "what was handled with the old ones comes again, and what they have passed");
+    handled(&engine, &again);
     newer.groups().unwrap().open(&opening("g", &["payment.*"], false)).unwrap();
     publisher.publish_all([("order.placed", None, 3), ("payment.made", None, 4)]);
     engine.groups().unwrap().open(&opening("g", &["payment.*"], false)).unwrap();

@@ -101,7 +101,8 @@ fn after(seconds: u64) -> Then {
 fn settle(groups: &dyn Groups, holder: &str, done: &[i64], put: Vec<Put>, wake: &[&str]) -> Leased {
     let cursor = lease_cursor(groups);
     let wake = wake.iter().map(|key| Arc::from(*key)).collect();
-    groups.settle("g", holder, LEASE, &Settlement { cursor, done: done.to_vec(), put, wake }).unwrap()
+    let patterns = vec!["#".into()];
+    groups.settle("g", holder, LEASE, &Settlement { cursor, patterns, done: done.to_vec(), put, wake }).unwrap()
 }
 
 fn lease_cursor(groups: &dyn Groups) -> Position {
@@ -207,10 +208,21 @@ pub fn nothing_is_written_for_one_who_lost_the_lease(place: &Place) {
         done: vec![1],
         put: vec![put(3, "c", 1, after(0))],
         wake: vec!["k".into()],
+        patterns: vec!["#".into()],
     };
     let before = due(&*groups);
     assert!(matches!(groups.settle("g", "one", LEASE, &late).unwrap(), Leased::Others(_)));
     assert_eq!((due(&*groups), lease(&*groups, "g", "two").cursor), (before, cursor));
+}
+
+pub fn a_cursor_stays_when_the_group_wants_other_events_meanwhile(place: &Place) {
+    let groups = following(place);
+    let before = lease(&*groups, "g", "one").cursor;
+    groups.open(&GroupSpec { patterns: vec!["payment.*".into()], ..spec("g", From::Now) }, NOW).unwrap();
+    let Leased::Mine(state) = settle(&*groups, "one", &[], vec![put(1, "k", 1, Then::Dead)], &[]) else { panic!() };
+    assert_eq!((state.cursor, state.patterns), (before, vec!["payment.*".into()]));
+    assert_eq!(lease(&*groups, "g", "one").cursor, before);
+    assert_eq!(groups.dead("g", 9).unwrap().len(), 1, "the rest is written");
 }
 
 pub fn a_key_waits_behind_a_retry_and_not_behind_a_dead_letter(place: &Place) {

@@ -21,11 +21,11 @@ use super::{POLL_NOTIFIED, POLL_UNNOTIFIED};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::store::groups::{
-    DeadLetter, DueDeliveries, DueDelivery, From, GroupSpec, GroupState, GroupView, Groups, Leased, Message, News,
-    Position, Scan, Seen, Settlement,
+    DeadLetter, DueDeliveries, DueDelivery, From, GroupSpec, GroupView, Groups, Leased, Message, News, Position, Scan,
+    Seen, Settlement, WOKEN,
 };
 use crate::store::journal::json_text;
-use rows::{patterns, position, seconds, view, Columns};
+use rows::{position, seconds, state, view, Columns};
 
 pub(super) struct PostgresGroups {
     pub(super) reader: Arc<PostgresReader>,
@@ -95,12 +95,7 @@ impl Groups for PostgresGroups {
             let Some(row) = take.fetch_optional(&mut *connection).await? else {
                 return others(connection, group).await;
             };
-            let xid = row.try_get::<&str, _>("xid")?.parse().unwrap_or(0);
-            let state = GroupState {
-                cursor: Position { xid, row: row.try_get("cursor_id")? },
-                patterns: patterns(&row)?,
-                key_order: row.try_get("key_order")?,
-            };
+            let state = state(&row)?;
             if row.try_get("taken")? {
                 sqlx::query(sql::HEAL).bind(group).bind(!state.key_order).execute(connection).await?;
             }
@@ -174,19 +169,17 @@ impl Groups for PostgresGroups {
 
     fn settle(&self, group: &str, holder: &str, lease: Duration, settlement: &Settlement) -> Result<Leased> {
         let put = Columns::of(&settlement.put);
+        let patterns = json_text(&settlement.patterns)?;
         let wake: Vec<&str> = settlement.wake.iter().map(|key| &**key).collect();
         self.write(async |connection| {
             let settle = sqlx::query(sql::SETTLE).bind(group).bind(holder).bind(interval(lease));
             let settle = settle.bind(settlement.cursor.xid.to_string()).bind(settlement.cursor.row);
             let settle = settle.bind(&settlement.done).bind(&put.row).bind(&put.key).bind(&put.attempts);
             let settle = settle.bind(&put.pause).bind(&put.dead).bind(&put.error).bind(&wake);
-            let settled = settle.bind(bigint(crate::store::groups::WOKEN)).fetch_optional(&mut *connection).await?;
+            let settle = settle.bind(bigint(WOKEN)).bind(&patterns);
+            let settled = settle.fetch_optional(&mut *connection).await?;
             let Some(row) = settled else { return others(connection, group).await };
-            Ok(Leased::Mine(GroupState {
-                cursor: settlement.cursor,
-                patterns: patterns(&row)?,
-                key_order: row.try_get("key_order")?,
-            }))
+            Ok(Leased::Mine(state(&row)?))
         })
     }
 

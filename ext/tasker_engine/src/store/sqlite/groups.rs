@@ -213,11 +213,13 @@ impl Groups for SqliteGroups {
             if stored.holder.as_deref() != Some(holder) {
                 return Ok(Leased::Others(stored.others(holder, now).unwrap_or_default()));
             }
+            if stored.state.patterns == settlement.patterns {
+                stored.state.cursor = settlement.cursor;
+            }
             let hold = "UPDATE event_groups SET cursor_id = ?2, held_until = ?3 WHERE name = ?1";
             let until = now.saturating_add(micros(lease));
-            connection.prepare_cached(hold)?.execute(params![group, settlement.cursor.row, until])?;
+            connection.prepare_cached(hold)?.execute(params![group, stored.state.cursor.row, until])?;
             write_rows(connection, group, now, settlement)?;
-            stored.state.cursor = settlement.cursor;
             Ok(Leased::Mine(stored.state))
         })
     }

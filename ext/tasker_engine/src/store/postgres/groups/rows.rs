@@ -7,7 +7,7 @@ use sqlx::Row;
 
 use super::sql;
 use crate::error::{Error, Result};
-use crate::store::groups::{GroupView, Position, Put, Then, COUNTED};
+use crate::store::groups::{GroupState, GroupView, Position, Put, Then, COUNTED};
 use crate::store::postgres::rows::{bigint, micros};
 
 /// Deliveries to be written, a column each.
@@ -46,7 +46,17 @@ pub(super) fn position(row: &PgRow) -> sqlx::Result<Position> {
     Ok(Position { xid: row.try_get::<&str, _>("xid")?.parse().unwrap_or(0), row: row.try_get("id")? })
 }
 
-pub(super) fn patterns(row: &PgRow) -> Result<Vec<String>> {
+/// A group, from `xid`, `cursor_id`, `patterns` and `key_order`.
+pub(super) fn state(row: &PgRow) -> Result<GroupState> {
+    let xid = row.try_get::<&str, _>("xid")?.parse().unwrap_or(0);
+    Ok(GroupState {
+        cursor: Position { xid, row: row.try_get("cursor_id")? },
+        patterns: patterns(row)?,
+        key_order: row.try_get("key_order")?,
+    })
+}
+
+fn patterns(row: &PgRow) -> Result<Vec<String>> {
     let text: &str = row.try_get("patterns")?;
     serde_json::from_str(text).map_err(|error| Error::Refused(format!("a group's patterns make no sense: {error}")))
 }

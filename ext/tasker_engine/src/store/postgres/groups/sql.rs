@@ -54,9 +54,11 @@ pub(in crate::store::postgres) const BLOCKED: &str = "SELECT k.key FROM unnest($
 
 /// All of a settlement, or nothing when the lease is another one's.
 pub(in crate::store::postgres) const SETTLE: &str = quick!(
-    "mine AS (UPDATE tasker.event_groups g SET cursor_xid = $4::text::xid8, cursor_id = $5, \
+    "mine AS (UPDATE tasker.event_groups g SET \
+      cursor_xid = CASE WHEN g.patterns::text = $15 THEN $4::text::xid8 ELSE g.cursor_xid END, \
+      cursor_id = CASE WHEN g.patterns::text = $15 THEN $5 ELSE g.cursor_id END, \
       held_until = clock_timestamp() + $3 FROM quick WHERE g.name = $1 AND g.holder = $2 \
-      RETURNING g.patterns::text AS patterns, g.key_order), \
+      RETURNING g.cursor_xid::text AS xid, g.cursor_id, g.patterns::text AS patterns, g.key_order), \
     done AS (DELETE FROM tasker.event_deliveries d USING mine WHERE d.group_name = $1 AND d.event_row = ANY($6)), \
     put AS (INSERT INTO tasker.event_deliveries AS d (group_name, event_row, key, attempts, due_at, dead, error) \
       SELECT $1, u.row, u.key, u.attempts, coalesce(clock_timestamp() + u.pause * interval '1 microsecond', 'infinity'), \
@@ -70,7 +72,7 @@ pub(in crate::store::postgres) const SETTLE: &str = quick!(
         WHERE w.group_name = $1 AND w.key = k.key AND NOT w.dead AND w.due_at = 'infinity' \
         ORDER BY w.event_row LIMIT $14) AS first \
       WHERE d.group_name = $1 AND d.event_row = first.event_row) \
-    SELECT patterns, key_order FROM mine"
+    SELECT * FROM mine"
 );
 
 pub(super) const OPEN: &str =
