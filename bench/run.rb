@@ -4,7 +4,7 @@
 #
 #     rake bench                     all of them
 #     rake bench ONLY=handoff        one of them: linear4, throughput, handoff, telemetry, overhead, start,
-#                                    two_processes, waiters, wide, scaling
+#                                    two_processes, waiters, wide, subscribers, scaling
 #     rake bench JSON=figures.json   writes the figures to a file too, as flat keys
 #     ROUNDS=3 TASKS=2000 rake bench
 #
@@ -13,8 +13,9 @@
 require_relative "psql"
 require_relative "runner"
 
-BENCHMARKS = %w[linear4 throughput handoff telemetry overhead start two_processes waiters wide scaling].freeze
-ON_POSTGRES = %w[two_processes waiters wide scaling].freeze
+BENCHMARKS = %w[linear4 throughput handoff telemetry overhead start two_processes waiters wide subscribers
+                scaling].freeze
+ON_POSTGRES = %w[two_processes waiters wide subscribers scaling].freeze
 ONCE = %w[telemetry overhead start].freeze
 WORKERS = [1, 2, 4, 8].freeze
 
@@ -57,7 +58,13 @@ TABLE = [
      ["#{store}.wide.steps", "steps", "of one task, all at once", nil],
      ["#{store}.wide.cpu_us", "us", "processor time for each of them", nil],
      ["#{store}.wide.small_cpu_us", "us", "for each of as many in tasks of 4", nil],
-     ["#{store}.wide.ratio", "", "wide / small", "<= 3"]]
+     ["#{store}.wide.ratio", "", "wide / small", "<= 3"],
+     ["#{store}.subscribers.events_per_s", "events/s", "handled by one group, in one thread", ">= 10000"],
+     ["#{store}.subscribers.elsewhere_p50_ms", "ms", "an event to another process's subscriber, p50", "<= 20"],
+     ["#{store}.subscribers.elsewhere_p99_ms", "ms", "the same, p99", nil],
+     ["#{store}.subscribers.step_p99_us", "us", "channel to handler, beside slow and hanging subscribers, p99", nil],
+     ["#{store}.subscribers.step_alone_p99_us", "us", "the same without subscribers", nil],
+     ["#{store}.subscribers.step_p99_ratio", "", "beside / alone", "<= 1.1"]]
   end,
   *WORKERS.flat_map do |count|
     [["postgres.workers#{count}.steps_per_s", "steps/s", "#{count} worker processes on one server", nil],

@@ -25,5 +25,7 @@ require_relative "tasker_core/handler_registry"
 require_relative "tasker_core/worker"
 require_relative "tasker_core/telemetry"
 require_relative "tasker_core/logger"
+require_relative "tasker_core/event_subscriber"
+require_relative "tasker_core/event_groups"
 require_relative "tasker_core/api"
 require_relative "tasker_core/railtie" if defined?(Rails::Railtie)

@@ -86,9 +86,15 @@ module TaskerCore
       JsonText.parse(Native.status)
     end
 
-    # Stops the worker if there is one and closes the engine. The next use opens a new one.
+    # @return [EventGroups] the event groups of the database: how far each has come, and its dead letters
+    def event_groups
+      EventGroups.new(engine)
+    end
+
+    # Stops the worker and the subscribers, if there are any, and closes the engine. The next use opens a new one.
     def shutdown
       Worker.stop
+      EventSubscriber.stop
       engine.close
     end
 

@@ -19,15 +19,16 @@ module TaskerCore
     class << self
       # Starts the worker. A worker that the parent process started is ignored after a fork.
       # @param signals [Boolean] whether INT and TERM stop it; earlier traps are called too
+      # @param subscribers [Boolean] whether to start the {EventSubscriber}s that are loaded
       # @param settings [Hash] concurrency, namespaces, lease_seconds, shutdown_timeout, poll_interval:
       #   for this worker, in place of the configuration's
       # @return [Bootstrap] the worker
       # @raise [ConfigurationError] a worker is running already, or a setting is wrong
-      def start(signals: false, **settings)
+      def start(signals: false, subscribers: true, **settings)
         @lock.synchronize do
           raise ConfigurationError, "a worker is running already in this process; stop it first" if running?
 
-          @current = Bootstrap.new(TaskerCore.engine, settings).start(signals: signals)
+          @current = Bootstrap.new(TaskerCore.engine, settings).start(signals: signals, subscribers: subscribers)
         end
       end
 

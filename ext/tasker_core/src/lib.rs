@@ -6,6 +6,8 @@
 //! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
+//! * `event_groups` - durable subscribers: claiming events and saying what became of them; what operators ask of groups
+//! * `events` - domain events that Ruby publishes, and what it hears of the bus
 //! * `telemetry` - when Phase 2 begins in this process, with which settings, and its end
 //! * `logging`, `recorder` - log lines and spans from Ruby; `fields` - what both say about themselves
 //! * `metrics` - metrics that Ruby records, and the table of the gem's own
@@ -20,6 +22,8 @@ mod client;
 mod convert;
 mod errors;
 mod event_bridge;
+mod event_groups;
+mod events;
 mod fields;
 mod gvl;
 mod logging;
@@ -40,6 +44,8 @@ fn init(ruby: &Ruby) -> Result<(), Error> {
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
+    event_groups::init(native)?;
+    events::init(native)?;
     telemetry::init(native)?;
     logging::init(native)?;
     metrics::init(native)?;

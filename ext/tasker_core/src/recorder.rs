@@ -45,7 +45,8 @@ fn spans_enabled(_: &Ruby) -> bool {
 
 /// Records a span that is over: its name and `traceparent`, that of its parent if it has one, whether the
 /// parent is another process's, begin and end in microseconds since the epoch, attributes (a Hash), events
-/// (Arrays of name, moment and attributes), and why it failed, if it did.
+/// (Arrays of name, moment and attributes), and why it failed, if it did. `link`, for the span of a message's consumer: the
+/// `traceparent` of the span that the message comes from, or "".
 #[allow(clippy::too_many_arguments)]
 fn record_span(
     ruby: &Ruby,
@@ -58,19 +59,22 @@ fn record_span(
     attributes: Option<RHash>,
     events: Option<RArray>,
     error: Option<RString>,
+    link: Option<RString>,
 ) -> Result<(), Error> {
     guard(ruby, || {
         let Some(context) = gvl::with_str(traceparent, TraceContext::parse_traceparent)? else {
             return Err(EngineError::InvalidInput("a span needs its own traceparent".into()).into());
         };
         let parent = parent.map(|text| gvl::with_str(text, TraceContext::parse_traceparent)).transpose()?.flatten();
+        let kind = if link.is_some() { SpanKind::Consumer } else { SpanKind::Internal };
+        let link = link.map(|text| gvl::with_str(text, TraceContext::parse_traceparent)).transpose()?.flatten();
         spans::record_own(SpanRecord {
             name: fields::text(name)?.into(),
             trace_id: context.trace_id,
             span_id: context.span_id,
             parent_span_id: parent.map(|parent| parent.span_id),
             parent_is_remote: remote,
-            kind: SpanKind::Internal,
+            kind,
             start: Micros(start),
             end: Micros(end.max(start)),
             common: None,
@@ -79,7 +83,7 @@ fn record_span(
                 Some(events) => events.into_iter().map(event).collect::<Result<_, _>>()?,
                 None => Vec::new(),
             },
-            links: Vec::new(),
+            links: link.map(|link| (link.trace_id, link.span_id)).into_iter().collect(),
             error: error.map(fields::text).transpose()?,
         });
         Ok(())
@@ -96,5 +100,5 @@ pub fn init(native: RModule) -> Result<(), Error> {
     native.define_singleton_method("start_span", function!(start_span, 2))?;
     native.define_singleton_method("read_traceparent", function!(read_traceparent, 1))?;
     native.define_singleton_method("spans_enabled?", function!(spans_enabled, 0))?;
-    native.define_singleton_method("record_span", function!(record_span, 9))
+    native.define_singleton_method("record_span", function!(record_span, 10))
 }

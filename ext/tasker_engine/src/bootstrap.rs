@@ -2,7 +2,9 @@
 //! place that names a concrete store.
 
 mod asked;
+mod groups;
 mod operations;
+mod publishing;
 mod stores;
 mod submitting;
 mod waiting;
@@ -23,6 +25,8 @@ use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::engine::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
 use crate::error::{Error, Result};
+use crate::events::{InProcessEventBus, InProcessEventBusConfig};
+use crate::groups::Groups;
 use crate::ids::Dice;
 use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
@@ -44,8 +48,10 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
+    bus: Arc<InProcessEventBus>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
+    groups: Option<Arc<Groups>>,
     on_end: OnEnd,
     forking: Arc<dyn AroundFork>,
     clock: Clock,
@@ -86,13 +92,15 @@ impl Engine {
         let catalogue = Arc::new(Catalogue::new(Arc::new(stores::Watching(metrics::engine()))));
         let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
+        let groups = store.groups().map(|groups| Arc::new(Groups::new(groups, clock.clone())));
         let location = store.describe();
         let bell = Arc::new(Bell::default());
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
+        let bus = Arc::new(InProcessEventBus::new(InProcessEventBusConfig::default()));
         let (sees, hears, time) = (Arc::clone(&shared), Arc::clone(&channel), clock.clone());
-        let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader)));
+        let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader), groups.clone()));
         metrics::watch(&monitor);
         let thread = EngineThread::new(
             store,
@@ -104,6 +112,7 @@ impl Engine {
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),
+            Arc::clone(&bus),
         );
         let thread = std::thread::Builder::new()
             .name("tasker-engine".into())
@@ -113,10 +122,12 @@ impl Engine {
         Ok(Arc::new(Engine {
             inbox,
             channel,
+            bus,
             catalogue,
             on_end: waiting::on_end(&shared.ends, &reader),
             shared,
             reader,
+            groups,
             forking,
             clock,
             monitor,
@@ -159,6 +170,7 @@ impl Engine {
         if self.shared.status().running {
             return Err(Error::Configuration("a worker already runs in this process; stop it first".into()));
         }
+        self.say_events();
         Ok(Asked::request(&self.inbox, Work::StartWorker(config), |_| Ok(())))
     }
 
@@ -250,6 +262,9 @@ impl Engine {
     /// asks it later is refused.
     pub fn close(&self) {
         drop(lock(&self.web).take());
+        if let Some(groups) = &self.groups {
+            groups.end();
+        }
         self.inbox.close();
         self.channel.close();
         let Some(thread) = lock(&self.thread).take() else { return };

@@ -45,6 +45,16 @@ pub enum Synchronous {
     Normal,
 }
 
+impl Synchronous {
+    /// As SQLite has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Synchronous::Full => "full",
+            Synchronous::Normal => "normal",
+        }
+    }
+}
+
 /// Which commits are on the database's disk before the engine goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,10 +3,11 @@
 //! # Layout
 //! In the order in which a task moves through them:
 //!
-//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
+//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`event`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
 //! - [`submission`]: a request becomes a task that fits its template
 //! - [`plan`]: every decision, pure
 //! - [`store`]: every durable read and write
+//! - [`events`]: domain events to this process, after their commit
 //! - [`channel`]: step events out to handler threads, completions in
 //! - `engine`: the one thread that carries all of it, a transaction at a time
 //! - [`tasker_telemetry::record`]: where all of it reports what happened
@@ -20,7 +21,10 @@ pub mod clock;
 pub mod config;
 mod engine;
 pub mod error;
+pub mod event;
+pub mod events;
 pub mod graph;
+pub mod groups;
 pub mod interrupt;
 pub mod plan;
 #[doc(hidden)]

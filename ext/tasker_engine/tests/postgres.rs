@@ -9,6 +9,8 @@ mod clocks;
 mod connections;
 #[path = "postgres/durability.rs"]
 mod durability;
+#[path = "postgres/event_order.rs"]
+mod event_order;
 #[path = "support/harness.rs"]
 mod harness;
 #[path = "postgres/joins.rs"]

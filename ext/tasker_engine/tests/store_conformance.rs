@@ -4,6 +4,10 @@
 
 #[path = "store_conformance/claiming.rs"]
 mod claiming;
+#[path = "store_conformance/events.rs"]
+mod events;
+#[path = "store_conformance/following.rs"]
+mod following;
 #[path = "store_conformance/future.rs"]
 mod future;
 #[path = "support/harness.rs"]
@@ -60,6 +64,13 @@ every_store! {
         a_namespace_keeps_others_away,
         what_waits_is_counted_by_queue,
     }
+    events {
+        events_are_kept_in_their_order_with_all_they_say,
+        many_events_of_several_namespaces_are_written_at_once,
+        events_of_a_transaction_that_was_not_committed_never_were,
+        an_event_that_is_there_already_is_refused,
+        old_events_are_deleted_but_none_that_somebody_has_still_to_deal_with,
+    }
     holding {
         a_lease_lasts_as_long_as_it_is_renewed,
         a_worker_that_was_forgotten_can_commit_no_claim,
@@ -85,6 +96,19 @@ every_store! {
         columns_and_tables_of_a_newer_version_do_no_harm,
         a_newer_schema_is_refused_unless_it_only_adds,
         a_row_that_makes_no_sense_is_named_and_the_others_are_loaded,
+    }
+    following {
+        a_group_begins_where_it_is_told_and_keeps_its_place,
+        one_process_at_a_time_reads_for_a_group,
+        events_come_in_their_order_and_in_portions,
+        what_failed_comes_again_when_its_time_has_come,
+        nothing_is_written_for_one_who_lost_the_lease,
+        a_cursor_stays_when_the_group_wants_other_events_meanwhile,
+        a_key_waits_behind_a_retry_and_not_behind_a_dead_letter,
+        what_is_woken_comes_in_portions_and_in_order,
+        who_takes_over_wakes_what_waits_for_nothing,
+        dead_letters_are_shown_delivered_again_and_forgotten,
+        groups_are_listed_with_what_is_behind_them_and_can_be_forgotten,
     }
     sharing {
         a_reader_sees_only_what_is_committed,

@@ -19,6 +19,20 @@ module TaskerCore
           Context.with(context) { span.run(&block) }
         end
 
+        # Runs the block in the span of a message's consumer: the root of a trace of its own, with a link to the span
+        # that the message comes from.
+        # @api private
+        # @param name [String]
+        # @param attributes [Hash{Symbol => Object}]
+        # @param link [String, nil] that span's traceparent
+        # @param correlation_id [String, nil]
+        def consume(name, attributes, link:, correlation_id:, &block)
+          traceparent = Native.start_span(nil, false) || start(nil)
+          context = Context.new(traceparent, correlation_id: correlation_id)
+          span = new(name, context, nil, attributes, link: link || "")
+          Context.with(context) { span.run(&block) }
+        end
+
         private
 
         # This process has no telemetry yet: the first use arms it, also in a forked child.
@@ -32,10 +46,12 @@ module TaskerCore
       attr_reader :context
 
       # @api private
-      def initialize(name, context, parent, attributes)
+      # @param link [String, nil] of a consumer's span: the traceparent it is linked to, or ""
+      def initialize(name, context, parent, attributes, link: nil)
         @name = name
         @context = context
         @parent = parent
+        @link = link
         @attributes = attributes
         @events = nil
         @dropped_events = 0
@@ -135,7 +151,7 @@ module TaskerCore
 
         Native.record_span(Fields.text(@name, 1024), @context.traceparent, @parent&.traceparent,
                            @parent&.remote? || false, @start, now, attributes, @events && events,
-                           @error && Fields.error(@error))
+                           @error && Fields.error(@error), @link)
       rescue StandardError => e
         TaskerCore.logger.warn("a span could not be recorded", error: e)
       end

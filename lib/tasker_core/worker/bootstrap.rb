@@ -36,13 +36,14 @@ module TaskerCore
       end
 
       # @param signals [Boolean, :exit] :exit leaves ending the process to the caller
+      # @param subscribers [Boolean] whether event subscribers run beside the handlers
       # @return [self]
-      def start(signals: false)
+      def start(signals: false, subscribers: true)
         configuration = @engine.configuration
         document = configuration.to_engine_json(**@settings)
         @engine.open
         subscriber = subscriber(configuration)
-        begin_claims(document)
+        begin_claims(document, subscribers)
         @poller = EventPoller.new(concurrency: setting(:concurrency), subscriber: subscriber) { engine_died }
         @state = :running
         @poller.start
@@ -101,6 +102,7 @@ module TaskerCore
       # Ends a stop that waits for handlers: everything is released at once.
       def stop_now
         @now = true
+        EventSubscriber.stop(timeout: 0)
         Native.stop_worker(0.0)
       end
 
@@ -120,9 +122,11 @@ module TaskerCore
       end
 
       # An interrupt of the caller must not leave claims without handlers.
-      def begin_claims(document)
+      def begin_claims(document, subscribers)
+        EventSubscriber.start if subscribers
         Native.bootstrap_worker(document, Telemetry.settings_json)
       rescue Error
+        EventSubscriber.stop(timeout: 0)
         raise
       rescue Exception # rubocop:disable Lint/RescueException -- Timeout, Ctrl-C
         Native.stop_worker(0.0)
@@ -144,7 +148,9 @@ module TaskerCore
       end
 
       def stop_worker(timeout)
+        subscribers = Thread.new { EventSubscriber.stop(timeout: timeout.to_f) }
         in_time = stop_claims(timeout.to_f) && !@now
+        in_time &= subscribers.value
         # What still runs was released; its threads end with their handlers' ensure blocks.
         @poller.stop(in_time ? THREAD_GRACE : 0)
         Telemetry.flush(timeout: FLUSH_SECONDS)

@@ -11,8 +11,10 @@ use super::pulse::{BreakerState, Pulse};
 use super::shared::{Shared, WorkerStatus};
 use crate::channel::{Channel, Depth};
 use crate::clock::Clock;
+use crate::groups::{GroupLook, Groups};
+use crate::interrupt::lock;
 use crate::store::{Backlog, Queue, Reader};
-use tasker_telemetry::record::metrics::{Look, Probe, QueueLook};
+use tasker_telemetry::record::metrics::{EventGroupLook, Look, Probe, QueueLook};
 
 /// Looks at one engine.
 pub(crate) struct Monitor {
@@ -21,6 +23,7 @@ pub(crate) struct Monitor {
     clock: Clock,
     location: String,
     reader: Arc<dyn Reader>,
+    groups: Option<Arc<Groups>>,
     opened: Instant,
 }
 
@@ -31,8 +34,9 @@ impl Monitor {
         clock: Clock,
         location: String,
         reader: Arc<dyn Reader>,
+        groups: Option<Arc<Groups>>,
     ) -> Monitor {
-        Monitor { shared, channel, clock, location, reader, opened: Instant::now() }
+        Monitor { shared, channel, clock, location, reader, groups, opened: Instant::now() }
     }
 
     pub(crate) fn worker(&self) -> WorkerStatus {
@@ -89,6 +93,18 @@ impl Monitor {
             lag_seconds: queue.oldest.map_or(0.0, |oldest| at.since(oldest).as_secs_f64()),
         };
         backlog.queues.iter().map(look).collect()
+    }
+
+    /// The event groups as of the last look at them.
+    fn event_groups(&self) -> Vec<EventGroupLook> {
+        let Some(groups) = &self.groups else { return Vec::new() };
+        let look = |look: &GroupLook| EventGroupLook {
+            group: look.name.as_str().into(),
+            lag_milliseconds: look.lag_ms,
+            retrying: look.retrying,
+            dead: look.dead,
+        };
+        lock(&groups.looks()).iter().map(look).collect()
     }
 
     /// Tasks that are left alone for a while, by number, and why.
@@ -156,6 +172,7 @@ impl Probe for Monitor {
             tasks_active: waiting.tasks_active,
             workers_active: waiting.workers,
             queues: self.queue_looks(),
+            event_groups: self.event_groups(),
             breaker_state: self.pulse().breaker() as u8,
             connections: self.connections(),
         }

@@ -1,5 +1,6 @@
 //! Owns: telling people what a committed transaction did, in the order in which it happened: log lines, spans, counts.
 
+mod lifecycle;
 mod lines;
 pub(super) mod worker;
 
@@ -8,7 +9,10 @@ use std::sync::Arc;
 use super::attempts::{Attempts, Stale};
 use super::shared::Counters;
 use super::trace;
+use super::transaction::Outcome;
 use crate::channel::StepEvent;
+use crate::clock::Clock;
+use crate::events::{self, EventRouter, InProcessEventBus};
 use crate::graph::Graph;
 use crate::ids::Dice;
 use tasker_telemetry::record::spans as recorder;
@@ -57,6 +61,19 @@ fn record(graphs: Arc<Vec<Graph>>, attempts: Attempts, mut dice: Dice) {
         recorder::record_later(about, make);
     } else {
         recorder::record_all(make());
+    }
+}
+
+/// Tells this process of what was published, and of what moved when somebody wants to hear of that.
+pub(super) fn events(bus: &InProcessEventBus, outcome: &Outcome, attempts: &Attempts, clock: &Clock) {
+    EventRouter::gone(bus, &outcome.events, clock);
+    for dropped in &outcome.dropped_events {
+        events::dropped(&dropped.name, &dropped.namespace, dropped.delivery_mode, &dropped.why);
+    }
+    if bus.wants_lifecycle() {
+        let created = |at: usize| outcome.created.contains(&at);
+        let all = outcome.graphs.iter().enumerate();
+        bus.tell(all.flat_map(|(at, graph)| lifecycle::items(graph, created(at), attempts)).collect());
     }
 }
 

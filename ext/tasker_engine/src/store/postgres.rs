@@ -5,6 +5,8 @@
 mod claim;
 mod connect;
 mod echo;
+mod events;
+mod groups;
 mod idempotency;
 mod leases;
 mod listen;
@@ -34,6 +36,8 @@ use crate::bell::Bell;
 use crate::clock::{Clock, Micros};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::store::groups::Groups;
+use groups::PostgresGroups;
 use listen::Listener;
 use notices::Notices;
 use queue_statements::QueueStatements;
@@ -41,7 +45,7 @@ use reader::PostgresReader;
 use remembered::Remembered;
 use settings::Settings;
 use sqlx::Executor;
-use transaction::PostgresTransaction;
+use transaction::{EventQueues, PostgresTransaction};
 use write::Script;
 use writer::Writer;
 
@@ -74,6 +78,15 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("settle steps", write::SETTLE_STEPS),
     ("send messages", queue::SEND),
     ("delete messages", queue::DELETE),
+    ("write events", events::WRITE),
+    ("lease an event group", groups::sql::LEASE),
+    ("read events", groups::sql::SCAN),
+    ("read messages of events", groups::sql::MESSAGES),
+    ("find due deliveries", groups::sql::DUE),
+    ("find the next due delivery", groups::sql::NEXT_DUE),
+    ("find keys that wait", groups::sql::BLOCKED),
+    ("settle deliveries", groups::sql::SETTLE),
+    ("count events behind", groups::sql::BEHIND),
     ("renew a lease", leases::RENEW),
     ("hold claims", leases::HOLD),
     ("find lapsed workers", leases::LAPSED),
@@ -136,6 +149,8 @@ pub struct PostgresStore {
     notices: Notices,
     task_ids: TaskIds,
     queues: QueueStatements,
+    event_statements: QueueStatements,
+    event_queues: EventQueues,
     /// The session in which what is remembered and what was drawn is true.
     session: u64,
     /// Candidates looked at for each step that is wanted.
@@ -172,7 +187,9 @@ impl PostgresStore {
             remembered: Remembered::new(catalogue.observer()),
             catalogue,
             task_ids: TaskIds::default(),
-            queues: QueueStatements::default(),
+            queues: QueueStatements::of(queue_statements::of_steps),
+            event_statements: QueueStatements::of(events::statement),
+            event_queues: EventQueues::default(),
             session: 0,
             look_ahead: 1,
             asked: Instant::now(),
@@ -206,14 +223,18 @@ impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         self.session()?;
         self.queues.prepare(&mut self.writer)?;
+        self.event_statements.prepare(&mut self.writer)?;
         self.notices.awaited = self.listener.is_awaited();
         Ok(Box::new(PostgresTransaction {
             writer: &mut self.writer,
             catalogue: &self.catalogue,
             remembered: &mut self.remembered,
             notices: &mut self.notices,
+            news: self.listener.news(),
             task_ids: &mut self.task_ids,
             queues: &mut self.queues,
+            event_statements: &mut self.event_statements,
+            event_queues: &mut self.event_queues,
             look_ahead: &mut self.look_ahead,
             begun: false,
             script: Script::default(),
@@ -280,6 +301,14 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        Some(Arc::new(PostgresGroups {
+            reader: Arc::clone(&self.reader),
+            settings: Arc::clone(&self.settings),
+            listener: Arc::clone(&self.listener),
+        }))
     }
 
     fn around_fork(&self) -> Arc<dyn AroundFork> {

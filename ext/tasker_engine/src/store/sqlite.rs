@@ -4,6 +4,8 @@
 
 mod backlog;
 mod boot;
+mod events;
+mod groups;
 mod leases;
 mod migrate;
 mod prune;
@@ -26,6 +28,8 @@ use crate::clock::{Clock, Micros};
 use crate::config::{Config, Synchronous};
 use crate::error::{Error, Result};
 use crate::interrupt::lock;
+use crate::store::groups::{Groups, News};
+use groups::SqliteGroups;
 use reader::SqliteReader;
 use transaction::SqliteTransaction;
 use watch::Watcher;
@@ -74,6 +78,8 @@ pub struct SqliteStore {
     /// What the clock since boot lacks to the time of day, in microseconds: the same for all processes of one boot.
     boot: i64,
     watcher: Option<Arc<Watcher>>,
+    news: Arc<News>,
+    synchronous: Synchronous,
     /// The file that was opened: its device and number.
     file: Option<(u64, u64)>,
     data_version: i64,
@@ -109,20 +115,20 @@ impl SqliteStore {
         let watcher = (!in_memory).then(|| Arc::new(Watcher::new(&location)));
         let reader = Arc::new(SqliteReader::new(reading, Arc::clone(&catalogue), watcher.clone(), in_memory));
         let file = if in_memory { None } else { identity(&location) };
-        Ok(SqliteStore { writer, reader, catalogue, clock, boot, watcher, file, data_version, location })
-    }
-
-    /// A file that was deleted, renamed or put in another's place goes on living for whoever has it open, and whatever is
-    /// written to it is lost for everybody else.
-    fn check_file(&self) -> Result<()> {
-        if self.file.is_none() || identity(&self.location) == self.file {
-            return Ok(());
-        }
-        Err(Error::Store(format!(
-            "the database file {:?} was deleted, renamed or replaced while it was in use: put it back, or restart every \
-             process that uses it",
-            self.location
-        )))
+        let (news, synchronous) = (Arc::default(), config.synchronous);
+        Ok(SqliteStore {
+            writer,
+            reader,
+            catalogue,
+            clock,
+            boot,
+            watcher,
+            news,
+            synchronous,
+            file,
+            data_version,
+            location,
+        })
     }
 
     /// Brings the schema up to date, and gives the versions before and after.
@@ -137,6 +143,18 @@ impl SqliteStore {
     }
 }
 
+/// A file that was deleted, renamed or put in another's place goes on living for whoever has it open, and whatever is
+/// written to it is lost for everybody else.
+fn check_file(location: &str, file: Option<(u64, u64)>) -> Result<()> {
+    if file.is_none() || identity(location) == file {
+        return Ok(());
+    }
+    Err(Error::Store(format!(
+        "the database file {location:?} was deleted, renamed or replaced while it was in use: put it back, or restart every \
+         process that uses it"
+    )))
+}
+
 fn location(config: &Config) -> String {
     let location = config.database.strip_prefix("sqlite:").unwrap_or(&config.database);
     location.strip_prefix("//").unwrap_or(location).to_owned()
@@ -144,9 +162,9 @@ fn location(config: &Config) -> String {
 
 impl Store for SqliteStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
-        self.check_file()?;
-        let watcher = self.watcher.as_deref();
-        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock, watcher)?))
+        check_file(&self.location, self.file)?;
+        let (watcher, news) = (self.watcher.as_deref(), &*self.news);
+        Ok(Box::new(SqliteTransaction::begin(lock(&self.writer), &self.catalogue, &self.clock, watcher, news)?))
     }
 
     fn time(&self) -> Micros {
@@ -178,6 +196,20 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn groups(&self) -> Option<Arc<dyn Groups>> {
+        Some(Arc::new(SqliteGroups {
+            writer: Arc::clone(&self.writer),
+            reading: self.reader.connection(),
+            clock: self.clock.clone(),
+            boot: self.boot,
+            synchronous: self.synchronous,
+            watcher: self.watcher.clone(),
+            news: Arc::clone(&self.news),
+            file: self.file,
+            location: self.location.clone(),
+        }))
     }
 
     fn around_fork(&self) -> Arc<dyn AroundFork> {
@@ -250,11 +282,7 @@ fn connect(location: &str, config: &Config) -> Result<Connection> {
         .map_err(|_| Error::Configuration("busy_timeout must be a number of seconds".into()))?;
     connection.busy_timeout(busy_timeout)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    let synchronous = match config.synchronous {
-        Synchronous::Full => "full",
-        Synchronous::Normal => "normal",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", config.synchronous.as_str())?;
     connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.pragma_update(None, "temp_store", "memory")?;

@@ -197,7 +197,7 @@ mod tests {
 
     fn monitor(shared: &Arc<Shared>) -> Monitor {
         let channel = Channel::new(Clock::System, Arc::new(Bell::default()));
-        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), Arc::new(NothingThere))
+        Monitor::new(Arc::clone(shared), channel, Clock::System, "here".into(), Arc::new(NothingThere), None)
     }
 
     #[test]

@@ -7,7 +7,8 @@ use axum::Json;
 use serde_json::{json, Value};
 
 use super::Served;
-use tasker_telemetry::record::{counts, metrics};
+use crate::events::DomainEventStats;
+use tasker_telemetry::record::counts;
 
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn prometheus(State(served): State<Served>) -> Response {
@@ -15,14 +16,9 @@ pub(super) async fn prometheus(State(served): State<Served>) -> Response {
 }
 
 /// `GET /metrics/events`: what became of domain events.
-pub(super) async fn events(State(served): State<Served>) -> Json<Value> {
-    let (router, in_process_bus) = metrics::domain_events::stats();
-    Json(json!({
-        "router": router,
-        "in_process_bus": in_process_bus,
-        "captured_at": served.monitor.clock().now().to_rfc3339(),
-        "worker_id": served.monitor.worker().worker_id.as_deref(),
-    }))
+pub(super) async fn events(State(served): State<Served>) -> Json<DomainEventStats> {
+    let captured_at = served.monitor.clock().now().to_rfc3339();
+    Json(DomainEventStats::now(captured_at, served.monitor.worker().worker_id.as_deref()))
 }
 
 /// `GET /metrics/worker`: the engine's status, the queue and telemetry itself.

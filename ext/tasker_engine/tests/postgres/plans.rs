@@ -11,7 +11,7 @@ use crate::harness::{config, finished, register, request, worker, Handlers, LINE
 /// Tasks in one slice of the work.
 const SLICE: usize = 500;
 /// What is small, always: read as it comes.
-const SMALL: &[&str] = &["workers", "templates"];
+const SMALL: &[&str] = &["workers", "templates", "event_groups"];
 /// Entries read of each index, and rows of each table read from one end to the other.
 const READ: &str =
     "SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE schemaname IN ('tasker', 'pgmq') \

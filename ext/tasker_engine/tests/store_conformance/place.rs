@@ -101,7 +101,12 @@ pub fn postgres(database: &Database) -> Place {
         certain: false,
         pass: Box::new(move |time| {
             let seconds = time.as_secs_f64();
-            psql(&age, &format!("UPDATE tasker.workers SET lease_until = lease_until - interval '{seconds} seconds'"));
+            let older = |table: &str, column: &str| {
+                psql(&age, &format!("UPDATE tasker.{table} SET {column} = {column} - interval '{seconds} seconds'"));
+            };
+            older("workers", "lease_until");
+            older("event_groups", "held_until");
+            older("event_deliveries", "due_at");
         }),
         refusal: Box::new(move || PostgresStore::open(&config(&refused), Arc::default()).err().unwrap().to_string()),
         sql: Some(Box::new(move |text| psql(&sql, text))),

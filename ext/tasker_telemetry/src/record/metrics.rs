@@ -18,8 +18,8 @@ use arc_swap::ArcSwapOption;
 
 use super::span::Value;
 pub use catalogue::{Kind, MetricInfo, CATALOGUE};
-pub(crate) use look::{by_queue, look};
-pub use look::{watch, Look, Probe, QueueLook};
+pub(crate) use look::{by_group, by_queue, look};
+pub use look::{watch, EventGroupLook, Look, Probe, QueueLook};
 pub use series::{StepSeries, TaskSeries};
 pub use store::{Cache, Operations};
 

@@ -49,6 +49,7 @@ impl EngineThread {
         let gave_back = outcome.released > 0;
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
+        report::events(&self.bus, &outcome, &attempts, &self.clock);
         let graphs = Arc::new(without_payloads(std::mem::take(&mut outcome.graphs)));
         report::report(&graphs, &outcome.created, attempts, &self.shared.counters, &mut self.dice);
         self.publish();

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::echo::Echo;
-use super::notices::{DUE, ENDED, WAITING, WHO_WAITS, WORK};
+use super::notices::{DUE, ENDED, EVENTS, WAITING, WHO_WAITS, WORK};
 use crate::bell::Bell;
 use crate::interrupt::lock;
+use crate::store::groups::News;
 use crate::store::{self, Change, Ended, OnEnd};
 
 /// How long to wait before the next try to listen.
@@ -30,12 +31,15 @@ pub(super) struct Listener {
     /// Which channels it listens on, besides [`WAITING`]; and that others are wanted.
     work: AtomicBool,
     ends: AtomicBool,
+    events: AtomicBool,
     wanted: Notify,
     /// The server's process for the connection that writes: what it did is no news.
     own: Arc<AtomicI32>,
     echo: Arc<Echo>,
     bell: Mutex<Option<Arc<Bell>>>,
     on_end: Mutex<Option<OnEnd>>,
+    news: Arc<News>,
+    wants_events: AtomicBool,
     born: Instant,
     /// Milliseconds since then until which some other process waits for the end of a task; and when this one last said
     /// that it does.
@@ -51,6 +55,9 @@ impl Listener {
             started: AtomicBool::default(),
             work: AtomicBool::default(),
             ends: AtomicBool::default(),
+            events: AtomicBool::default(),
+            news: Arc::default(),
+            wants_events: AtomicBool::default(),
             wanted: Notify::new(),
             own,
             echo: Arc::new(echo),
@@ -98,6 +105,20 @@ impl Listener {
         true
     }
 
+    /// Rings when there may be something for an event group.
+    pub(super) fn news(&self) -> &Arc<News> {
+        &self.news
+    }
+
+    /// Rings it from now on for other processes' events too. Says whether it will.
+    pub(super) fn on_news(self: &Arc<Self>, runtime: &Handle, pool: &PgPool) -> bool {
+        if !self.wants_events.swap(true, Ordering::Relaxed) {
+            self.start(runtime, pool);
+            self.wanted.notify_one();
+        }
+        self.events.load(Ordering::Relaxed)
+    }
+
     /// Tells the workers that this process waits. What ends before they have heard of it is looked for: with one look for
     /// all who wait here, a few times.
     async fn say_waiting(self: Arc<Self>, pool: PgPool) {
@@ -131,6 +152,7 @@ impl Listener {
                 let heard = listener.listen(&pool).await;
                 listener.work.store(false, Ordering::Relaxed);
                 listener.ends.store(false, Ordering::Relaxed);
+                listener.events.store(false, Ordering::Relaxed);
                 listener.waiting_said.store(0, Ordering::Relaxed);
                 if let Err(error) = heard {
                     tracing::debug!(%error, "Not told of other processes' commits; looking instead");
@@ -149,7 +171,7 @@ impl Listener {
 
     /// Whether a connection listens.
     pub(super) fn is_connected(&self) -> bool {
-        self.work.load(Ordering::Relaxed) || self.ends.load(Ordering::Relaxed)
+        [&self.work, &self.ends, &self.events].iter().any(|channel| channel.load(Ordering::Relaxed))
     }
 
     /// Whether it hears of work that other processes leave.
@@ -181,6 +203,7 @@ impl Listener {
                     let until = self.millis() + 2 * u64::try_from(store::WAITING.as_millis()).unwrap_or(0);
                     self.awaited_until.store(until, Ordering::Relaxed);
                 }
+                EVENTS => self.news.ring(),
                 WORK if own => self.echo.heard(),
                 _ if own => {}
                 ENDED => {
@@ -204,6 +227,11 @@ impl Listener {
             self.ring(true);
         } else if !work && self.work.swap(false, Ordering::Relaxed) {
             listener.unlisten(WORK).await?;
+        }
+        if self.wants_events.load(Ordering::Relaxed) && !self.events.load(Ordering::Relaxed) {
+            listener.listen(EVENTS).await?;
+            self.events.store(true, Ordering::Relaxed);
+            self.news.ring();
         }
         if ends && !self.ends.load(Ordering::Relaxed) {
             listener.listen(ENDED).await?;

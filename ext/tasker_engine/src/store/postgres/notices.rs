@@ -20,6 +20,9 @@ pub(super) const ENDED: &str = "tasker_ended";
 pub(super) const WAITING: &str = "tasker_waiting";
 pub(super) const WHO_WAITS: &str = "?";
 
+/// The channel on which those who read for event groups hear that there may be something.
+pub(super) const EVENTS: &str = "tasker_events";
+
 /// The least time between two commits that notify.
 const GAP: Duration = Duration::from_millis(1);
 /// UUIDs in one notification: it may have 8000 bytes.
@@ -30,6 +33,7 @@ pub(super) struct Notices {
     echo: Arc<Echo>,
     steps: bool,
     due: bool,
+    events: bool,
     ended: Vec<Uuid>,
     last: Option<Instant>,
     /// Whether all of it went into the last script.
@@ -40,19 +44,29 @@ pub(super) struct Notices {
 
 impl Notices {
     pub(super) fn new(echo: Arc<Echo>) -> Notices {
-        Notices { echo, steps: false, due: false, ended: Vec::new(), last: None, written: false, awaited: false }
+        Notices {
+            echo,
+            steps: false,
+            due: false,
+            events: false,
+            ended: Vec::new(),
+            last: None,
+            written: false,
+            awaited: false,
+        }
     }
 
     pub(super) fn add(&mut self, commit: &Commit) {
         self.steps |= commit.steps_enqueued;
         self.due |= commit.due;
+        self.events |= commit.events;
         if self.awaited {
             self.ended.extend_from_slice(&commit.ended);
         }
     }
 
     fn are_there(&self) -> bool {
-        self.steps || self.due || !self.ended.is_empty()
+        self.steps || self.due || self.events || !self.ended.is_empty()
     }
 
     /// Whether there is something to tell, and now is the time.
@@ -80,6 +94,12 @@ impl Notices {
             self.echo.sends(unsent);
             let payload = if self.due { DUE } else { "" };
             script.statement(&format!("SELECT pg_notify('{WORK}', '{payload}')"));
+        }
+        if self.events {
+            // Where nobody follows the events, nobody is told.
+            script.statement(&format!(
+                "SELECT pg_notify('{EVENTS}', '') FROM tasker.event_groups WHERE held_until > clock_timestamp() LIMIT 1"
+            ));
         }
         for ended in self.ended.chunks(TOGETHER) {
             let uuids = ended.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",");

@@ -65,7 +65,7 @@ impl PostgresReader {
     }
 
     /// Reads on a connection of the pool.
-    fn read<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
+    pub(super) fn read<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
         self.read_in(self.settings.begin_read(), work)
     }
 
@@ -74,14 +74,21 @@ impl PostgresReader {
         begin: Option<&'static str>,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
     ) -> Result<T> {
+        self.on_connection(async |connection| {
+            let Some(begin) = begin else { return work(connection).await };
+            connection.execute(begin).await?;
+            let found = work(connection).await;
+            connection.execute("ROLLBACK").await?;
+            found
+        })
+    }
+
+    /// Does something with a connection of the pool.
+    pub(super) fn on_connection<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>) -> Result<T> {
         let runtime = self.runtime().ok_or_else(|| Error::Stopped("the store is closed".into()))?;
         runtime.block_on(async {
             let mut connection = self.pool.acquire().await?;
-            let Some(begin) = begin else { return work(&mut connection).await };
-            connection.execute(begin).await?;
-            let found = work(&mut connection).await;
-            connection.execute("ROLLBACK").await?;
-            found
+            work(&mut connection).await
         })
     }
 }

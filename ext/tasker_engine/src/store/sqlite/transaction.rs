@@ -8,11 +8,13 @@ use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::watch::Watcher;
-use super::{backlog, leases, prune, rows, write};
+use super::{backlog, events, leases, prune, rows, write};
 use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
+use crate::store::groups::News;
 use crate::store::{
     claim_order, journal, Backlog, Candidate, Claim, Claimable, Commit, Due, Existing, Hold, Holdings, IdempotencyKey,
     Inputs, LapsedWorker, Loaded, Transaction, WorkerProcess,
@@ -24,6 +26,7 @@ pub(super) struct SqliteTransaction<'a> {
     catalogue: &'a Catalogue,
     clock: &'a Clock,
     watcher: Option<&'a Watcher>,
+    news: &'a News,
     open: bool,
 }
 
@@ -33,9 +36,10 @@ impl<'a> SqliteTransaction<'a> {
         catalogue: &'a Catalogue,
         clock: &'a Clock,
         watcher: Option<&'a Watcher>,
+        news: &'a News,
     ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, clock, watcher, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, watcher, news, open: true })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -248,6 +252,14 @@ impl Transaction for SqliteTransaction<'_> {
         prune::prune(&self.connection, before, limit)
     }
 
+    fn prune_events(&mut self, before: Micros, limit: usize) -> Result<usize> {
+        events::prune(&self.connection, before, limit)
+    }
+
+    fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
+        events::write(&self.connection, events)
+    }
+
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
         for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
             write::graph(&self.connection, graph)?;
@@ -265,8 +277,11 @@ impl Transaction for SqliteTransaction<'_> {
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
+        if commit.events {
+            self.news.ring();
+        }
         if let Some(watcher) = self.watcher {
-            if commit.steps_enqueued || commit.due || !commit.ended.is_empty() {
+            if commit.steps_enqueued || commit.due || commit.events || !commit.ended.is_empty() {
                 watcher.hint();
             }
         }

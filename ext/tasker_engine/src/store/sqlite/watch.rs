@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::bell::Bell;
 use crate::interrupt::lock;
+use crate::store::groups::News;
 use crate::store::{Ended, OnEnd};
 
 /// Whom to tell.
@@ -16,6 +17,7 @@ use crate::store::{Ended, OnEnd};
 struct Listeners {
     bell: Mutex<Option<Arc<Bell>>>,
     on_end: Mutex<Option<OnEnd>>,
+    news: Mutex<Option<Arc<News>>>,
     watching: AtomicBool,
 }
 
@@ -23,6 +25,9 @@ impl Listeners {
     fn tell(&self) {
         if let Some(bell) = lock(&self.bell).as_ref() {
             bell.ring();
+        }
+        if let Some(news) = lock(&self.news).as_ref() {
+            news.ring();
         }
         let on_end = lock(&self.on_end).clone();
         if let Some(on_end) = on_end {
@@ -61,6 +66,13 @@ impl Watcher {
     /// Calls at each hint from now on. Says whether it will.
     pub(super) fn on_end(&self, on_end: &OnEnd) -> bool {
         lock(&self.listeners.on_end).get_or_insert_with(|| Arc::clone(on_end));
+        self.start();
+        self.is_watching()
+    }
+
+    /// Rings at each hint from now on. Says whether it will.
+    pub(super) fn on_news(&self, news: &Arc<News>) -> bool {
+        lock(&self.listeners.news).get_or_insert_with(|| Arc::clone(news));
         self.start();
         self.is_watching()
     }

@@ -7,7 +7,7 @@ use opentelemetry::KeyValue;
 use crate::process;
 use crate::record::counts;
 use crate::record::metrics::domain_events::{self, RouterStats};
-use crate::record::metrics::{by_queue, catalogue as names, look, Look, MetricInfo};
+use crate::record::metrics::{by_group, by_queue, catalogue as names, look, EventGroupLook, Look, MetricInfo};
 
 type Observer<T> = Box<dyn Fn(&dyn AsyncInstrument<T>) + Send + Sync>;
 
@@ -41,6 +41,7 @@ pub(super) fn register(meter: &Meter) {
         by_queue(look, |queue| queue.lag_seconds, f64::max, |value, name| put(value, &queue(name)));
     };
     gauge(meter, &names::QUEUE_LAG, looked(lag));
+    event_groups(meter);
     gauge(meter, &names::WORKERS_ACTIVE, looked(|look, put| put(look.workers_active as f64, &[])));
     gauge(meter, &names::WORKER_STATE, looked(|look, put| put(f64::from(look.worker_state), &[])));
     gauge(meter, &names::HANDLERS_BUSY, looked(|look, put| put(look.handlers_busy as f64, &[])));
@@ -66,6 +67,17 @@ pub(super) fn register(meter: &Meter) {
     total(meter, &names::ROUTER_FAST_ERRORS, router(|stats| stats.fast_delivery_errors));
     total(meter, &names::ROUTER_ERRORS, router(|stats| stats.routing_errors));
     this_process(meter);
+}
+
+fn event_groups(meter: &Meter) {
+    let of_group = |read: fn(&EventGroupLook) -> f64| {
+        looked(move |look, put| {
+            by_group(look, read, |value, group| put(value, &[KeyValue::new("group", group.to_owned())]));
+        })
+    };
+    gauge(meter, &names::EVENT_LAG, of_group(|group| group.lag_milliseconds));
+    gauge(meter, &names::EVENT_RETRYING, of_group(|group| group.retrying as f64));
+    gauge(meter, &names::EVENT_DEAD, of_group(|group| group.dead as f64));
 }
 
 fn this_process(meter: &Meter) {

@@ -150,6 +150,15 @@ catalogue! {
     ROUTER_ERRORS: Counter "router_routing_errors_total" = "router.routing_errors", "{error}", NONE,
         "Durable deliveries that failed.";
 
+    EVENT_DELIVERIES: Counter "tasker_domain_events_deliveries_total" = "tasker.domain_events.deliveries", "{event}", &["group", "outcome"],
+        "Durable events that subscribers of this process handled (handled), failed and get again (retried), or gave up (dead).";
+    EVENT_LAG: Gauge "tasker_domain_events_lag_milliseconds" = "tasker.domain_events.lag", "ms", &["group"],
+        "How long ago the oldest event was fired that the group has not handled and that waits for no retry, as of the last look (every 5 s).";
+    EVENT_RETRYING: Gauge "tasker_domain_events_retrying" = "tasker.domain_events.retrying", "{event}", &["group"],
+        "Events that wait for a retry, or for an earlier one of their key, as of that look (at most 10000 are counted).";
+    EVENT_DEAD: Gauge "tasker_domain_events_dead_letters" = "tasker.domain_events.dead_letters", "{event}", &["group"],
+        "Dead letters of the group, as of that look (at most 10000 are counted).";
+
     SPANS_EXPORTED: Counter "tasker_telemetry_spans_exported_total" = "tasker.telemetry.spans_exported", "{span}", NONE,
         "Spans the collector has taken.";
     SPANS_DROPPED: Counter "tasker_telemetry_spans_dropped_total" = "tasker.telemetry.spans_dropped", "{span}", NONE,

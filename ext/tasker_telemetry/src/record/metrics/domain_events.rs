@@ -76,6 +76,15 @@ pub fn failed(event_name: &str, namespace: &str, delivery: Delivery) {
     meter.count(&names::EVENTS_PUBLISHED, &labels);
 }
 
+/// Subscribers of this process handled so many events of a group, failed with so many that come again, and gave up so many.
+pub fn delivered(group: &str, handled: usize, retried: usize, dead: usize) {
+    let meter = &current().meter;
+    for (outcome, count) in [("handled", handled), ("retried", retried), ("dead", dead)] {
+        let labels: [Label; 2] = [("group", group.to_owned().into()), ("outcome", outcome.into())];
+        meter.count(&names::EVENT_DELIVERIES, &labels).add(count);
+    }
+}
+
 /// The router sent an event this way.
 pub fn routed(delivery: Delivery) {
     let count = match delivery {

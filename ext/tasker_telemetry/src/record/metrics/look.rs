@@ -23,6 +23,8 @@ pub struct Look {
     pub workers_active: usize,
     /// The queues, as of that look.
     pub queues: Vec<QueueLook>,
+    /// The event groups, as of a look of their own; none where no subscriber runs.
+    pub event_groups: Vec<EventGroupLook>,
     /// 0 closed, 1 half-open, 2 open.
     pub breaker_state: u8,
     /// Connections to the store: active, idle, and at most.
@@ -40,7 +42,27 @@ pub struct QueueLook {
     pub lag_seconds: f64,
 }
 
-/// Queues that get series of their own; the others share `other`.
+/// How an event group was at the last look into the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventGroupLook {
+    /// Its name.
+    pub group: Arc<str>,
+    /// Milliseconds since the oldest event was fired that it has not handled.
+    pub lag_milliseconds: f64,
+    /// Events that wait for a retry.
+    pub retrying: usize,
+    /// Dead letters.
+    pub dead: usize,
+}
+
+/// A value for each event group that gets a series of its own.
+pub(crate) fn by_group(look: &Look, value: impl Fn(&EventGroupLook) -> f64, mut put: impl FnMut(f64, &str)) {
+    for group in look.event_groups.iter().take(QUEUES) {
+        put(value(group), &group.group);
+    }
+}
+
+/// Queues, and event groups, that get series of their own; other queues share `other`.
 const QUEUES: usize = 200;
 
 /// A value for each queue, with its namespace; those that share a series give it what `join` makes of theirs.
