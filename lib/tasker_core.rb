@@ -26,4 +26,5 @@ require_relative "tasker_core/worker"
 require_relative "tasker_core/telemetry"
 require_relative "tasker_core/logger"
 require_relative "tasker_core/api"
+require_relative "tasker_core/tasker"
 require_relative "tasker_core/railtie" if defined?(Rails::Railtie)

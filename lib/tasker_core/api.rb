@@ -7,13 +7,14 @@ module TaskerCore
     # @yieldparam configuration [Configuration]
     # @return [Configuration]
     # @raise [ConfigurationError] the engine is open already
-    def configure
-      yield configuration if block_given?
-      configuration
+    def configure(&block)
+      configuration(&block)
     end
 
+    # @yieldparam configuration [Configuration] if a block is given: then it is the same as {configure}
     # @return [Configuration]
     def configuration
+      yield engine.configuration if block_given?
       engine.configuration
     end
 
