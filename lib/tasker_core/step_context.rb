@@ -8,6 +8,34 @@ module TaskerCore
     def initialize(event)
       @event = event
       @step = event[:task_sequence_step]
+      @has_results = false
+    end
+
+    # @return [Time, nil] when this attempt began
+    def started_at
+      Task.time(@started_us || @event[:dispatched_at_us])
+    end
+
+    # @param micros [Integer] since the epoch
+    # @return [Integer] the same
+    # @api private
+    def began(micros)
+      @started_us = micros
+    end
+
+    # @return [Object, nil] what {#results=} was given
+    attr_reader :results
+
+    # Sets the step's result, in place of the handler's return value.
+    # @param value [Object] anything that JSON can represent
+    def results=(value)
+      @has_results = true
+      @results = value
+    end
+
+    # @return [Boolean] whether {#results=} was called, with whatever value
+    def results?
+      @has_results
     end
 
     # @return [JsonHash] the task's context, as it was submitted

@@ -59,6 +59,7 @@ module TaskerCore
 
     # @return [String]
     attr_reader :task_uuid
+    alias task_id task_uuid
 
     # @param task_uuid [String]
     # @param submitted [Hash] the answer to the submission

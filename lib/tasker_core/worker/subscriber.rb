@@ -28,9 +28,11 @@ module TaskerCore
         started_at = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
         started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
         finished = nil
+        step.began(started_at)
         begin
           log_input(step) if payloads?
           value = run(@registry.resolve(step.handler), step)
+          value = step.results if step.results?
           finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
           result = result_text(value)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not take the worker down
