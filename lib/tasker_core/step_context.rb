@@ -153,6 +153,25 @@ module TaskerCore
       @event[:traceparent]
     end
 
+    # Keeps a domain event until the attempt's end: see {EventPublisher#publish_event}.
+    # @param event [String] JSON
+    # @api private
+    def collect(event)
+      (@collected ||= []) << event
+    end
+
+    # @return [Integer]
+    # @api private
+    def collected_events
+      @collected ? @collected.size : 0
+    end
+
+    # @return [String, nil] what was collected, as a JSON Array
+    # @api private
+    def collected
+      "[#{@collected.join(',')}]" if @collected
+    end
+
     # @return [Telemetry::Context, nil] the context of the attempt's handler.execution span
     # @api private
     def trace_context

@@ -1,0 +1,112 @@
+# frozen_string_literal: true
+
+module TaskerCore
+  module Events
+    # Owns: the thread `tasker-bus`, which takes from the engine what subscribers of this process are to be told of
+    # (fast and broadcast domain events, and lifecycle events), and tells them. It runs only while the engine is open
+    # and there are subscribers; without them the engine does no work for it. What it cannot take in time the engine
+    # drops, and counts.
+    # @api private
+    class Bus
+      # Milliseconds; only limits how long the thread sleeps without a check. An event wakes it at once.
+      POLL_MS = 1000
+
+      # A subscriber that computes has the GVL for 12.5 ms at a time, where others have it for 100 ms.
+      PRIORITY = -3
+
+      # Seconds that a closing engine waits for subscribers.
+      GRACE = 1.0
+
+      # @param native [Module]
+      # @yieldreturn [Array(Boolean, Boolean)] whether somebody wants domain events, and lifecycle events
+      # @param deliver [#call] called with the kind and the text of each item
+      def initialize(deliver:, native: Native, &wanted)
+        @native = native
+        @deliver = deliver
+        @wanted = wanted
+        @lock = Mutex.new
+        @thread = @pid = nil
+        @told = [false, false]
+        @draining = false
+      end
+
+      # Starts or ends the thread, after something has changed: the subscriptions, or whether the engine is open.
+      def refresh
+        @lock.synchronize do
+          next unless @native.respond_to?(:listen_bus) && @native.open?
+
+          wanted = @wanted.call
+          next if wanted == @told && running? == wanted.any?
+
+          @native.listen_bus(*wanted)
+          @told = wanted
+          start if wanted.any? && !running?
+        end
+      end
+
+      # Before the engine closes: hands out what waits, for a bounded time.
+      # @param seconds [Numeric]
+      # @return [Boolean] whether nothing is left
+      def drain(seconds = GRACE)
+        thread = running? && @thread
+        return true if !thread || thread == Thread.current
+
+        @draining = true
+        !thread.join(seconds).nil?
+      ensure
+        @draining = false
+      end
+
+      # After the engine was closed: the next one knows nothing of what this one was told.
+      def closed
+        @told = [false, false]
+      end
+
+      # @return [Boolean]
+      def running?
+        @pid == Process.pid && !@thread.nil? && @thread.alive?
+      end
+
+      private
+
+      # Called under the lock.
+      def start
+        @pid = Process.pid
+        @thread = Thread.new do
+          Thread.current.name = "tasker-bus"
+          Thread.current.report_on_exception = false
+          Thread.current.priority = PRIORITY
+          ended = false
+          begin
+            run
+            ended = true
+          ensure
+            again unless ended # a subscriber ended the thread
+          end
+        end
+      end
+
+      def run
+        while @told.any?
+          kind, text = @native.poll_bus(@draining ? 0 : POLL_MS)
+          if kind then deliver(kind, text)
+          elsif @draining then break
+          end
+        end
+      rescue StoppedError
+        nil # the engine was closed
+      end
+
+      # One event that cannot be read must not end the others.
+      def deliver(kind, text)
+        @deliver.call(kind, text)
+      rescue StandardError => e
+        TaskerCore.logger.error("event of the engine could not be handed out", kind: kind, error: e)
+      end
+
+      def again
+        @lock.synchronize { start } if @native.open?
+      end
+    end
+  end
+end
