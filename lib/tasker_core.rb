@@ -32,6 +32,7 @@ require_relative "tasker_core/telemetry"
 require_relative "tasker_core/logger"
 require_relative "tasker_core/events"
 require_relative "tasker_core/event_publisher"
+require_relative "tasker_core/base_publisher"
 require_relative "tasker_core/api"
 require_relative "tasker_core/tasker"
 require_relative "tasker_core/railtie" if defined?(Rails::Railtie)
