@@ -8,8 +8,15 @@ module TaskerCore
     # drops, and counts.
     # @api private
     class Bus
-      # Milliseconds; only limits how long the thread sleeps without a check. An event wakes it at once.
-      POLL_MS = 1000
+      # Milliseconds; only limits how long the thread sleeps without a check. An event wakes it at once, and so does
+      # {Wake}.
+      POLL_MS = 30_000
+
+      # Raised into the thread while it waits, and nowhere else.
+      class Wake < StandardError; end
+      NOWHERE = { Wake => :never }.freeze
+      WHILE_WAITING = { Wake => :on_blocking }.freeze
+      private_constant :Wake, :NOWHERE, :WHILE_WAITING
 
       # A subscriber that computes has the GVL for 12.5 ms at a time, where others have it for 100 ms.
       PRIORITY = -3
@@ -40,7 +47,7 @@ module TaskerCore
 
           @native.listen_bus(*wanted)
           @told = wanted
-          start if wanted.any? && !running?
+          running? ? @thread.raise(Wake) : (start if wanted.any?)
         end
       end
 
@@ -52,6 +59,7 @@ module TaskerCore
         return true if !thread || thread == Thread.current
 
         @draining = true
+        thread.raise(Wake)
         !thread.join(seconds).nil?
       ensure
         @draining = false
@@ -72,36 +80,44 @@ module TaskerCore
       # Called under the lock.
       def start
         @pid = Process.pid
-        @thread = Thread.new do
-          Thread.current.name = "tasker-bus"
-          Thread.current.report_on_exception = false
-          Thread.current.priority = PRIORITY
-          ended = false
-          begin
-            run
-            ended = true
-          ensure
-            again unless ended # a subscriber ended the thread
-          end
-        end
+        @thread = Thread.handle_interrupt(NOWHERE) { Thread.new { serve } }
+      end
+
+      def serve
+        Thread.current.name = "tasker-bus"
+        Thread.current.report_on_exception = false
+        Thread.current.priority = PRIORITY
+        ended = false
+        run
+        ended = true
+      rescue StoppedError
+        ended = true # the engine was closed
+      rescue StandardError => e
+        ended = true
+        TaskerCore.logger.error("thread of the bus died", error: e)
+      ensure
+        again unless ended # a subscriber ended the thread
       end
 
       def run
         while @told.any?
-          kind, text = @native.poll_bus(@draining ? 0 : POLL_MS)
-          if kind then deliver(kind, text)
-          elsif @draining then break
-          end
+          item = poll
+          item ? deliver(item) : (break if item.nil? && @draining)
         end
-      rescue StoppedError
-        nil # the engine was closed
+      end
+
+      # The next item, nil if there was none in time, false if the thread was woken.
+      def poll
+        Thread.handle_interrupt(WHILE_WAITING) { @native.poll_bus(@draining ? 0 : POLL_MS) }
+      rescue Wake
+        false
       end
 
       # One event that cannot be read must not end the others.
-      def deliver(kind, text)
-        @deliver.call(kind, text)
+      def deliver(item)
+        @deliver.call(*item)
       rescue StandardError => e
-        TaskerCore.logger.error("event of the engine could not be handed out", kind: kind, error: e)
+        TaskerCore.logger.error("event of the engine could not be handed out", kind: item.first, error: e)
       end
 
       def again

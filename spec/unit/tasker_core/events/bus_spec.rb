@@ -46,7 +46,6 @@ RSpec.describe TaskerCore::Events::Bus do
     expect(Thread.list.map(&:name)).to include("tasker-bus")
     wanted.replace([false, false])
     bus.refresh
-    native.items << nil # what the engine does when nobody listens any more
     wait_until("the thread to end") { !bus.running? }
     expect(native.told).to eq([[true, false], [false, false]])
   end
@@ -82,9 +81,38 @@ RSpec.describe TaskerCore::Events::Bus do
   it "hands out what waits before the engine closes" do
     bus.refresh
     3.times { native.items << ["domain", "{}"] }
-    native.items << nil # wakes it
     expect(bus.drain(5)).to be(true)
     expect([given.size, bus.running?]).to eq([3, false])
+  end
+
+  it "is not interrupted while a subscriber is told" do
+    entered = Queue.new
+    release = Queue.new
+    busy = described_class.new(native: native, deliver: lambda { |*|
+      entered << true
+      given << release.pop
+    }) { wanted.dup }
+    busy.refresh
+    native.items << %w[domain {}]
+    entered.pop
+    wanted.replace([true, true])
+    busy.refresh # wakes the thread
+    release << :told
+    expect(given.pop).to eq(:told)
+    native.items << %w[domain {}]
+    release << :again
+    expect(given.pop).to eq(:again)
+    native.close
+    wait_until("the thread to end") { !busy.running? }
+  end
+
+  it "says why it ends, when the engine fails, and does not spin" do
+    allow(TaskerCore.logger).to receive(:error)
+    native.items << TaskerCore::InternalError.new("broken")
+    bus.refresh
+    wait_until("the thread to end") { !bus.running? }
+    expect(TaskerCore.logger)
+      .to have_received(:error).once.with("thread of the bus died", error: TaskerCore::InternalError)
   end
 
   it "does not wait for a subscriber that hangs" do
@@ -104,7 +132,7 @@ RSpec.describe TaskerCore::Events::Bus do
     deliver = ->(kind, _) { kind == "kill" ? Thread.exit : given << Integer(kind) }
     bad = described_class.new(native: native, deliver: deliver) { wanted }
     bad.refresh
-    native.items << %w[x] << %w[kill] << %w[7]
+    native.items << %w[x {}] << %w[kill {}] << %w[7 {}]
     expect(given.pop).to eq(7)
     expect(TaskerCore.logger).to have_received(:error)
       .with("event of the engine could not be handed out", kind: "x", error: ArgumentError)
