@@ -47,7 +47,8 @@ module TaskerCore
           raise InvalidInputError, "pass a task, not #{task.class}" unless task.is_a?(Task)
 
           stats = WorkflowStep.task_completion_stats(task).slice(:total_steps, :completed_steps, :failed_steps)
-          began = task.transitions.find { |transition| transition.step.nil? }&.created_at
+          # One that was cancelled before has never begun.
+          began = task.transitions.find { |moved| moved.step.nil? && moved.to_state == "initializing" }&.created_at
           finish({ task_id: task.task_uuid, task_name: task.name, started_at: time(began),
                    completed_at: time(task.completed_at), **stats }, TASK_KEYS, event_type, additional_context)
         end

@@ -85,6 +85,12 @@ RSpec.describe TaskerCore::Events::Bus do
     expect([given.size, bus.running?]).to eq([3, false])
   end
 
+  it "ends at once with the engine when nothing waits" do
+    bus.refresh
+    wait_until("the thread to wait") { native.items.num_waiting == 1 }
+    expect(bus.drain(5)).to be(true)
+  end
+
   it "is not interrupted while a subscriber is told" do
     entered = Queue.new
     release = Queue.new

@@ -72,6 +72,9 @@ RSpec.describe TaskerCore::Events::EventPayloadBuilder do
     task = TaskerCore.submit(one_step("later") { 1 }, run_at: Time.now + 3600)
     expect(described_class.build_task_payload(task, event_type: :started))
       .to include(started_at: nil, completed_at: nil, total_steps: 1, completed_steps: 0)
+    task.cancel
+    expect(described_class.build_task_payload(task, event_type: :cancelled))
+      .to include(started_at: nil, completed_at: utc, event_type: "cancelled")
   end
 
   it "says what it needs" do

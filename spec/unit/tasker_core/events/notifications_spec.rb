@@ -19,8 +19,8 @@ RSpec.describe TaskerCore::Events::Notifications do
     expect(run(<<~RUBY)).to eq(["step.failed.tasker_core 1 0", "step.failed.tasker_core 1 0", "false"])
       publisher = Tasker::Events::Publisher.instance
       ActiveSupport::Notifications.subscribe("step.failed.tasker_core") do |name, started, finished, _id, payload|
-        puts [name, payload[:a], (finished - started).to_i].join(" ")
-        payload[:a] = "changed" # is nobody else's
+        payload[:b] = payload[:a] # it is nobody else's
+        puts [name, payload[:b], (finished - started).to_i].join(" ")
       end
       publisher.publish("step.failed", { a: 1 })
       publisher.publish("step.completed", { a: 2 })

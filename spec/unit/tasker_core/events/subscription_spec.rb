@@ -35,7 +35,7 @@ RSpec.describe TaskerCore::Events::Subscriptions do
   it "counts, and keeps what a subscriber raises to itself" do
     lines = []
     allow(TaskerCore.logger).to receive(:error) { |message, **fields| lines << [message, fields] }
-    [-> { raise "password=x" }, -> { exit }, -> { raise NotImplementedError }, -> { throw :x }].each do |bad|
+    [-> { raise "password=x" }, -> { exit(3) }, -> { raise NotImplementedError }, -> { throw :x }].each do |bad|
       subscription = subscriptions.add("step.*", ->(_event) { bad.call })
       subscription.call(event)
       expect([subscription.calls, subscription.errors]).to eq([1, 1])

@@ -72,6 +72,13 @@ RSpec.describe TaskerCore::Worker::StepPublishers do
     expect(lines).to eq(%w[order.refused order.seen].map { |name| "Error publishing event #{name} : no rate" })
   end
 
+  it "runs nothing in a thread that is being killed" do
+    Thread.new { complete(["a.b", "PaymentEvents", "always"]) { Thread.exit } }.join
+    completion = bridge.published.last
+    expect(completion[:error]).to include(class: "TaskerCore::HandlerKilledError")
+    expect(completion).not_to have_key(:payloads)
+  end
+
   it "says which publisher cannot be used" do
     stub_const("Silent", Class.new)
     { "Nowhere" => /event a.b: no publisher "Nowhere" \(uninitialized constant Nowhere\)/,

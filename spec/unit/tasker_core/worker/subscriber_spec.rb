@@ -40,6 +40,22 @@ RSpec.describe TaskerCore::Worker::Subscriber do
     expect(completion).to include(success: false, result: nil)
   end
 
+  it "carries what the handler published, unless the attempt failed" do
+    publisher = Class.new { include TaskerCore::EventPublisher }.new
+    ids = []
+    publish = -> { ids << publisher.send(:publish_event, "order.paid", { amount: 5 }) }
+    handle { 2.times { publish.call } }
+    events = JSON.parse(completion[:events], symbolize_names: true)
+    expect(events.map { |event| event.values_at(:event_id, :name, :payload) })
+      .to eq(ids.map { |id| [id, "order.paid", { amount: 5 }] })
+    bridge.published.clear
+    handle { publish.call && raise("no") }
+    expect(completion).not_to have_key(:events)
+    bridge.published.clear
+    handle { nil }
+    expect(completion.keys).not_to include(:events, :payloads)
+  end
+
   it "tells the step when its attempt began" do
     began = nil
     handle { |step| began = step.started_at }
