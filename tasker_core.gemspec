@@ -14,12 +14,12 @@ Gem::Specification.new do |spec|
 
   spec.required_ruby_version = ">= 3.1"
   # Globs, not `git ls-files`: a gem can be built from an unpacked tarball too. It is built with --locked, so the
-  # workspace's manifest and lock travel with both crates.
+  # workspace's manifest and lock travel with all crates.
   spec.files = Dir.glob(
     %w[
       Cargo.toml Cargo.lock README.md LICENSE CHANGELOG.md
-      ext/tasker_core/*.rb ext/tasker_{engine,core}/Cargo.toml ext/tasker_{engine,core}/build.rs
-      ext/tasker_{engine,core}/{src,migrations}/**/{*.rs,*.sql,*.json,LICENSE}
+      ext/tasker_core/*.rb ext/tasker_{telemetry,engine,core}/Cargo.toml ext/tasker_{telemetry,engine,core}/build.rs
+      ext/tasker_{telemetry,engine,core}/{src,migrations}/**/{*.rs,*.sql,*.json,LICENSE}
       lib/**/*.rb exe/* docs/**/*.md
     ], base: __dir__
   ).select { |file| File.file?(File.join(__dir__, file)) }.sort

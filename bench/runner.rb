@@ -60,7 +60,7 @@ module Runner
 
     def build(name)
       warn "bench: making #{name}; the first time this takes some minutes"
-      command = %w[cargo build --release --locked --package tasker_engine --message-format json --example] + [name]
+      command = %w[cargo build --release --locked --package tasker_telemetry --message-format json --example] + [name]
       out, said, status = Open3.capture3(*command, chdir: ROOT)
       abort "bench: cannot build #{name}\n#{said}" unless status.success?
 

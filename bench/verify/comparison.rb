@@ -4,6 +4,7 @@ require_relative "queries"
 require_relative "received"
 require_relative "stored"
 require_relative "table"
+require_relative "transport"
 
 module Verify
   # Runs the orders, and compares what rotel and Prometheus got with what the store says.
@@ -20,19 +21,27 @@ module Verify
     PRESCRIBED = /use base unit "seconds" instead of "milliseconds"/
     SCRAPES = 4
 
-    def initialize(services)
+    # @param transport [Transport] the way to the collector
+    def initialize(services, transport = Transport.new("grpc"))
       @services = services
+      @transport = transport
       @table = Table.new
     end
 
     def run
+      arrive
+      check_exposition
+      ask_queries
+      @worker.finish
+      @table.good?
+    end
+
+    # Only what came to the collector.
+    def arrive
       watch
       compare_spans
       compare_logs
       compare_counters
-      check_exposition
-      ask_queries
-      @worker.finish
       @table.good?
     end
 
@@ -51,7 +60,7 @@ module Verify
     end
 
     def process_orders(rotel)
-      settings = { "OTEL_EXPORTER_OTLP_ENDPOINT" => rotel.url, "TASKER_WEB_PORT" => Services.free_port.to_s }
+      settings = { "TASKER_WEB_PORT" => Services.free_port.to_s, **@transport.environment(@services, rotel) }
       orders = ENV.fetch("ORDERS", "20")
       @worker = @services.worker("orders.rb", ENVIRONMENT.merge(settings), @services.folder, orders)
       @web = @worker.answer.fetch("web") or raise "the worker has no web server"

@@ -14,33 +14,38 @@ module Verify
         prometheus.merge(rotel: rotel)
       end
 
+      # @return [Hash{Symbol => String}] where haproxy is
+      def haproxy
+        { haproxy: debian("haproxy") }
+      end
+
       # @return [Hash{Symbol => String}] where Prometheus' are
       def prometheus
-        { prometheus: debian("prometheus"), promtool: debian("promtool") }
+        { prometheus: debian("prometheus"), promtool: debian("promtool", "prometheus") }
       end
 
       private
 
-      def debian(program)
+      def debian(program, package = program)
         find(program) || begin
-          apt_get
-          find(program) or abort "verify_telemetry: there is still no #{program} after installing prometheus"
+          apt_get(package)
+          find(program) or abort "verify_telemetry: there is still no #{program} after installing #{package}"
         end
       end
 
       def find(program)
-        ENV.fetch("PATH").split(":").map { |folder| File.join(folder, program) }.find { |path| File.executable?(path) }
+        "#{ENV.fetch('PATH')}:/usr/sbin".split(":").map { |folder| File.join(folder, program) }.find { |path| File.executable?(path) }
       end
 
       # RUNLEVEL=1 keeps Debian from starting the service: ours are started by us.
-      def apt_get
-        missing("Prometheus", "apt-get install prometheus") unless allowed? && find("apt-get") && Process.uid.zero?
+      def apt_get(package)
+        missing(package, "apt-get install #{package}") unless allowed? && find("apt-get") && Process.uid.zero?
         env = { "DEBIAN_FRONTEND" => "noninteractive", "RUNLEVEL" => "1" }
-        install = %w[apt-get -qq install -y --no-install-recommends prometheus]
+        install = %w[apt-get -qq install -y --no-install-recommends] + [package]
         return if quietly(env, install)
 
         quietly(env, %w[apt-get -qq update])
-        quietly(env, install) or missing("Prometheus", "apt-get install prometheus")
+        quietly(env, install) or missing(package, "apt-get install #{package}")
       end
 
       def rotel

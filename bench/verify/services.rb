@@ -14,7 +14,7 @@ module Verify
     FOLDERS = File.join(ROOT, "tmp/verify")
 
     # A process with a log.
-    Running = Struct.new(:name, :pid, :log, :url)
+    Running = Struct.new(:name, :pid, :log, :url, :http_url)
 
     # A worker of bench/verify/: lines of JSON on its standard input and output, its console in a file.
     class Worker
@@ -104,11 +104,22 @@ module Verify
 
     # @param told [Boolean] whether it prints what it receives
     def rotel(port: Services.free_port, told: true)
+      http = Services.free_port
       command = [tools[:rotel], "start", "--otlp-grpc-endpoint", "127.0.0.1:#{port}",
-                 "--otlp-http-endpoint", "127.0.0.1:#{Services.free_port}", "--exporter", "blackhole"]
+                 "--otlp-http-endpoint", "127.0.0.1:#{http}", "--exporter", "blackhole"]
       command += %w[--debug-log traces --debug-log logs --debug-log metrics --debug-log-verbosity detailed] if told
       service = start("rotel", command, "http://127.0.0.1:#{port}")
-      Services.patiently("rotel listens") { listening?(port) }
+      service.http_url = "http://127.0.0.1:#{http}"
+      Services.patiently("rotel listens") { listening?(port) && listening?(http) }
+      service
+    end
+
+    # @param config [String] haproxy's, which listens with TLS on this port
+    def haproxy(config, port)
+      file = File.join(folder, "haproxy.cfg")
+      File.write(file, config)
+      service = start("haproxy", [tools[:haproxy], "-db", "-f", file], "https://127.0.0.1:#{port}")
+      Services.patiently("haproxy listens") { listening?(port) }
       service
     end
 

@@ -43,7 +43,7 @@ module TaskerCore
     # Closes the engine; the next use opens a new one. Settings may change in between.
     def close
       @lock.synchronize do
-        Native.close(Telemetry.patience)
+        Native.close(Telemetry.closing_timeout)
         Events.bus.closed
         configuration.in_use = false
       end

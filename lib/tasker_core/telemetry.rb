@@ -58,7 +58,7 @@ module TaskerCore
 
       # Seconds that closing may spend on exporting: short if a flush has just timed out.
       # @api private
-      def patience
+      def closing_timeout
         gave_up_at = @gave_up_at
         gave_up_at && now - gave_up_at < TIMEOUT ? 0.3 : TIMEOUT
       end

@@ -31,10 +31,12 @@ RSpec.describe "bin/imports" do
   it "takes imports that point down" do
     write("ext/tasker_engine/src/engine/claim.rs",
           "use crate::store::Store;\nuse crate::{clock::Micros, plan::{self, Plan}};\n")
-    write("ext/tasker_engine/src/telemetry/late.rs",
-          "use opentelemetry_sdk::trace::SdkTracer;\nuse crate::config::Config;\n")
-    write("ext/tasker_engine/src/store/sqlite.rs",
-          "use rusqlite::Connection;\nuse crate::telemetry::spans;\n")
+    write("ext/tasker_telemetry/src/export/deferred.rs",
+          "use opentelemetry_sdk::trace::SdkTracer;\nuse crate::config::Config;\nuse crate::record::line;\n")
+    write("ext/tasker_telemetry/src/console.rs", "use tracing_subscriber::fmt;\nuse crate::gate::Gate;\n")
+    write("ext/tasker_engine/src/store/sqlite.rs", "use rusqlite::Connection;\nuse crate::graph::Graph;\n")
+    write("ext/tasker_engine/src/engine/report.rs", "use tasker_telemetry::record::spans;\n")
+    write("ext/tasker_engine/src/web.rs", "fn f() { tasker_telemetry::prometheus_text() }\n")
     write("ext/tasker_core/src/convert.rs", "use magnus::Ruby;\nuse rb_sys::VALUE;\n")
     expect(faults).to eq([])
   end
@@ -53,9 +55,25 @@ RSpec.describe "bin/imports" do
     )
   end
 
-  it "keeps telemetry to the lowest layer" do
-    write("ext/tasker_engine/src/telemetry/spans.rs", "use crate::state::StepState;\n")
-    expect(faults).to contain_exactly(a_string_including("`telemetry` imports `state`: telemetry may use only error"))
+  it "keeps telemetry's rooms apart" do
+    write("ext/tasker_telemetry/src/record/spans.rs", "use crate::export::push;\nuse opentelemetry::Context;\n")
+    write("ext/tasker_telemetry/src/console.rs", "use crate::export::complaints;\n")
+    expect(faults).to contain_exactly(
+      a_string_including("spans.rs:1: `record` imports `export`: imports point down only"),
+      a_string_including("spans.rs:2: `opentelemetry` outside its room"),
+      a_string_including("console.rs:1: `console` imports `export`: they are of one layer")
+    )
+  end
+
+  it "shows the engine telemetry's facts only, and plan and store not even these" do
+    write("ext/tasker_engine/src/engine.rs", "fn f() { tasker_telemetry::flush(FOREVER) }\n")
+    write("ext/tasker_engine/src/plan/claim.rs", "use tasker_telemetry::record::spans;\nuse tasker_telemetry::time::Micros;\n")
+    write("ext/tasker_engine/src/store.rs", "use tasker_telemetry::record::metrics;\n")
+    expect(faults).to contain_exactly(
+      a_string_including("engine.rs:1: `tasker_telemetry::flush` outside its room: the engine sees"),
+      a_string_including("claim.rs:1: `tasker_telemetry::record` outside its room: plan and store know nothing"),
+      a_string_including("store.rs:1: `tasker_telemetry::record` outside its room")
+    )
   end
 
   it "keeps each foreign crate in its room" do
@@ -63,7 +81,7 @@ RSpec.describe "bin/imports" do
     write("ext/tasker_engine/src/engine.rs", "fn f() { rusqlite::Connection::open_in_memory(); }\n")
     write("ext/tasker_engine/src/web.rs", "use magnus::Ruby;\n")
     expect(faults).to contain_exactly(
-      a_string_including("plan.rs:1: `opentelemetry` outside its room: only telemetry/ may name it"),
+      a_string_including("plan.rs:1: `opentelemetry` outside its room: only tasker_telemetry's export/"),
       a_string_including("plan.rs:2: `tracing_subscriber` outside its room"),
       a_string_including("engine.rs:1: `rusqlite` outside its room: only store/ may name it"),
       a_string_including("web.rs:1: `magnus` outside its room: the engine knows no Ruby")

@@ -7,7 +7,7 @@ RSpec.describe "the telemetry contract" do
   let(:settings) { Document.new("docs/operations/telemetry_settings.md") }
   let(:logs) { Document.new("docs/internals/log_lines.md").section("## Logs") }
   let(:sources) { RustSource.all }
-  let(:telemetry) { sources.select { |source| source.path.include?("/telemetry") } }
+  let(:telemetry) { sources.select { |source| source.path.start_with?("ext/tasker_telemetry/") } }
   # Every file that makes a span. The type's own definition does not.
   let(:makers) do
     sources.select { |source| source.code.match?(/(?<!struct |impl |for )\bSpanRecord \{|\bSpanEvent \{ name:/) }
@@ -93,7 +93,7 @@ RSpec.describe "the telemetry contract" do
     end
 
     it "lists every setting of Ruby's, and none that is refused" do
-      overrides = telemetry.find { |source| source.path.end_with?("/telemetry/config.rs") }
+      overrides = telemetry.find { |source| source.path.end_with?("tasker_telemetry/src/config.rs") }
                            .code[/pub struct Overrides \{(.*?)^\}/m, 1].scan(/pub (\w+):/).flatten
       expect(rows.flat_map { |row| Document.code(row[1]) }).to match_array(overrides)
     end
@@ -108,7 +108,7 @@ RSpec.describe "the telemetry contract" do
   describe "the log lines" do
     # Rust's own; line.rs passes Ruby's on.
     let(:calls) do
-      files = sources.reject { |source| source.path.end_with?("/telemetry/line.rs") }
+      files = sources.reject { |source| source.path.end_with?("/record/line.rs") }
       files.flat_map(&:log_calls).map do |level, arguments|
         *fields, message = arguments[..arguments.rindex { |argument| argument.start_with?('"') }]
         fields = fields.map { |field| field.sub(/\s=.*/m, "").delete("%?") }.grep_v(/\Atarget:/)

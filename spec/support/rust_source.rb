@@ -9,7 +9,7 @@ class RustSource
 
   attr_reader :path, :code
 
-  # @return [Array<RustSource>] every file of both crates
+  # @return [Array<RustSource>] every file of the crates
   def self.all
     Dir.glob("ext/*/src/**/*.rs", base: ROOT).sort.reject do |path|
       path.end_with?("/tests.rs")

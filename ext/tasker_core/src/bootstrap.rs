@@ -82,7 +82,7 @@ fn close(ruby: &Ruby, timeout: f64) -> Result<(), Error> {
                     engine.close();
                 }
                 if let Some(tokio) = tokio {
-                    tasker_engine::telemetry::shutdown(timeout);
+                    tasker_telemetry::shutdown(timeout);
                     runtime::close(tokio, Duration::from_millis(200));
                 }
             }

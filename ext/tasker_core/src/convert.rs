@@ -63,6 +63,9 @@ keys!(
     retry_after,
     started_at_us,
     execution_time_ms,
+    events,
+    payloads,
+    publishers,
 );
 
 /// What the Hash has for the key; `None` for nil and for no such key.

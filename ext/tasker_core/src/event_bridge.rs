@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::convert::{self, Keys};
 use crate::errors::{guard, panic_message, Fault};
-use crate::{gvl, runtime};
+use crate::{events, gvl, runtime};
 
 /// So that a deadline can always be computed.
 const LONGEST_POLL: Duration = Duration::from_secs(3600);
@@ -141,7 +141,7 @@ fn event_hash(ruby: &Ruby, event: &StepEvent) -> Result<Value, Fault> {
     }
     step.put(keys.config, name(&event.config));
 
-    let mut pairs = Pairs::<20>::new(ruby);
+    let mut pairs = Pairs::<22>::new(ruby);
     pairs.put(keys.event_id, convert::uuid_string(ruby, event.event_id));
     pairs.put(keys.task_uuid, convert::uuid_string(ruby, event.task_uuid));
     pairs.put(keys.step_uuid, convert::uuid_string(ruby, event.step_uuid));
@@ -153,6 +153,9 @@ fn event_hash(ruby: &Ruby, event: &StepEvent) -> Result<Value, Fault> {
     pairs.put_some(keys.span_id, event.span_id.as_deref());
     pairs.put_some(keys.traceparent, event.traceparent.as_deref());
     pairs.put(keys.dispatched_at_us, event.dispatched_at.0);
+    if let Some(publishers) = &event.publishers {
+        pairs.put(keys.publishers, events::publishers(ruby, publishers)?);
+    }
     pairs.put(keys.task_sequence_step, step.hash()?);
     Ok(pairs.hash()?.as_value())
 }
@@ -215,6 +218,10 @@ fn completion(ruby: &Ruby, event_id: Uuid, payload: RHash) -> Result<StepComplet
         execution_time_ms: measured(keys.execution_time_ms).map(f64::try_convert).transpose()?,
         trace_id: convert::optional(ruby, payload, keys.trace_id)?,
         span_id: convert::optional(ruby, payload, keys.span_id)?,
+        said: events::said(
+            convert::optional(ruby, payload, keys.events)?,
+            convert::optional(ruby, payload, keys.payloads)?,
+        )?,
     })
 }
 

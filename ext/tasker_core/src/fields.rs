@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use magnus::prelude::*;
 use magnus::r_hash::ForEach;
 use magnus::{Float, Integer, RArray, RHash, RString, Symbol, Value};
-use tasker_engine::telemetry::spans::{Attributes, OwnName, Value as Attribute};
+use tasker_telemetry::record::spans::{Attributes, OwnName, Value as Attribute};
 
 use crate::errors::Fault;
 use crate::gvl;

@@ -6,6 +6,7 @@
 //! * `bootstrap` - `bootstrap_worker`, `stop_worker`, `close`
 //! * `client` - submit, look, wait, cancel, and what an operator does
 //! * `event_bridge` - step events out, completions in
+//! * `events` - domain events that Ruby publishes, and what it hears of the bus
 //! * `telemetry` - when Phase 2 begins in this process, with which settings, and its end
 //! * `logging`, `recorder` - log lines and spans from Ruby; `fields` - what both say about themselves
 //! * `metrics` - metrics that Ruby records, and the table of the gem's own
@@ -20,6 +21,7 @@ mod client;
 mod convert;
 mod errors;
 mod event_bridge;
+mod events;
 mod fields;
 mod gvl;
 mod logging;
@@ -34,12 +36,13 @@ use magnus::{Error, Module, Ruby};
 // Ruby calls this when it loads the library: Phase 1 of telemetry, then the functions.
 #[magnus::init]
 fn init(ruby: &Ruby) -> Result<(), Error> {
-    tasker_engine::telemetry::init_console_only();
+    tasker_telemetry::init_console_only();
     let native = ruby.define_module("TaskerCore")?.define_module("Native")?;
     runtime::init(native)?;
     bootstrap::init(native)?;
     client::init(native)?;
     event_bridge::init(ruby, native)?;
+    events::init(native)?;
     telemetry::init(native)?;
     logging::init(native)?;
     metrics::init(native)?;

@@ -2,8 +2,8 @@
 //! deciding what is worth a line: Ruby has done that.
 
 use magnus::{function, Error, Object, RHash, RModule, RString, Ruby};
-use tasker_engine::telemetry::context::TraceContext;
-use tasker_engine::telemetry::line::{self, Line, Severity};
+use tasker_telemetry::record::context::TraceContext;
+use tasker_telemetry::record::line::{self, Line, Severity};
 
 use crate::errors::guard;
 use crate::{fields, gvl};

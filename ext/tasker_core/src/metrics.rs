@@ -3,8 +3,8 @@
 
 use magnus::{function, Error, Object, RModule, RString, Ruby};
 use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry::metrics::app::{self, About};
-use tasker_engine::telemetry::metrics::{Kind, CATALOGUE};
+use tasker_telemetry::app::{self, About};
+use tasker_telemetry::record::metrics::{Kind, CATALOGUE};
 
 use crate::errors::guard;
 
@@ -53,7 +53,7 @@ fn metrics_catalogue(ruby: &Ruby) -> Result<String, Error> {
 
 /// All metrics of this process in Prometheus' text format, as on `/metrics`.
 fn metrics_text(ruby: &Ruby) -> Result<String, Error> {
-    guard(ruby, || Ok(tasker_engine::telemetry::metrics::prometheus_text()))
+    guard(ruby, || Ok(tasker_telemetry::prometheus_text()))
 }
 
 /// Defines the module's functions.

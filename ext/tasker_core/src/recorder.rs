@@ -6,9 +6,9 @@ use magnus::{function, Error, RArray, RHash, RModule, RString, Ruby};
 use tasker_engine::clock::Micros;
 use tasker_engine::error::Error as EngineError;
 use tasker_engine::ids;
-use tasker_engine::telemetry::context::TraceContext;
-use tasker_engine::telemetry::sampling::{self, Parent};
-use tasker_engine::telemetry::spans::{self, OwnName, SpanEvent, SpanKind, SpanRecord};
+use tasker_telemetry::record::context::TraceContext;
+use tasker_telemetry::record::sampling::{self, Parent};
+use tasker_telemetry::record::spans::{self, OwnName, SpanEvent, SpanKind, SpanRecord};
 
 use crate::errors::{guard, Fault};
 use crate::{fields, gvl, telemetry};

@@ -17,7 +17,7 @@ use magnus::value::ReprValue;
 use magnus::{function, Error, Object, RModule, Ruby, Value};
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry;
+use tasker_telemetry as telemetry;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::errors::{guard, Fault};

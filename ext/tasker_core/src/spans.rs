@@ -3,8 +3,8 @@
 use magnus::{function, Error, Object, RModule, Ruby};
 use serde_json::{json, Map, Value as Json};
 use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry::spans::{Attributes, OwnName, SpanRecord, Value};
-use tasker_engine::telemetry::tap;
+use tasker_telemetry::record::spans::{Attributes, OwnName, SpanRecord, Value};
+use tasker_telemetry::record::tap;
 
 use crate::errors::guard;
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use magnus::{function, Error, Object, RModule, Ruby};
 use tasker_engine::error::Error as EngineError;
-use tasker_engine::telemetry::{self, Overrides};
+use tasker_telemetry::{self as telemetry, Overrides};
 
 use crate::errors::{guard, Fault};
 use crate::{convert, gvl, runtime};
@@ -61,7 +61,8 @@ pub fn arm(ruby: &Ruby, overrides: String) -> Result<(), Fault> {
         telemetry::apply(&parsed);
     } else if telemetry::exporting() {
         let handle = runtime::tokio()?;
-        gvl::without(ruby, |_| Some(telemetry::upgrade(&handle, &parsed, telemetry::MAX_SHUTDOWN)))??;
+        gvl::without(ruby, |_| Some(telemetry::upgrade(&handle, &parsed, telemetry::MAX_SHUTDOWN)))?
+            .map_err(EngineError::from)?;
     } else {
         telemetry::init_tracing(&runtime::tokio()?, parsed);
     }
@@ -79,7 +80,8 @@ fn upgrade_telemetry(ruby: &Ruby, overrides: String, timeout: f64) -> Result<boo
         let (parsed, timeout) = (read(&overrides)?, convert::seconds(timeout)?);
         runtime::enter_process();
         let handle = runtime::tokio()?;
-        let complete = gvl::without(ruby, |_| Some(telemetry::upgrade(&handle, &parsed, timeout)))??;
+        let complete =
+            gvl::without(ruby, |_| Some(telemetry::upgrade(&handle, &parsed, timeout)))?.map_err(EngineError::from)?;
         remember(overrides);
         Ok(complete)
     })

@@ -11,7 +11,7 @@ use tasker_engine::bootstrap::Engine;
 use tasker_engine::interrupt::Interrupt;
 
 fn main() {
-    tasker_engine::telemetry::init_console_only();
+    tasker_telemetry::init_console_only();
     let tasks: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10_000);
     let folder = Folder::new();
     let database = std::env::args().nth(2).unwrap_or_else(|| folder.database());

@@ -3,6 +3,7 @@
 
 mod asked;
 mod operations;
+mod publishing;
 mod stores;
 mod submitting;
 mod waiting;
@@ -23,16 +24,17 @@ use crate::clock::Clock;
 use crate::config::{Config, WebConfig, WorkerConfig};
 use crate::engine::{EngineThread, Inbox, Monitor, Reply, Shared, ThisMachine, Work};
 use crate::error::{Error, Result};
+use crate::events::{InProcessEventBus, InProcessEventBusConfig};
 use crate::ids::Dice;
 use crate::interrupt::{lock, Interrupt};
 use crate::state::TaskState;
 use crate::store::catalogue::Catalogue;
 use crate::store::{AroundFork, OnEnd, Reader, TaskView, TransitionView};
-use crate::telemetry::metrics::{self, EngineHandle};
 use crate::web::Web;
 use asked::unexpected;
 pub use asked::Asked;
 pub use stores::{migrate, migrating, migration_sql};
+use tasker_telemetry::record::metrics::{self, EngineHandle};
 
 /// How long a stop waits for its last transaction, and a close for the engine's thread: a database that hangs must not
 /// hold a process that is told to end.
@@ -44,6 +46,7 @@ pub struct Engine {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
+    bus: Arc<InProcessEventBus>,
     catalogue: Arc<Catalogue>,
     reader: Arc<dyn Reader>,
     on_end: OnEnd,
@@ -82,7 +85,8 @@ impl Engine {
     /// As [`Engine::open`], with a clock of the caller's.
     pub fn open_with(config: &Config, clock: Clock) -> Result<Arc<Engine>> {
         config.check()?;
-        let catalogue = Arc::new(Catalogue::default());
+        tasker_telemetry::keep_numbers();
+        let catalogue = Arc::new(Catalogue::new(Arc::new(stores::Watching(metrics::engine()))));
         let store = stores::open(config, &catalogue, &clock)?;
         let (reader, forking) = (store.reader(), store.around_fork());
         let location = store.describe();
@@ -90,6 +94,7 @@ impl Engine {
         let inbox = Arc::new(Inbox::new(Arc::clone(&bell)));
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
+        let bus = Arc::new(InProcessEventBus::new(InProcessEventBusConfig::default()));
         let (sees, hears, time) = (Arc::clone(&shared), Arc::clone(&channel), clock.clone());
         let monitor = Arc::new(Monitor::new(sees, hears, time, location, Arc::clone(&reader)));
         metrics::watch(&monitor);
@@ -103,6 +108,7 @@ impl Engine {
             Arc::clone(&inbox),
             Arc::clone(&channel),
             Arc::clone(&shared),
+            Arc::clone(&bus),
         );
         let thread = std::thread::Builder::new()
             .name("tasker-engine".into())
@@ -112,6 +118,7 @@ impl Engine {
         Ok(Arc::new(Engine {
             inbox,
             channel,
+            bus,
             catalogue,
             on_end: waiting::on_end(&shared.ends, &reader),
             shared,

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::interrupt::{lock, time_left, wait_on, Interrupt};
 use crate::step::StepError;
 use crate::sync::{Condvar, Mutex};
-use crate::telemetry::metrics::{self, EngineHandle};
 pub use messages::{StepCompletion, StepEvent};
+use tasker_telemetry::record::metrics::{self, EngineHandle};
 
 struct Running {
     deadline: Option<Tick>,

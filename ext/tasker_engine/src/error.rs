@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What can go wrong in the engine. The skin turns each variant into a Ruby exception of its own.
+/// What can go wrong in the engine. The FFI layer turns each variant into a Ruby exception of its own.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A template that cannot be used. `source_name` is the file, or `DSL`.
@@ -10,7 +10,7 @@ pub enum Error {
     Template {
         /// The file the template came from, or what else names it.
         source_name: String,
-        /// What is wrong, in which step, and the cure.
+        /// What is wrong, in which step, and the hint.
         message: String,
     },
     /// A request that cannot be taken as it stands; nothing was changed.
@@ -58,6 +58,15 @@ pub enum Error {
     /// A fault of the engine's own.
     #[error("internal error: {0}; please report it with the log lines around it")]
     Internal(String),
+}
+
+impl From<tasker_telemetry::Error> for Error {
+    fn from(error: tasker_telemetry::Error) -> Error {
+        match error {
+            tasker_telemetry::Error::Configuration(message) => Error::Configuration(message),
+            tasker_telemetry::Error::Internal(message) => Error::Internal(message),
+        }
+    }
 }
 
 /// The engine's result.

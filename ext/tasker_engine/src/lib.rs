@@ -3,13 +3,14 @@
 //! # Layout
 //! In the order in which a task moves through them:
 //!
-//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
+//! - nouns: [`task`], [`step`], [`graph`], [`template`], [`event`], [`state`], [`ids`], [`clock`], [`config`], [`error`]
 //! - [`submission`]: a request becomes a task that fits its template
 //! - [`plan`]: every decision, pure
 //! - [`store`]: every durable read and write
+//! - [`events`]: domain events to this process, after their commit
 //! - [`channel`]: step events out to handler threads, completions in
 //! - `engine`: the one thread that carries all of it, a transaction at a time
-//! - [`telemetry`]: the one room for logs, spans and their export
+//! - [`tasker_telemetry::record`]: where all of it reports what happened
 //! - `web`: health and metrics over HTTP
 //! - [`bootstrap`]: puts it together; [`bootstrap::Engine`] is the handle
 
@@ -20,8 +21,9 @@ pub mod clock;
 pub mod config;
 mod engine;
 pub mod error;
+pub mod event;
+pub mod events;
 pub mod graph;
-pub mod ids;
 pub mod interrupt;
 pub mod plan;
 #[doc(hidden)]
@@ -32,7 +34,8 @@ pub mod store;
 pub mod submission;
 mod sync;
 pub mod task;
-pub mod telemetry;
 pub mod template;
 mod watchdog;
 mod web;
+
+pub use tasker_telemetry::ids;

@@ -9,6 +9,7 @@ mod evaluate;
 mod finalize;
 mod initialize;
 mod operate;
+mod publish;
 mod retry;
 
 pub use claim::{claim, release};
@@ -17,4 +18,5 @@ pub use evaluate::{evaluate, settle, Settlement, Verdict};
 pub use finalize::cancel;
 pub use initialize::{initialize, submit, NewTask};
 pub use operate::{rerun_step, resolve_step, resolve_task};
+pub use publish::{announce, announces, misfit, Announcement, Dropped};
 pub use retry::{expire, wake};

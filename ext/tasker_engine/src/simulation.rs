@@ -10,6 +10,7 @@ use crate::config::Durability;
 use crate::engine::{BreakerState, EngineThread, Inbox, Shared, Ticket};
 pub use crate::engine::{Machine, Reply, Turn, Work};
 use crate::error::Result;
+use crate::events::{InProcessEventBus, InProcessEventBusConfig};
 use crate::ids::Dice;
 use crate::interrupt::Interrupt;
 use crate::store::catalogue::Catalogue;
@@ -72,8 +73,9 @@ impl Engine {
         let channel = Channel::new(clock.clone(), bell);
         let shared = Arc::new(Shared::default());
         let door = Door { channel: Arc::clone(&channel), inbox: Arc::clone(&inbox), shared: Arc::clone(&shared) };
+        let bus = Arc::new(InProcessEventBus::new(InProcessEventBusConfig::default()));
         let thread =
-            EngineThread::new(store, catalogue, clock, dice, Durability::Step, machine, inbox, channel, shared);
+            EngineThread::new(store, catalogue, clock, dice, Durability::Step, machine, inbox, channel, shared, bus);
         (Engine(thread), door)
     }
 

@@ -1,9 +1,11 @@
 //! Owns: the durable side, as traits. A store loads graphs under lock, writes what `plan` changed in
 //! them with one transaction, and commits. Refuses: deciding anything.
 
+mod backlog;
 pub mod catalogue;
 mod claim_order;
 mod journal;
+mod observer;
 pub mod postgres;
 pub mod sqlite;
 mod view;
@@ -17,9 +19,12 @@ use uuid::Uuid;
 use crate::bell::Bell;
 use crate::clock::{Micros, Now};
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::graph::Graph;
 use crate::state::TaskState;
+pub use backlog::{Backlog, Queue};
 pub use claim_order::claim_order;
+pub use observer::Observer;
 pub use view::{StepView, TaskView, TransitionView};
 
 use catalogue::Catalogue;
@@ -177,40 +182,6 @@ pub struct Connections {
     pub max: usize,
 }
 
-/// What waits in the store, and who is there to do it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Tasks with a step that is enqueued or waits for a retry.
-    pub tasks_active: usize,
-    /// Workers whose lease has not run out.
-    pub workers: usize,
-    /// The queues: one for each namespace, by name.
-    pub queues: Vec<Queue>,
-}
-
-/// A namespace's queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Queue {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// Enqueued steps.
-    pub steps: usize,
-    /// Since when the longest waiting of them waits.
-    pub oldest: Option<Micros>,
-}
-
-impl Backlog {
-    /// Enqueued steps of all queues.
-    pub fn steps_enqueued(&self) -> usize {
-        self.queues.iter().map(|queue| queue.steps).sum()
-    }
-
-    /// Since when the longest waiting of them waits.
-    pub fn oldest(&self) -> Option<Micros> {
-        self.queues.iter().filter_map(|queue| queue.oldest).min()
-    }
-}
-
 /// A claim, by the token that no other claim has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
@@ -274,6 +245,8 @@ pub struct Commit {
     pub due: bool,
     /// Tasks that have ended: whoever waits for one is told.
     pub ended: Vec<Uuid>,
+    /// It wrote events: whoever follows them is told.
+    pub events: bool,
     /// Whether it must survive a crash of the database's server before anybody hears of it.
     pub flushed: bool,
 }
@@ -339,8 +312,13 @@ pub trait Transaction {
     /// Deletes finished tasks that ended before `before`, at most `limit` of them, with all that belongs to them. Gives
     /// how many tasks.
     fn prune(&mut self, before: Micros, limit: usize) -> Result<usize>;
+    /// Deletes events that were fired before `before`, at most `limit` of them, whoever has not read them yet; but none that
+    /// a group has still to try again, or that waits for a person. Gives how many.
+    fn prune_events(&mut self, before: Micros, limit: usize) -> Result<usize>;
     /// Writes what changed in the graphs; new tasks get their numbers.
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()>;
+    /// Writes events, in this order. It is called once, after [`Transaction::write`].
+    fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()>;
     /// Makes it all durable.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use crate::plan::NewTask;
 use crate::store::catalogue::{Catalogue, Stored};
 use crate::store::Reader;
 use crate::task::{TaskRequest, TaskTrace};
-use crate::telemetry::context::TraceContext;
-use crate::telemetry::sampling::{self, Parent};
+use tasker_telemetry::record::context::TraceContext;
+use tasker_telemetry::record::sampling::{self, Parent};
 
 /// The longest idempotency key, in bytes.
 const LONGEST_KEY: usize = 255;

@@ -1,14 +1,16 @@
 //! Owns: the template, the DAG a task is made from, checked once and never changed. Refuses:
-//! templates that cannot run: every refusal names the document, the step and the cure.
+//! templates that cannot run: every refusal names the document, the step and what helps.
 //!
 //! YAML, JSON and the Ruby DSL describe the same document: `name`, `namespace`, `version`,
 //! `description`, `input_schema` and `steps`, each step with `name`, `handler`, `dependencies`,
-//! `config`, `timeout_seconds` and `retry` (`max_attempts`, `backoff`, `base`, `cap`, `jitter`).
+//! `config`, `timeout_seconds`, `retry` (`max_attempts`, `backoff`, `base`, `cap`, `jitter`) and `publishes_events` (`name`,
+//! `description`, `condition`, `delivery_mode`, `schema`, `publisher`, `key`).
 //!
 //! A text becomes a value (`document`), the value a draft (`read`, field by field through `fields`
 //! and `names`), the draft a graph (`graph`); what is wrong on the way is collected (`problems`).
 
 mod document;
+mod events;
 mod fields;
 mod graph;
 mod names;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use serde_json::{json, Value};
 
 use crate::error::{Error, Result};
+pub use events::{EventCondition, EventDeclaration};
 use graph::{Graph, Node};
 use problems::{quoted, Problems};
 pub use retry::{Backoff, RetryPolicy};
@@ -66,6 +69,21 @@ pub struct StepTemplate {
     pub retry: RetryPolicy,
     /// Seconds one attempt may take; `None` is no limit.
     pub timeout_seconds: Option<f64>,
+    /// The domain events that an end of an attempt publishes.
+    pub publishes_events: Vec<EventDeclaration>,
+    /// Those of them whose payload a class in Ruby makes; `None`: there are none.
+    pub publishers: Option<Arc<[EventPublisher]>>,
+}
+
+/// A class that makes an event's payload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventPublisher {
+    /// The event's name.
+    pub event_name: Arc<str>,
+    /// The class.
+    pub class_name: Arc<str>,
+    /// When it is asked.
+    pub condition: EventCondition,
 }
 
 impl Template {
@@ -73,7 +91,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::Template`] lists every problem with its place and its cure.
+    /// [`Error::Template`] lists every problem with its place and a hint.
     pub fn from_yaml(source_name: &str, text: &str) -> Result<Template> {
         Template::build(source_name, document::from_yaml(text), Problems::default())
     }
@@ -82,7 +100,7 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`Error::Template`] lists every problem with its place and its cure.
+    /// [`Error::Template`] lists every problem with its place and a hint.
     pub fn from_json(source_name: &str, text: &str) -> Result<Template> {
         Template::build(source_name, document::from_json(text), Problems::default())
     }
@@ -102,7 +120,7 @@ impl Template {
         let document = document.map_err(refuse)?;
         let draft = read::read(&document, &problems);
         let schema = document.get("input_schema").filter(|schema| !schema.is_null());
-        let schema = schema.map_or_else(|| Ok(Schema::default()), Schema::compile);
+        let schema = schema.map_or_else(|| Ok(Schema::default()), |schema| Schema::compile("input_schema", schema));
         let schema = schema.unwrap_or_else(|what| {
             problems.add("template", || what);
             Schema::default()
@@ -132,6 +150,8 @@ impl Template {
             config: step.config,
             retry: step.retry,
             timeout_seconds: step.timeout_seconds,
+            publishers: events::publishers(&step.publishes_events),
+            publishes_events: step.publishes_events,
         };
         Template {
             namespace: draft.namespace,
@@ -166,7 +186,7 @@ impl Template {
         let names = step.dependencies.iter().filter_map(|position| self.steps.get(*position));
         let dependencies: Vec<&str> = names.map(|step| &*step.name).collect();
         let config: Value = serde_json::from_str(&step.config).unwrap_or_default();
-        json!({
+        let mut document = json!({
             "name": &*step.name,
             "handler": &*step.handler,
             "dependencies": dependencies,
@@ -179,7 +199,12 @@ impl Template {
                 "cap": step.retry.cap,
                 "jitter": step.retry.jitter,
             },
-        })
+        });
+        // Left out where there are none: the text of such a template is what it was before there were events.
+        if !step.publishes_events.is_empty() {
+            document["publishes_events"] = step.publishes_events.iter().map(EventDeclaration::json).collect();
+        }
+        document
     }
 
     /// The position of the step of that name.

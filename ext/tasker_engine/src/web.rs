@@ -30,7 +30,6 @@ use tokio::sync::watch;
 
 use crate::config::WebSettings;
 use crate::engine::Monitor;
-use crate::telemetry;
 use auth::Access;
 use scrape::Scrape;
 
@@ -70,7 +69,7 @@ impl Web {
                 let app = router(Served {
                     monitor,
                     access: Access::of(settings),
-                    scrape: Arc::new(Scrape::new(telemetry::metrics::prometheus_text)),
+                    scrape: Arc::new(Scrape::new(tasker_telemetry::prometheus_text)),
                 });
                 runtime.spawn(serve::serve(listener, app, stop));
                 tracing::info!(%address, "Web server listens");
@@ -128,6 +127,6 @@ async fn measure(State(_): State<Served>, request: Request, next: Next) -> Respo
     let response = next.run(request).await;
     let route = ROUTES.into_iter().find(|route| path.as_deref() == Some(*route)).unwrap_or("other");
     let milliseconds = began.elapsed().as_secs_f64() * 1e3;
-    telemetry::metrics::engine().web_request(route, response.status().as_u16(), milliseconds);
+    tasker_telemetry::record::metrics::engine().web_request(route, response.status().as_u16(), milliseconds);
     response
 }

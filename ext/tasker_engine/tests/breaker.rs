@@ -3,9 +3,9 @@
 
 #[path = "support/harness.rs"]
 mod harness;
-#[path = "support/scrape.rs"]
+#[path = "../../tasker_telemetry/tests/support/scrape.rs"]
 mod scrape;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ fn open_says(answer: &Result<(), Error>) -> bool {
 #[test]
 fn it_opens_and_closes_again_and_nothing_is_lost() {
     let story = || {
-        tasker_engine::telemetry::init_console_only();
+        tasker_telemetry::init_console_only();
         let (runtime, folder) = (story::runtime(), Folder::new());
         let engine = Engine::open(&config(&folder.sqlite())).unwrap();
         let web = WebConfig { port: Some(0), ..WebConfig::default() };

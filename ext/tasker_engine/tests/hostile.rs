@@ -20,9 +20,9 @@ mod panics;
 mod poison;
 #[path = "hostile/refused.rs"]
 mod refused;
-#[path = "support/scrape.rs"]
+#[path = "../../tasker_telemetry/tests/support/scrape.rs"]
 mod scrape;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 #[path = "hostile/watching.rs"]
 mod watching;

@@ -4,11 +4,11 @@
 
 #[path = "support/harness.rs"]
 mod harness;
-#[path = "support/otlp_receiver.rs"]
+#[path = "../../tasker_telemetry/tests/support/otlp_receiver.rs"]
 mod otlp_receiver;
-#[path = "support/scrape.rs"]
+#[path = "../../tasker_telemetry/tests/support/scrape.rs"]
 mod scrape;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 #[path = "metrics/tasks.rs"]
 mod tasks;
@@ -22,10 +22,11 @@ use scrape::Scrape;
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::{Config, WebConfig};
 use tasker_engine::interrupt::Interrupt;
-use tasker_engine::telemetry::metrics::app::{self, About};
-use tasker_engine::telemetry::metrics::domain_events::{self, Delivery};
-use tasker_engine::telemetry::metrics::{self, Kind, CATALOGUE};
-use tasker_engine::telemetry::{self, spans, Overrides};
+use tasker_telemetry::app::{self, About};
+use tasker_telemetry::record::counts;
+use tasker_telemetry::record::metrics::domain_events::{self, Delivery};
+use tasker_telemetry::record::metrics::{self, Kind, CATALOGUE};
+use tasker_telemetry::{self as telemetry, Overrides};
 use uuid::Uuid;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ steps:
 ";
 
 fn scraped() -> Scrape {
-    Scrape::parse(&metrics::prometheus_text())
+    Scrape::parse(&tasker_telemetry::prometheus_text())
 }
 
 /// Without Ruby there is no GVL to wait for, and SQLite's processes see each other's commits in the file.
@@ -212,7 +213,7 @@ fn every_metric_moves() {
 
         exposition_is_the_catalogue(&scraped());
         collector_gets_the_same(&receiver);
-        assert!(spans::exported() > 0);
+        assert!(counts::spans_exported() > 0);
         assert!(telemetry::shutdown(SOON));
     });
 }
@@ -316,7 +317,7 @@ fn an_application_has_metrics_of_its_own() {
         assert_eq!(scrape.sum("basket_value_count", &[("vip", "true")]), 1.0);
         assert_eq!(scrape.sum("order_age_seconds_count", &[]), 2.0);
         let help = "# HELP order_age_seconds Until it \\\\ was\\npaid.\n";
-        assert!(metrics::prometheus_text().contains(help), "{}", metrics::prometheus_text());
+        assert!(tasker_telemetry::prometheus_text().contains(help), "{}", tasker_telemetry::prometheus_text());
     };
     let Some(output) = story::alone("an_application_has_metrics_of_its_own", &[], story) else { return };
     assert_eq!(story::console(&output).matches("orders placed").count(), 1, "one line for each bad name");
@@ -325,8 +326,9 @@ fn an_application_has_metrics_of_its_own() {
 #[test]
 fn domain_events_are_zero_before_the_first_one() {
     story::alone("domain_events_are_zero_before_the_first_one", &[], || {
+        tasker_telemetry::keep_numbers();
         let _ = (metrics::task_series("shop", "order"), metrics::task_series("shop", "refund"));
-        let text = metrics::prometheus_text();
+        let text = tasker_telemetry::prometheus_text();
         let lines = |start: &str| text.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>();
         for name in ["tasker_domain_events_published_total{", "tasker_domain_events_failed_total{"] {
             let series = lines(name);

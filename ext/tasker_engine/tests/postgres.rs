@@ -34,9 +34,9 @@ mod plans;
 mod poison;
 #[path = "postgres/refusals.rs"]
 mod refusals;
-#[path = "support/scrape.rs"]
+#[path = "../../tasker_telemetry/tests/support/scrape.rs"]
 mod scrape;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 #[path = "postgres/waiting.rs"]
 mod waiting;

@@ -4,6 +4,8 @@
 
 #[path = "store_conformance/claiming.rs"]
 mod claiming;
+#[path = "store_conformance/events.rs"]
+mod events;
 #[path = "store_conformance/future.rs"]
 mod future;
 #[path = "support/harness.rs"]
@@ -59,6 +61,13 @@ every_store! {
         steps_are_claimed_by_priority_then_in_turn_then_by_age,
         a_namespace_keeps_others_away,
         what_waits_is_counted_by_queue,
+    }
+    events {
+        events_are_kept_in_their_order_with_all_they_say,
+        many_events_of_several_namespaces_are_written_at_once,
+        events_of_a_transaction_that_was_not_committed_never_were,
+        an_event_that_is_there_already_is_refused,
+        old_events_are_deleted_but_none_that_somebody_has_still_to_deal_with,
     }
     holding {
         a_lease_lasts_as_long_as_it_is_renewed,

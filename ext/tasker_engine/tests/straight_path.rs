@@ -7,7 +7,7 @@ mod choosing;
 mod harness;
 #[path = "straight_path/starting.rs"]
 mod starting;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 #[path = "straight_path/submitting.rs"]
 mod submitting;

@@ -3,6 +3,8 @@
 
 #[path = "template/context.rs"]
 mod context;
+#[path = "template/events.rs"]
+mod events;
 #[path = "template/hostile.rs"]
 mod hostile;
 #[path = "template/refusals.rs"]

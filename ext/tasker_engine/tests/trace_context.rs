@@ -11,11 +11,11 @@ mod crash;
 mod harness;
 #[path = "trace_context/joining.rs"]
 mod joining;
-#[path = "support/otlp_receiver.rs"]
+#[path = "../../tasker_telemetry/tests/support/otlp_receiver.rs"]
 mod otlp_receiver;
 #[path = "trace_context/steps.rs"]
 mod steps;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 #[path = "trace_context/trace.rs"]
 mod trace;
@@ -27,7 +27,8 @@ use harness::*;
 use otlp_receiver::Receiver;
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::ids;
-use tasker_engine::telemetry::{self, Overrides};
+use tasker_telemetry::record::counts;
+use tasker_telemetry::{self as telemetry, Overrides};
 use trace::{hex_span, hex_trace, Trace};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -122,7 +123,7 @@ fn a_task_leaves_exactly_the_spans_of_what_happened() {
         assert_eq!((hex_trace(root), hex_span(root)), (view.trace_id.clone(), view.root_span_id.clone()));
         assert_eq!(root.parent_span_id, None);
         trace.agrees_with(&view, &engine.transitions(task).unwrap());
-        assert_eq!(telemetry::spans::dropped(), 0);
+        assert_eq!(counts::spans_dropped(), 0);
 
         let failed: Vec<_> = trace.named("worker.step_execution").filter(|span| span.status.is_some()).collect();
         assert_eq!(failed.len(), 1);

@@ -5,9 +5,9 @@
 mod crowd;
 #[path = "support/harness.rs"]
 mod harness;
-#[path = "support/scrape.rs"]
+#[path = "../../tasker_telemetry/tests/support/scrape.rs"]
 mod scrape;
-#[path = "support/story.rs"]
+#[path = "../../tasker_telemetry/tests/support/story.rs"]
 mod story;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -162,7 +162,7 @@ fn a_token_is_wanted_for_all_but_probes() {
 #[test]
 fn without_a_token_other_machines_get_probes_only() {
     let story = || {
-        tasker_engine::telemetry::init_console_only();
+        tasker_telemetry::init_console_only();
         let web = WebConfig { bind: Some("0.0.0.0".into()), ..anywhere() };
         let (_runtime, engine, address, _folder) = served(&web);
         engine.start_worker(worker(1)).unwrap();
@@ -177,7 +177,7 @@ fn without_a_token_other_machines_get_probes_only() {
 #[test]
 fn a_port_in_use_is_one_line_and_the_worker_goes_on() {
     let story = || {
-        tasker_engine::telemetry::init_console_only();
+        tasker_telemetry::init_console_only();
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let (runtime, folder) = (story::runtime(), Folder::new());
         let engine = Engine::open(&config(&folder.database())).unwrap();

@@ -43,7 +43,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 use sources::{bell, channel, engine, interrupt};
 // What those files import besides.
-use tasker_engine::{clock, config, error, plan, state, step, telemetry, template};
+use tasker_engine::{clock, config, error, event, plan, state, step, template};
 
 /// Schedules of one kind in a row.
 const ROUND: usize = 500;

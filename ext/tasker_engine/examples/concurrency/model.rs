@@ -36,6 +36,7 @@ pub fn event(number: u128) -> StepEvent {
         context: Arc::clone(&text),
         dependency_results: Vec::new(),
         config: text,
+        publishers: None,
         trace_id: None,
         span_id: None,
         traceparent: None,
@@ -54,5 +55,6 @@ pub fn completion(event: &StepEvent) -> StepCompletion {
         execution_time_ms: None,
         trace_id: None,
         span_id: None,
+        said: None,
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 use tasker_engine::config::Config;
 use tasker_engine::error::Error;
 use tasker_engine::store::postgres::PostgresStore;
-use tasker_engine::telemetry::context::{parse_ids, TraceContext};
 use tasker_engine::template::Template;
+use tasker_telemetry::record::context::{parse_ids, TraceContext};
 use uuid::Uuid;
 
 /// What is fuzzed under a name.

@@ -126,3 +126,52 @@ CREATE TABLE tasker.workers (
   unbegun         bigint[] NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 CREATE INDEX workers_host ON tasker.workers (host);
+
+-- Domain events, written in the transaction that they tell of. A reader goes in the order (xid, id), and reads only rows
+-- with xid < pg_snapshot_xmin(pg_current_snapshot()): a transaction that took its numbers early and commits late is then
+-- never passed by. `message`: the whole event. `key`: events of one key are handled in this order where a group asks.
+CREATE TABLE tasker.events (
+  id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  xid            xid8 NOT NULL DEFAULT pg_current_xact_id(),
+  event_id       uuid NOT NULL,
+  namespace      text COLLATE "C" NOT NULL,
+  name           text COLLATE "C" NOT NULL,
+  key            text COLLATE "C",
+  task_uuid      uuid,
+  step_uuid      uuid,
+  correlation_id uuid,
+  fired_at       timestamptz NOT NULL,
+  traceparent    text,
+  message        json NOT NULL
+);
+CREATE UNIQUE INDEX events_event_id ON tasker.events (event_id);
+CREATE INDEX events_order ON tasker.events (xid, id);
+CREATE INDEX events_name ON tasker.events (name, key);
+
+-- Who follows the events: up to the cursor a group has seen each that fits one of its patterns (a JSON array). One holder
+-- at a time reads for it, until `held_until` by the server's clock. `key_order`: events of one key one after another.
+CREATE TABLE tasker.event_groups (
+  name       text COLLATE "C" PRIMARY KEY,
+  patterns   json NOT NULL,
+  key_order  boolean NOT NULL,
+  cursor_xid xid8 NOT NULL DEFAULT '0',
+  cursor_id  bigint NOT NULL DEFAULT 0,
+  holder     text,
+  held_until timestamptz,
+  began_at   timestamptz NOT NULL
+) WITH (fillfactor = 20, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+
+-- What a group's cursor has passed and the group has not handled: an event that failed, or whose key has an earlier one
+-- here. `event_row`: the event's id. `due_at`: when it may be tried again. `dead`: given up, until a person decides.
+CREATE TABLE tasker.event_deliveries (
+  group_name text COLLATE "C" NOT NULL,
+  event_row  bigint NOT NULL,
+  key        text COLLATE "C",
+  attempts   integer NOT NULL,
+  due_at     timestamptz NOT NULL,
+  dead       boolean NOT NULL DEFAULT false,
+  error      text,
+  PRIMARY KEY (group_name, event_row)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+CREATE INDEX event_deliveries_due ON tasker.event_deliveries (group_name, due_at) WHERE NOT dead;
+CREATE INDEX event_deliveries_key ON tasker.event_deliveries (group_name, key, event_row) WHERE key IS NOT NULL;

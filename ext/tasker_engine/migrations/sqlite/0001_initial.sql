@@ -127,3 +127,48 @@ CREATE TABLE boots (
   boot_id      TEXT PRIMARY KEY,
   clock_offset INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- Domain events, written in the transaction that they tell of, in the order `id`, which is never used again. `message`:
+-- the whole event. `key`: events of one key are handled in this order where a group asks for it.
+CREATE TABLE events (
+  id             INTEGER PRIMARY KEY AUTOINCREMENT,
+  event_id       TEXT NOT NULL,
+  namespace      TEXT NOT NULL,
+  name           TEXT NOT NULL,
+  key            TEXT,
+  task_uuid      TEXT,
+  step_uuid      TEXT,
+  correlation_id TEXT,
+  fired_at       INTEGER NOT NULL,
+  traceparent    TEXT,
+  message        TEXT NOT NULL
+);
+CREATE UNIQUE INDEX events_event_id ON events (event_id);
+CREATE INDEX events_name ON events (name, key);
+
+-- Who follows the events: up to the cursor a group has seen each that fits one of its patterns (a JSON array). One holder
+-- at a time reads for it, until `held_until` by the clock of `boots`. `key_order`: events of one key one after another.
+CREATE TABLE event_groups (
+  name       TEXT PRIMARY KEY,
+  patterns   TEXT NOT NULL,
+  key_order  INTEGER NOT NULL,
+  cursor_id  INTEGER NOT NULL DEFAULT 0,
+  holder     TEXT,
+  held_until INTEGER,
+  began_at   INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What a group's cursor has passed and the group has not handled: an event that failed, or whose key has an earlier one
+-- here. `event_row`: the event's id. `due_at`: when it may be tried again. `dead`: given up, until a person decides.
+CREATE TABLE event_deliveries (
+  group_name TEXT NOT NULL,
+  event_row  INTEGER NOT NULL,
+  key        TEXT,
+  attempts   INTEGER NOT NULL,
+  due_at     INTEGER NOT NULL,
+  dead       INTEGER NOT NULL DEFAULT 0,
+  error      TEXT,
+  PRIMARY KEY (group_name, event_row)
+) WITHOUT ROWID;
+CREATE INDEX event_deliveries_due ON event_deliveries (group_name, due_at) WHERE NOT dead;
+CREATE INDEX event_deliveries_key ON event_deliveries (group_name, key, event_row) WHERE key IS NOT NULL;

@@ -11,7 +11,8 @@ use crate::interrupt::lock;
 use crate::store::catalogue::Catalogue;
 use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::Store;
+use crate::store::{Observer, Store};
+use tasker_telemetry::record::metrics::EngineHandle;
 
 /// Brings the schema of the database that `config.database` names up to date, whatever `config.migrate` says. Gives
 /// the versions before and after.
@@ -65,4 +66,21 @@ pub(super) fn open(config: &Config, catalogue: &Arc<Catalogue>, clock: &Clock) -
     } else {
         Box::new(SqliteStore::open_with(config, catalogue, clock.clone())?)
     })
+}
+
+/// Takes note of what a store says of itself.
+pub(super) struct Watching(pub(super) EngineHandle);
+
+impl Observer for Watching {
+    fn template(&self, found: bool) {
+        self.0.templates.looked(found);
+    }
+
+    fn task(&self, found: bool) {
+        self.0.tasks.looked(found);
+    }
+
+    fn notification(&self, milliseconds: f64) {
+        self.0.notification.record(milliseconds);
+    }
 }

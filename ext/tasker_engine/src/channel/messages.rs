@@ -5,8 +5,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::clock::Micros;
+use crate::event::Said;
 use crate::step::StepError;
-use crate::telemetry::context::{self, TraceContext};
+use crate::template::EventPublisher;
+use tasker_telemetry::record::context::{self, TraceContext};
 
 /// One attempt of one step, handed to a handler thread.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub struct StepEvent {
     pub dependency_results: Vec<(Arc<str>, Arc<str>)>,
     /// The step's `config` from its template: a JSON object.
     pub config: Arc<str>,
+    /// The declared events whose payload a class makes; `None`: there are none.
+    pub publishers: Option<Arc<[EventPublisher]>>,
     /// Trace id of the attempt's `worker.step_execution` span: 32 hex digits.
     pub trace_id: Option<String>,
     /// Span id of the attempt's `worker.step_execution` span: 16 hex digits.
@@ -73,6 +77,8 @@ pub struct StepCompletion {
     pub trace_id: Option<String>,
     /// The event's `span_id`, brought back.
     pub span_id: Option<String>,
+    /// What the handler published, when it did.
+    pub said: Option<Box<Said>>,
 }
 
 impl StepEvent {
@@ -105,6 +111,7 @@ impl StepCompletion {
             execution_time_ms: None,
             trace_id: None,
             span_id: None,
+            said: None,
         }
     }
 }

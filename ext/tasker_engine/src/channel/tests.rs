@@ -22,6 +22,7 @@ fn event() -> StepEvent {
         context: Arc::clone(&text),
         dependency_results: Vec::new(),
         config: text,
+        publishers: None,
         trace_id: None,
         span_id: None,
         traceparent: None,

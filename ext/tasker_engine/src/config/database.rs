@@ -35,8 +35,8 @@ pub(super) fn sqlite_path(name: &str) -> &str {
 
 /// Refuses what names no database.
 pub(super) fn check(name: &str) -> Result<()> {
-    const CURE: &str = "write a file's path, \":memory:\" or postgres://user:password@host:5432/name";
-    let refuse = |message: String| Err(Error::Configuration(format!("database {message}; {CURE}")));
+    const HINT: &str = "write a file's path, \":memory:\" or postgres://user:password@host:5432/name";
+    let refuse = |message: String| Err(Error::Configuration(format!("database {message}; {HINT}")));
     if name.contains('\0') {
         return refuse("has a NUL byte in its name".into());
     }

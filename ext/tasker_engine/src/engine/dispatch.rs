@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::claims::Claimed;
-use super::in_flight::InFlight;
+use super::in_flight::{AttemptInputs, InFlight};
 use crate::channel::StepEvent;
 use crate::clock::Micros;
 use crate::graph::Graph;
 use crate::ids::{self, Dice};
 use crate::store::Claim;
-use crate::telemetry::context::TraceContext;
-use crate::telemetry::sampling;
+use tasker_telemetry::record::context::TraceContext;
+use tasker_telemetry::record::sampling;
 
 /// The event for a claimed step of `graph`, and what the worker remembers of it.
 pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dice) -> (StepEvent, InFlight) {
@@ -22,6 +22,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dic
     let sampled = task.trace.sampled && sampling::steps(&task.template.namespace).keeps(step.step_uuid);
     let attempt = TraceContext { trace_id: task.trace.trace_id, span_id, sampled };
     let handler = TraceContext { span_id: ids::handler_span_id(span_id), ..attempt };
+    let inputs = (!template.publishes_events.is_empty()).then(|| AttemptInputs::of(template, &claimed.inputs));
     let event = StepEvent {
         event_id: dice.uuid_v7(now),
         task_uuid: task.task_uuid,
@@ -38,6 +39,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dic
         context: claimed.inputs.context,
         dependency_results: claimed.inputs.dependency_results,
         config: Arc::clone(&template.config),
+        publishers: template.publishers.clone(),
         trace_id: Some(attempt.trace_id_hex()),
         span_id: Some(attempt.span_id_hex()),
         traceparent: Some(handler.to_traceparent()),
@@ -51,6 +53,7 @@ pub(super) fn event(graph: &Graph, claimed: Claimed, now: Micros, dice: &mut Dic
         ending: false,
         timeout_seconds: template.timeout_seconds,
         dispatched_at: now,
+        inputs,
     };
     (event, in_flight)
 }

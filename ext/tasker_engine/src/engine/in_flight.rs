@@ -1,16 +1,19 @@
 //! Owns: the claims this worker holds, and turning what comes back into settlements.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::attempts::CompletionTrace;
 use crate::channel::StepCompletion;
 use crate::clock::Micros;
+use crate::event::{EventKey, Said};
 use crate::plan::Settlement;
 use crate::step::StepError;
-use crate::store::Claim;
-use crate::telemetry::context;
+use crate::store::{Claim, Inputs};
+use crate::template::StepTemplate;
+use tasker_telemetry::record::context;
 
 /// A claim whose attempt has not been settled.
 #[derive(Debug, Clone)]
@@ -24,6 +27,26 @@ pub(super) struct InFlight {
     pub(super) ahead: bool,
     /// Its end is on its way into the store: whatever else comes of it is too late.
     pub(super) ending: bool,
+    /// What it works on, when its step declares events.
+    pub(super) inputs: Option<AttemptInputs>,
+}
+
+/// What an attempt works on, as far as events are made from it.
+#[derive(Debug, Clone)]
+pub(super) struct AttemptInputs {
+    /// The task's context.
+    pub(super) context: Arc<str>,
+    /// Results of dependencies that keys are made from.
+    pub(super) steps: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl AttemptInputs {
+    pub(super) fn of(template: &StepTemplate, inputs: &Inputs) -> AttemptInputs {
+        let keys = || template.publishes_events.iter().filter_map(|event| event.key.as_ref());
+        let read = |name: &str| keys().flat_map(EventKey::steps).any(|step| step == name);
+        let steps = inputs.dependency_results.iter().filter(|(name, _)| read(name)).cloned().collect();
+        AttemptInputs { context: Arc::clone(&inputs.context), steps }
+    }
 }
 
 /// A settlement that is not durable yet.
@@ -32,6 +55,10 @@ pub(super) struct Pending {
     pub(super) event_id: Uuid,
     pub(super) task_id: i64,
     pub(super) settlement: Settlement,
+    /// What its handler published.
+    pub(super) said: Option<Box<Said>>,
+    /// What it worked on, when its step declares events.
+    pub(super) inputs: Option<AttemptInputs>,
     /// What the completion says of the run; `None` for a timeout, which the engine settles itself.
     pub(super) completion: Option<CompletionTrace>,
     /// Whether it keeps its transactions from succeeding.
@@ -50,10 +77,11 @@ pub(super) struct Suspect {
 impl Pending {
     /// What it adds to a transaction, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        match &self.settlement.outcome {
+        let outcome = match &self.settlement.outcome {
             Ok(result) => result.len(),
             Err(error) => error.message.len() + error.backtrace.iter().map(String::len).sum::<usize>(),
-        }
+        };
+        outcome + self.said.as_ref().map_or(0, |said| said.bytes())
     }
 
     /// Makes it a failure: the result cannot be stored.
@@ -140,8 +168,10 @@ impl InFlights {
             execution_time_ms: completion.execution_time_ms,
             handed_back,
         };
-        let outcome = completion.outcome.map(std::sync::Arc::from);
-        Ok(claim.pending(completion.event_id, outcome, Some(trace), None))
+        let outcome = completion.outcome.map(Arc::from);
+        let mut pending = claim.pending(completion.event_id, outcome, Some(trace), None);
+        pending.said = completion.said;
+        Ok(pending)
     }
 
     /// What an attempt that ran too long settles.
@@ -171,12 +201,13 @@ impl InFlight {
     fn pending(
         &self,
         event_id: Uuid,
-        outcome: Result<std::sync::Arc<str>, StepError>,
+        outcome: Result<Arc<str>, StepError>,
         completion: Option<CompletionTrace>,
         reason: Option<&'static str>,
     ) -> Pending {
         let Claim { task_id, position, token } = self.claim;
         let settlement = Settlement { position, token, outcome, reason };
-        Pending { event_id, task_id, settlement, completion, suspect: Suspect::default() }
+        let inputs = self.inputs.clone();
+        Pending { event_id, task_id, settlement, said: None, inputs, completion, suspect: Suspect::default() }
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::bell::Bell;
 use crate::config::WorkerConfig;
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::interrupt::{lock, Interrupt, Slot};
 use crate::plan::NewTask;
 use crate::state::TaskState;
@@ -31,6 +32,8 @@ pub enum Work {
     ResolveStep(Uuid, String, Arc<str>),
     /// Declare a failed task done.
     ResolveTask(Uuid),
+    /// Publish events, all of them or none.
+    Publish(Vec<Arc<DomainEvent>>),
     /// Claim steps from now on.
     StartWorker(WorkerConfig),
     /// Claim no more; give back what no handler has started.

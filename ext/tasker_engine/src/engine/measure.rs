@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::clock::Micros;
 use crate::graph::{Graph, StepTransition};
 use crate::state::{StepState, TaskState};
-use crate::telemetry::metrics::{self, EngineHandle, StepSeries, TaskSeries};
 use crate::template::Template;
+use tasker_telemetry::record::metrics::{self, EngineHandle, StepSeries, TaskSeries};
 
 use super::attempts::Attempts;
 use super::transaction::Outcome;

@@ -12,7 +12,7 @@ use super::shared::{Shared, WorkerStatus};
 use crate::channel::{Channel, Depth};
 use crate::clock::Clock;
 use crate::store::{Backlog, Queue, Reader};
-use crate::telemetry::metrics::{Look, Probe, QueueLook};
+use tasker_telemetry::record::metrics::{Look, Probe, QueueLook};
 
 /// Looks at one engine.
 pub(crate) struct Monitor {

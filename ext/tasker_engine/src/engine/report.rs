@@ -1,20 +1,34 @@
 //! Owns: telling people what a committed transaction did, in the order in which it happened: log lines, spans, counts.
 
+mod lifecycle;
 mod lines;
 pub(super) mod worker;
+
+use std::sync::Arc;
 
 use super::attempts::{Attempts, Stale};
 use super::shared::Counters;
 use super::trace;
+use super::transaction::Outcome;
 use crate::channel::StepEvent;
+use crate::clock::Clock;
+use crate::events::{self, EventRouter, InProcessEventBus};
 use crate::graph::Graph;
 use crate::ids::Dice;
-use crate::telemetry::spans as recorder;
+use tasker_telemetry::record::spans as recorder;
+
+/// Steps that a graph may have for each span it leaves, about, to be kept until the spans are made. Larger ones, of which
+/// little moved, would take more memory than their spans.
+const STEPS_PER_SPAN: usize = 4;
 
 /// Reports every change in `graphs`, some of which were `created`. Spans take their ids from `dice`.
-pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, counters: &Counters, dice: &mut Dice) {
-    let mut spans = Vec::new();
-    let record = recorder::enabled();
+pub(super) fn report(
+    graphs: &Arc<Vec<Graph>>,
+    created: &[usize],
+    attempts: Attempts,
+    counters: &Counters,
+    dice: &mut Dice,
+) {
     for (at, graph) in graphs.iter().enumerate() {
         if graph.task_transitions.iter().any(|transition| transition.to.is_final()) {
             Counters::add(&counters.finalized, 1);
@@ -23,12 +37,43 @@ pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, c
             lines::created(graph);
         }
         lines::moves(graph);
-        if record {
-            trace::spans(graph, attempts, dice, &mut spans);
-        }
     }
-    if !spans.is_empty() {
-        recorder::record_all(spans);
+    if recorder::enabled() {
+        record(Arc::clone(graphs), attempts, dice.split());
+    }
+}
+
+/// The thread that exports makes the spans, so that this one need not.
+fn record(graphs: Arc<Vec<Graph>>, attempts: Attempts, mut dice: Dice) {
+    let about = graphs.iter().map(trace::about).sum();
+    if about == 0 {
+        return;
+    }
+    let small = graphs.iter().map(|graph| graph.steps.len()).sum::<usize>() <= about * STEPS_PER_SPAN;
+    let mut make = move || {
+        let mut spans = Vec::with_capacity(about);
+        for graph in graphs.iter() {
+            trace::spans(graph, &attempts, &mut dice, &mut spans);
+        }
+        spans
+    };
+    if small {
+        recorder::record_later(about, make);
+    } else {
+        recorder::record_all(make());
+    }
+}
+
+/// Tells this process of what was published, and of what moved when somebody wants to hear of that.
+pub(super) fn events(bus: &InProcessEventBus, outcome: &Outcome, attempts: &Attempts, clock: &Clock) {
+    EventRouter::gone(bus, &outcome.events, clock);
+    for dropped in &outcome.dropped_events {
+        events::dropped(&dropped.name, &dropped.namespace, dropped.delivery_mode, &dropped.why);
+    }
+    if bus.wants_lifecycle() {
+        let created = |at: usize| outcome.created.contains(&at);
+        let all = outcome.graphs.iter().enumerate();
+        bus.tell(all.flat_map(|(at, graph)| lifecycle::items(graph, created(at), attempts)).collect());
     }
 }
 

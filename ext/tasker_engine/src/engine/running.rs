@@ -39,7 +39,7 @@ pub(super) struct Running {
     pub(super) prune_at: Tick,
     pub(super) pace: Pace,
     /// Tasks deleted since that was last told, and when it is told next.
-    pub(super) pruned: usize,
+    pub(super) pruned: (usize, usize),
     pub(super) told_at: Tick,
 }
 
@@ -68,7 +68,7 @@ impl Running {
             recover_at: Tick::default(),
             prune_at: tick,
             pace: Pace::default(),
-            pruned: 0,
+            pruned: (0, 0),
             told_at: tick,
         }
     }

@@ -24,6 +24,7 @@ use crate::channel::Channel;
 use crate::clock::{Clock, Tick};
 use crate::config::Durability;
 use crate::error::Error;
+use crate::events::InProcessEventBus;
 use crate::ids::Dice;
 use crate::plan::Verdict;
 use crate::store::catalogue::Catalogue;
@@ -58,6 +59,7 @@ pub(crate) struct EngineThread {
     inbox: Arc<Inbox>,
     channel: Arc<Channel>,
     shared: Arc<Shared>,
+    bus: Arc<InProcessEventBus>,
     worker: Option<Running>,
     in_flights: InFlights,
     prefetch: Prefetch,
@@ -101,6 +103,7 @@ impl EngineThread {
         inbox: Arc<Inbox>,
         channel: Arc<Channel>,
         shared: Arc<Shared>,
+        bus: Arc<InProcessEventBus>,
     ) -> EngineThread {
         EngineThread {
             breaker: Breaker::new(&shared, store.describe()),
@@ -115,6 +118,7 @@ impl EngineThread {
             inbox,
             channel,
             shared,
+            bus,
             worker: None,
             in_flights: InFlights::default(),
             prefetch: Prefetch::default(),

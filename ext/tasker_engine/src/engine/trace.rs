@@ -15,8 +15,8 @@ use crate::clock::Micros;
 use crate::graph::{Graph, StepTransition, TaskTransition};
 use crate::ids::{self, Dice};
 use crate::state::{StepState, TaskState};
-use crate::telemetry::sampling;
-use crate::telemetry::spans::{Attributes, SpanEvent, SpanKind, SpanRecord, Value};
+use tasker_telemetry::record::sampling;
+use tasker_telemetry::record::spans::{Attributes, SpanEvent, SpanKind, SpanRecord, Value};
 
 /// Appends the spans of what happened to `graph` in one transaction.
 pub(super) fn spans(graph: &Graph, attempts: &Attempts, dice: &mut Dice, spans: &mut Vec<SpanRecord>) {
@@ -48,6 +48,12 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, dice: &mut Dice, spans: 
     if graph.root_ended {
         builder.root();
     }
+}
+
+/// How many spans that is, about.
+pub(super) fn about(graph: &Graph) -> usize {
+    let steps = graph.step_transitions.iter().map(|transition| if transition.ended.is_some() { 6 } else { 1 });
+    graph.task_transitions.len() * 2 + steps.sum::<usize>() + usize::from(graph.root_ended)
 }
 
 /// Builds the spans of one task. What several of them say alike is made once, and shared.

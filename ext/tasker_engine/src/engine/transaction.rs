@@ -4,6 +4,7 @@
 
 mod batch;
 mod due;
+mod events;
 mod leases;
 mod requests;
 
@@ -19,16 +20,17 @@ use super::in_flight::Pending;
 use super::machine::Machine;
 use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::graph::{Graph, StepTransition};
 use crate::ids::Dice;
-use crate::plan::{self, Verdict};
+use crate::plan::{self, Dropped, Settlement, Verdict};
 use crate::state::{StepState, TaskState};
 use crate::store::catalogue::Catalogue;
 use crate::store::{
     Claim, Claimable, Commit, Existing, Hold, IdempotencyKey, Inputs, LapsedWorker, Loaded, Store, Transaction,
 };
-use crate::telemetry::metrics::Operations;
 use crate::template::Template;
+use tasker_telemetry::record::metrics::Operations;
 
 /// Rows a look at what waits goes through at most: some milliseconds.
 const LOOK_LIMIT: usize = 20_000;
@@ -57,6 +59,8 @@ pub(super) fn run(store: &mut dyn Store, batch: &Batch, means: Means<'_>) -> std
         named: HashMap::new(),
         keyed: HashMap::new(),
         unreadable: Vec::new(),
+        events: Vec::new(),
+        dropped_events: Vec::new(),
         means,
     };
     match work.carry_out(batch) {
@@ -88,6 +92,10 @@ pub(super) struct Working<'t> {
     keyed: HashMap<IdempotencyKey, Existing>,
     /// Tasks that were wanted and make no sense.
     unreadable: Vec<(i64, String)>,
+    /// What it publishes.
+    events: Vec<Arc<DomainEvent>>,
+    /// Events that it does not publish, because they do not fit.
+    dropped_events: Vec<Dropped>,
     means: Means<'t>,
 }
 
@@ -128,6 +136,7 @@ impl<'t> Working<'t> {
         outcome.created = fresh.collect();
         let (transaction, graphs) = (&mut self.transaction, &mut self.graphs);
         self.means.operations.write.time(|| transaction.write(graphs))?;
+        self.write_events()?;
         if batch.look_due {
             outcome.next_due = self.transaction.next_due(batch.gathered_at, self.means.except)?;
         }
@@ -139,7 +148,7 @@ impl<'t> Working<'t> {
 
     fn end(self, batch: &Batch, mut outcome: Outcome) -> std::result::Result<Outcome, Failure> {
         let commit = self.commit_with(batch, &outcome);
-        let Working { transaction, graphs, templates, unreadable, means, .. } = self;
+        let Working { transaction, graphs, templates, unreadable, events, dropped_events, means, .. } = self;
         if let Err(error) = means.operations.commit.time(|| transaction.commit(&commit)) {
             return Err(Failure { error, reached: true, tasks: numbers(&graphs) });
         }
@@ -150,6 +159,7 @@ impl<'t> Working<'t> {
         outcome.buried.iter().for_each(|worker_id| means.machine.forget(worker_id));
         outcome.holdings = commit.holdings.map(|(_, _, holdings)| holdings);
         outcome.unreadable = unreadable;
+        (outcome.events, outcome.dropped_events) = (events, dropped_events);
         outcome.graphs = graphs;
         Ok(outcome)
     }
@@ -271,9 +281,17 @@ impl<'t> Working<'t> {
 
     fn settle(&mut self, pending: &Pending, store: Micros) -> Result<Verdict> {
         let Some(at) = self.at(pending.task_id) else { return Ok(Verdict::Stale) };
-        let verdict =
-            self.plan(at, |graph, wall, dice| plan::settle(graph, &pending.settlement, Now { wall, store }, dice))?;
-        self.notes[at].settled += usize::from(verdict == Verdict::Applied);
+        let (settlement, said) = (&pending.settlement, pending.said.as_deref());
+        let position = settlement.position;
+        let result = settlement.outcome.as_ref().ok();
+        let misfit = result.and_then(|result| plan::misfit(self.graph(at), position, result, said));
+        let refused = misfit.map(|error| Settlement { outcome: Err(error), ..settlement.clone() });
+        let settlement = refused.as_ref().unwrap_or(settlement);
+        let verdict = self.plan(at, |graph, wall, dice| plan::settle(graph, settlement, Now { wall, store }, dice))?;
+        if verdict == Verdict::Applied {
+            self.notes[at].settled += 1;
+            self.announce(at, position, said, pending.inputs.as_ref())?;
+        }
         Ok(verdict)
     }
 
@@ -305,6 +323,7 @@ impl<'t> Working<'t> {
     fn commit_with(&self, batch: &Batch, outcome: &Outcome) -> Commit {
         let flushed = !batch.requests.is_empty() || (batch.flush && !self.only_claims(batch, outcome));
         let mut commit = Commit { flushed, ..Commit::default() };
+        commit.events = self.events.iter().any(|event| event.delivery_mode.is_durable());
         // A new task that only waits for its time has no move to tell of it.
         commit.due = outcome.created.iter().any(|&at| self.graphs[at].task.state == TaskState::Pending);
         for graph in self.graphs().filter(|graph| graph.is_changed()) {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
+use super::Observer;
 use crate::interrupt::lock;
-use crate::telemetry::metrics::{self, EngineHandle};
 use crate::template::Template;
 
 /// A template with its number in the store.
@@ -40,16 +40,25 @@ impl Known {
 /// Every template this process has registered or read.
 pub struct Catalogue {
     known: Mutex<Known>,
-    metrics: EngineHandle,
+    observer: Arc<dyn Observer>,
 }
 
 impl Default for Catalogue {
     fn default() -> Catalogue {
-        Catalogue { known: Mutex::default(), metrics: metrics::engine() }
+        Catalogue::new(Arc::new(()))
     }
 }
 
 impl Catalogue {
+    /// None yet. `observer` is told of every look, and of what a store that is opened with it has to say.
+    pub fn new(observer: Arc<dyn Observer>) -> Catalogue {
+        Catalogue { known: Mutex::default(), observer }
+    }
+
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.observer)
+    }
+
     /// Adds a template that this process registers. The one registered last is its name's latest.
     pub fn add(&self, id: i64, template: Arc<Template>) {
         let mut known = lock(&self.known);
@@ -77,7 +86,7 @@ impl Catalogue {
     /// The template of that number. A miss is read, and added.
     pub fn get(&self, id: i64) -> Option<Arc<Template>> {
         let found = lock(&self.known).by_id.get(&id).cloned();
-        self.metrics.templates.looked(found.is_some());
+        self.observer.template(found.is_some());
         found
     }
 

@@ -5,6 +5,7 @@
 mod claim;
 mod connect;
 mod echo;
+mod events;
 mod idempotency;
 mod leases;
 mod listen;
@@ -27,6 +28,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::echo::Echo;
 use super::catalogue::Catalogue;
 use super::{AroundFork, Change, Loaded, Reader, Store, Transaction};
 use crate::bell::Bell;
@@ -40,7 +42,7 @@ use reader::PostgresReader;
 use remembered::Remembered;
 use settings::Settings;
 use sqlx::Executor;
-use transaction::PostgresTransaction;
+use transaction::{EventQueues, PostgresTransaction};
 use write::Script;
 use writer::Writer;
 
@@ -73,6 +75,7 @@ pub const STATEMENTS: &[(&str, &str)] = &[
     ("settle steps", write::SETTLE_STEPS),
     ("send messages", queue::SEND),
     ("delete messages", queue::DELETE),
+    ("write events", events::WRITE),
     ("renew a lease", leases::RENEW),
     ("hold claims", leases::HOLD),
     ("find lapsed workers", leases::LAPSED),
@@ -135,6 +138,8 @@ pub struct PostgresStore {
     notices: Notices,
     task_ids: TaskIds,
     queues: QueueStatements,
+    event_statements: QueueStatements,
+    event_queues: EventQueues,
     /// The session in which what is remembered and what was drawn is true.
     session: u64,
     /// Candidates looked at for each step that is wanted.
@@ -148,7 +153,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`Error::Store`] when the server cannot be used as it is; [`Error::Configuration`] for a URL that is none. The
-    /// message names the cure.
+    /// message has a hint.
     pub fn open(config: &Config, catalogue: Arc<Catalogue>) -> Result<PostgresStore> {
         PostgresStore::open_with(config, catalogue, Clock::System)
     }
@@ -159,7 +164,7 @@ impl PostgresStore {
         let mut writer = Writer::new(Arc::clone(&settings), clock)?;
         migrate::migrate(&mut writer, &settings, config.migrate)?;
         writer.prepare(format!("{};{};{}", load::prepare(), claim::prepare(), write::prepare()))?;
-        let listener = Arc::new(Listener::new(writer.backend()));
+        let listener = Arc::new(Listener::new(writer.backend(), Echo::new(catalogue.observer())));
         let reader =
             Arc::new(PostgresReader::open(&settings, Arc::clone(&catalogue), Arc::clone(&listener), writer.open())?);
         Ok(PostgresStore {
@@ -168,10 +173,12 @@ impl PostgresStore {
             reader,
             notices: Notices::new(listener.echo()),
             listener,
+            remembered: Remembered::new(catalogue.observer()),
             catalogue,
-            remembered: Remembered::default(),
             task_ids: TaskIds::default(),
-            queues: QueueStatements::default(),
+            queues: QueueStatements::of(queue_statements::of_steps),
+            event_statements: QueueStatements::of(events::statement),
+            event_queues: EventQueues::default(),
             session: 0,
             look_ahead: 1,
             asked: Instant::now(),
@@ -205,6 +212,7 @@ impl Store for PostgresStore {
     fn begin(&mut self) -> Result<Box<dyn Transaction + '_>> {
         self.session()?;
         self.queues.prepare(&mut self.writer)?;
+        self.event_statements.prepare(&mut self.writer)?;
         self.notices.awaited = self.listener.is_awaited();
         Ok(Box::new(PostgresTransaction {
             writer: &mut self.writer,
@@ -213,6 +221,8 @@ impl Store for PostgresStore {
             notices: &mut self.notices,
             task_ids: &mut self.task_ids,
             queues: &mut self.queues,
+            event_statements: &mut self.event_statements,
+            event_queues: &mut self.event_queues,
             look_ahead: &mut self.look_ahead,
             begun: false,
             script: Script::default(),

@@ -4,6 +4,7 @@
 
 mod backlog;
 mod boot;
+mod events;
 mod leases;
 mod migrate;
 mod prune;
@@ -246,9 +247,9 @@ fn make_folder(location: &str) -> Result<()> {
 fn connect(location: &str, config: &Config) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(location, flags)?;
-    let patience = Duration::try_from_secs_f64(config.busy_timeout)
+    let busy_timeout = Duration::try_from_secs_f64(config.busy_timeout)
         .map_err(|_| Error::Configuration("busy_timeout must be a number of seconds".into()))?;
-    connection.busy_timeout(patience)?;
+    connection.busy_timeout(busy_timeout)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     let synchronous = match config.synchronous {
         Synchronous::Full => "full",

@@ -1,4 +1,4 @@
-//! Owns: the list of what is wrong with a template, and how it is worded: place, fault, cure.
+//! Owns: the list of what is wrong with a template, and how it is worded: place, fault, hint.
 //! Refuses: deciding what is wrong.
 
 use std::cell::{Cell, RefCell};

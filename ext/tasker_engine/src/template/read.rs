@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::events::{self, EventDeclaration};
 use super::fields::{kind, Fields};
 use super::graph::Node;
 use super::names::{check_handler, check_name, check_namespace, check_version};
@@ -17,7 +18,8 @@ const MAX_STEPS: usize = 5000;
 const MAX_ATTEMPTS: u32 = 100;
 
 const TEMPLATE_FIELDS: &[&str] = &["name", "namespace", "version", "description", "input_schema", "steps"];
-const STEP_FIELDS: &[&str] = &["name", "handler", "dependencies", "config", "retry", "timeout_seconds"];
+const STEP_FIELDS: &[&str] =
+    &["name", "handler", "dependencies", "config", "retry", "timeout_seconds", "publishes_events"];
 const RETRY_FIELDS: &[&str] = &["max_attempts", "backoff", "base", "cap", "jitter"];
 
 /// A document with its defaults filled in.
@@ -39,6 +41,7 @@ pub(super) struct StepDraft {
     pub(super) config: Arc<str>,
     pub(super) retry: RetryPolicy,
     pub(super) timeout_seconds: Option<f64>,
+    pub(super) publishes_events: Vec<EventDeclaration>,
 }
 
 impl StepDraft {
@@ -103,9 +106,11 @@ fn read_step(position: usize, step: &Value, problems: &Problems) -> Option<StepD
     let dependencies = fields.names("dependencies");
     let config = fields.object("config").into();
     let timeout_seconds = fields.positive_seconds("timeout_seconds");
+    let declared = fields.list("publishes_events", "mappings").unwrap_or_default();
+    let publishes_events = events::read(&place, declared, &dependencies, problems);
     let handler = handler.unwrap_or_default().into();
     let name = name?.into();
-    Some(StepDraft { place, name, handler, dependencies, config, retry, timeout_seconds })
+    Some(StepDraft { place, name, handler, dependencies, config, retry, timeout_seconds, publishes_events })
 }
 
 fn read_retry(place: &str, retry: &Value, problems: &Problems) -> RetryPolicy {

@@ -1,5 +1,5 @@
-//! Owns: the compiled `input_schema` and the words for a context that does not fit it. Refuses:
-//! fetching anything, and repeating a context's values, which may be secrets.
+//! Owns: a compiled JSON Schema, a template's `input_schema` or an event's, and the words for a value that does not fit it.
+//! Refuses: fetching anything, and repeating the value, which may be a secret.
 
 use std::error::Error;
 use std::fmt;
@@ -19,8 +19,8 @@ const TYPES: &str = "array, boolean, integer, null, number, object and string";
 const FOLDER: &str = "template:///";
 const NAME: &str = "template:///input_schema";
 
-/// The compiled schema of a template that has one. Two of them always compare as equal: they are
-/// derived from `input_schema`, which is compared.
+/// The compiled schema where there is one. Two of them always compare as equal: they are derived from the document, which
+/// is compared.
 #[derive(Clone, Default)]
 pub(super) struct Schema(Option<Arc<(Schemas, SchemaIndex)>>);
 
@@ -55,10 +55,10 @@ impl UrlLoader for NoLoader {
 
 impl Schema {
     /// Compiles the schema. `format` is checked, unknown formats are let through, and `$ref` leads
-    /// only to places inside the schema.
-    pub(super) fn compile(schema: &Value) -> Result<Schema, String> {
+    /// only to places inside the schema. `field` is what the template calls it.
+    pub(super) fn compile(field: &str, schema: &Value) -> Result<Schema, String> {
         if let Some((place, pattern)) = oversized(schema, "") {
-            return Err(no_schema(&place, &format!("{} takes too much memory as a pattern", shown(&pattern))));
+            return Err(no_schema(field, &place, &format!("{} takes too much memory as a pattern", shown(&pattern))));
         }
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
@@ -68,7 +68,7 @@ impl Schema {
         let compiled = compiler.add_resource(NAME, schema.clone()).and_then(|()| compiler.compile(NAME, &mut schemas));
         match compiled {
             Ok(index) => Ok(Schema(Some(Arc::new((schemas, index))))),
-            Err(error) => Err(refusal(schema, &error)),
+            Err(error) => Err(refusal(field, schema, &error)),
         }
     }
 
@@ -109,19 +109,19 @@ fn oversized(schema: &Value, place: &str) -> Option<(String, String)> {
 }
 
 /// Why a schema is not taken. Its values are no secrets.
-fn refusal(schema: &Value, error: &CompileError) -> String {
+fn refusal(field: &str, schema: &Value, error: &CompileError) -> String {
     match error {
         CompileError::LoadUrlError { url, .. } | CompileError::UnsupportedDraft { url }
             if dialect(schema) == Some(url) =>
         {
             format!(
-                "input_schema: `$schema` names the unknown dialect {}; leave it out or write \
+                "{field}: `$schema` names the unknown dialect {}; leave it out or write \
                  `https://json-schema.org/draft/2020-12/schema`",
                 quoted(url)
             )
         }
         CompileError::LoadUrlError { url, .. } => format!(
-            "input_schema refers to {}; remote references are not fetched: copy that schema \
+            "{field} refers to {}; remote references are not fetched: copy that schema \
              under `$defs` and refer to it as `#/$defs/its_name`",
             quoted(url.strip_prefix(FOLDER).unwrap_or(url))
         ),
@@ -138,12 +138,13 @@ fn refusal(schema: &Value, error: &CompileError) -> String {
                 (Kind::Format { want: "regex", err, .. }, _) => no_pattern(&value, err.as_ref()),
                 (kind, _) => format!("{} {}", shown(&value), rule(kind, &first.causes)),
             };
-            no_schema(&place, &what)
+            no_schema(field, &place, &what)
         }
         CompileError::InvalidRegex { url, regex, src } => {
-            no_schema(url.split_once('#').map_or("", |(_, place)| place), &no_pattern(regex, src.as_ref()))
+            let place = url.split_once('#').map_or("", |(_, place)| place);
+            no_schema(field, place, &no_pattern(regex, src.as_ref()))
         }
-        other => no_schema("", &other.to_string().replace(NAME, "").replace(FOLDER, "")),
+        other => no_schema(field, "", &other.to_string().replace(NAME, "").replace(FOLDER, "")),
     }
 }
 
@@ -151,10 +152,10 @@ fn dialect(schema: &Value) -> Option<&str> {
     schema.get("$schema")?.as_str().map(|url| url.trim_end_matches('#'))
 }
 
-fn no_schema(place: &str, what: &str) -> String {
+fn no_schema(field: &str, place: &str, what: &str) -> String {
     let place = if place.is_empty() { "the top".to_owned() } else { quoted(place) };
     format!(
-        "input_schema is no JSON Schema: at {place}: {what}; correct it there \
+        "{field} is no JSON Schema: at {place}: {what}; correct it there \
          (https://json-schema.org/understanding-json-schema)"
     )
 }

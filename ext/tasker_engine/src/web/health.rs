@@ -12,7 +12,6 @@ use serde_json::{json, Value};
 use super::auth::Trusted;
 use super::Served;
 use crate::engine::{BreakerState, Monitor};
-use crate::telemetry::metrics;
 
 /// A store that has neither answered nor timed out for so long after it had to never will: the process should be killed.
 const STUCK: Duration = Duration::from_secs(60);
@@ -105,7 +104,7 @@ fn report(monitor: &Monitor) -> (Status, Value) {
     let quarantined = monitor.quarantined().len();
     let tasks = if quarantined > 0 { Status::Degraded } else { Status::Healthy };
     let status = [database, queue, handlers, engine, lag, tasks].into_iter().max().unwrap_or(Status::Healthy);
-    let (memory, threads) = metrics::resources();
+    let (memory, threads) = tasker_telemetry::resources();
     let body = json!({
         "status": status.as_str(),
         "checks": {

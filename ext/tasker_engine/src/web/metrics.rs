@@ -7,7 +7,8 @@ use axum::Json;
 use serde_json::{json, Value};
 
 use super::Served;
-use crate::telemetry::{logs, metrics, spans};
+use crate::events::DomainEventStats;
+use tasker_telemetry::record::counts;
 
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn prometheus(State(served): State<Served>) -> Response {
@@ -15,14 +16,9 @@ pub(super) async fn prometheus(State(served): State<Served>) -> Response {
 }
 
 /// `GET /metrics/events`: what became of domain events.
-pub(super) async fn events(State(served): State<Served>) -> Json<Value> {
-    let (router, in_process_bus) = metrics::domain_events::stats();
-    Json(json!({
-        "router": router,
-        "in_process_bus": in_process_bus,
-        "captured_at": served.monitor.clock().now().to_rfc3339(),
-        "worker_id": served.monitor.worker().worker_id.as_deref(),
-    }))
+pub(super) async fn events(State(served): State<Served>) -> Json<DomainEventStats> {
+    let captured_at = served.monitor.clock().now().to_rfc3339();
+    Json(DomainEventStats::now(captured_at, served.monitor.worker().worker_id.as_deref()))
 }
 
 /// `GET /metrics/worker`: the engine's status, the queue and telemetry itself.
@@ -36,11 +32,11 @@ pub(super) async fn worker(State(served): State<Served>) -> Json<Value> {
         "tasks_active": waiting.tasks_active, "lag_seconds": monitor.lag_seconds(),
     });
     body["telemetry"] = json!({
-        "spans_exported": spans::exported(),
-        "spans_dropped": spans::dropped(),
-        "logs_exported": logs::exported(),
-        "logs_dropped": logs::dropped(),
-        "export_failures": spans::export_failures(),
+        "spans_exported": counts::spans_exported(),
+        "spans_dropped": counts::spans_dropped(),
+        "logs_exported": counts::logs_exported(),
+        "logs_dropped": counts::logs_dropped(),
+        "export_failures": counts::export_failures(),
     });
     body["uptime_seconds"] = json!(monitor.uptime().as_secs());
     body["worker_id"] = json!(monitor.worker().worker_id.as_deref());

@@ -125,7 +125,7 @@ fn a_dead_workers_broken_task_stays_to_be_taken_over() {
 #[test]
 fn what_is_left_alone_is_logged_and_counted() {
     let story = || {
-        tasker_engine::telemetry::init_console_only();
+        tasker_telemetry::init_console_only();
         let (runtime, folder) = (story::runtime(), Folder::new());
         let engine = working(&folder.sqlite(), manual(), 1, LINEAR);
         let web = WebConfig { port: Some(0), ..WebConfig::default() };

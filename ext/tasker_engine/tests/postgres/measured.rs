@@ -1,7 +1,6 @@
 //! What only PostgreSQL's store measures: notifications, and tasks that need not be read again.
 
 use tasker_engine::bootstrap::Engine;
-use tasker_engine::telemetry::metrics;
 
 use crate::harness::postgres::Database;
 use crate::harness::{config, next_event, register, submit, succeed, until, worker};
@@ -17,7 +16,7 @@ steps:
 ";
 
 fn number(name: &str, labels: &[(&str, &str)]) -> f64 {
-    Scrape::parse(&metrics::prometheus_text()).sum(name, labels)
+    Scrape::parse(&tasker_telemetry::prometheus_text()).sum(name, labels)
 }
 
 fn notifications() -> f64 {

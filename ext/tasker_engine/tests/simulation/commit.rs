@@ -42,6 +42,7 @@ impl SimTransaction<'_> {
         }
         if !matches!(answer, Answer::LostBefore) {
             let unheard = !matches!(answer, Answer::Given);
+            world.check_events(&self.written, &self.published);
             world.apply(process, &self.written, &self.changes, unheard);
             world.leave_notice(process, commit);
         }

@@ -76,6 +76,7 @@ impl World {
                 execution_time_ms: Some((now - run.began_at) as f64 / 1e3),
                 trace_id: run.event.trace_id.clone(),
                 span_id: run.event.span_id.clone(),
+                said: None,
             });
         }
     }

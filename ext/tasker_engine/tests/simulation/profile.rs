@@ -118,6 +118,10 @@ fn template(number: usize, dice: &mut SmallRng) -> String {
             let parents = (0..n).filter(|_| dice.random_bool(density)).map(|parent| format!("s{parent}"));
             json!({
                 "name": format!("s{n}"), "handler": "H", "dependencies": parents.collect::<Vec<String>>(),
+                "publishes_events": [
+                    {"name": "sim.done"}, {"name": "sim.failed", "condition": "failure"},
+                    {"name": "sim.ended", "condition": "always", "delivery_mode": "broadcast"},
+                ],
                 "timeout_seconds": dice.random_bool(0.3).then(|| dice.random_range(0.2..4.0)),
                 "retry": {
                     "max_attempts": dice.random_range(1..=3), "backoff": "exponential",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tasker_engine::channel::StepEvent;
+use tasker_engine::event::DomainEvent;
 use tasker_engine::graph::StepTransition;
 use tasker_engine::state::{StepState, TaskState};
 use tasker_engine::step::Step;
@@ -22,6 +23,31 @@ pub struct Attempt {
 }
 
 impl World {
+    /// There is an event for each end of an attempt, and none else.
+    pub fn check_events(&mut self, all: &[Written], published: &[Arc<DomainEvent>]) {
+        let told = |event: &Arc<DomainEvent>| {
+            (event.trace.and_then(|trace| trace.parent_span_id), event.event_name.to_string())
+        };
+        let mut told: Vec<_> = published.iter().map(told).collect();
+        let mut wanted = Vec::new();
+        for written in all {
+            let steps = &written.moves.task.template.steps;
+            let moves = written.moves.step_transitions.iter();
+            for moved in moves.filter(|moved| !steps[moved.position].publishes_events.is_empty()) {
+                let Some(ended) = &moved.ended else { continue };
+                let outcome = match moved.to {
+                    StepState::Complete => "sim.done",
+                    _ if ended.error.is_some() => "sim.failed",
+                    _ => continue,
+                };
+                wanted.extend([outcome, "sim.ended"].map(|name| (ended.token, name.to_owned())));
+            }
+        }
+        told.sort();
+        wanted.sort();
+        self.holds(told == wanted, || format!("events {told:x?} were written where {wanted:x?} were due"));
+    }
+
     /// A graph is about to be committed by a process, which may never hear of it.
     pub fn check_moves(&mut self, process: usize, written: &Written, unheard: bool) {
         let task = &written.after.task;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::Rng;
 use tasker_engine::clock::{Micros, Now};
 use tasker_engine::error::{Error, Result};
+use tasker_engine::event::DomainEvent;
 use tasker_engine::graph::Graph;
 use tasker_engine::state::{StepState, TaskState};
 use tasker_engine::store::{
@@ -28,6 +29,7 @@ pub struct SimTransaction<'a> {
     /// What it will do when it commits, in order.
     pub written: Vec<Written>,
     pub changes: Vec<Change>,
+    pub published: Vec<Arc<DomainEvent>>,
 }
 
 /// Somebody else has locked it.
@@ -46,7 +48,7 @@ impl<'a> SimTransaction<'a> {
         world.fault(process, Call::Begin)?;
         let id = world.data.begin();
         drop(world);
-        Ok(SimTransaction { store, id, written: Vec::new(), changes: Vec::new() })
+        Ok(SimTransaction { store, id, written: Vec::new(), changes: Vec::new(), published: Vec::new() })
     }
 
     /// Lets others run, then perhaps fails.
@@ -315,6 +317,16 @@ impl Transaction for SimTransaction<'_> {
 
     fn prune(&mut self, _: Micros, _: usize) -> Result<usize> {
         Ok(0)
+    }
+
+    fn prune_events(&mut self, _: Micros, _: usize) -> Result<usize> {
+        Ok(0)
+    }
+
+    fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
+        drop(self.enter(Call::Write)?);
+        self.published.extend_from_slice(events);
+        Ok(())
     }
 
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::config::WorkerConfig;
 use tasker_engine::interrupt::Interrupt;
-use tasker_engine::telemetry;
+use tasker_telemetry as telemetry;
 
 use crate::harness::*;
 use crate::story;

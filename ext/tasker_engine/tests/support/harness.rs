@@ -97,6 +97,11 @@ pub fn request(name: &str, context: &str) -> TaskRequest {
     serde_json::from_str(&format!(r#"{{"name":"{name}","context":{context}}}"#)).unwrap()
 }
 
+/// The same in a namespace.
+pub fn request_in(namespace: &str, name: &str, context: &str) -> TaskRequest {
+    TaskRequest { namespace: namespace.to_owned(), ..request(name, context) }
+}
+
 pub fn submit(engine: &Engine, name: &str) -> Submitted {
     engine.submit(vec![request(name, "{}")]).unwrap().remove(0).unwrap()
 }
@@ -174,6 +179,7 @@ pub fn completion(
         execution_time_ms: run.map(|run| run.1),
         trace_id: event.trace_id.clone(),
         span_id: event.span_id.clone(),
+        said: None,
     }
 }
 

@@ -81,7 +81,7 @@ fn unknown_fields_are_named_with_their_place() {
                description, input_schema, steps";
     refused_with("versoin", json!("1.0.0"), top);
     let step = "step `a`: unknown field `queue`; the fields here are name, handler, dependencies, config, retry, \
-                timeout_seconds";
+                timeout_seconds, publishes_events";
     refused_step(json!({"queue": "x"}), step);
     let retry = "step `a`: retry: unknown field `jiter`; did you mean `jitter`? the fields here are max_attempts, \
                  backoff, base, cap, jitter";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tasker_engine::clock::Clock;
-use tasker_engine::telemetry::{self, Overrides};
+use tasker_telemetry::{self as telemetry, Overrides};
 
 use crate::harness::*;
 use crate::otlp_receiver::Receiver;

@@ -5,7 +5,7 @@ use crate::channel::StepEvent;
 use crate::engine::attempts::Stale;
 use crate::graph::{Graph, StepTransition, TaskTransition};
 use crate::state::{StepState, TaskState};
-use crate::telemetry::context::{with_context, TraceContext};
+use tasker_telemetry::record::context::{with_context, TraceContext};
 
 const TASK: &str = "tasker_orchestration";
 const TASK_MOVE: &str = "tasker_orchestration::transition";

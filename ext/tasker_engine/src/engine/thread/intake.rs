@@ -164,8 +164,8 @@ impl EngineThread {
         if worker.unregistered && worker.unsure_at.is_none() && batch.register.is_none() {
             batch.register = Some((worker.process.clone(), worker.lease));
         }
-        let patience = if worker.draining { Duration::ZERO } else { UNSTARTED };
-        for event_id in self.channel.take_unstarted(tick.before(patience)) {
+        let longest = if worker.draining { Duration::ZERO } else { UNSTARTED };
+        for event_id in self.channel.take_unstarted(tick.before(longest)) {
             worker.saturated = true;
             batch.release.extend(self.in_flights.remove(&event_id).map(|in_flight| (in_flight.claim, false)));
         }

@@ -1,4 +1,4 @@
-//! Owns: when finished tasks are deleted, and how much at once: little at a time, and as often as it takes to keep up.
+//! Owns: when finished tasks and old events are deleted, and how much at once: little at a time, and as often as it takes to keep up.
 //! Refuses: holding up the work for longer than a moment.
 
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl Pace {
 }
 
 impl EngineThread {
-    /// Deletes finished tasks that are older than `retention_days`, when the time for it has come.
+    /// Deletes finished tasks, and events, that are older than `retention_days`, when the time for it has come.
     pub(super) fn prune(&mut self, tick: Tick) {
         let Some(worker) = &mut self.worker else { return };
         let Some(retention) = worker.config.retention() else { return };
@@ -67,11 +67,12 @@ impl EngineThread {
         }
         let timed = Instant::now();
         let limit = worker.pace.tasks;
-        let pruned: Result<usize> = self.store.begin().and_then(|mut transaction| {
-            let pruned = transaction.prune(self.clock.now().before(retention), limit)?;
+        let pruned: Result<(usize, usize)> = self.store.begin().and_then(|mut transaction| {
+            let before = self.clock.now().before(retention);
+            let pruned = (transaction.prune(before, limit)?, transaction.prune_events(before, limit)?);
             transaction.commit(&Commit::default()).map(|()| pruned)
         });
-        let pruned = match pruned {
+        let (tasks, events) = match pruned {
             Ok(pruned) => pruned,
             Err(error) => {
                 tracing::warn!(error = %error, "Old tasks could not be deleted; trying again in a minute");
@@ -79,12 +80,13 @@ impl EngineThread {
                 return;
             }
         };
-        worker.prune_at = self.clock.tick().after(worker.pace.after(pruned, timed.elapsed()));
-        worker.pruned += pruned;
-        if pruned < limit && worker.pruned > 0 && worker.told_at <= tick {
+        let most = tasks.max(events);
+        worker.prune_at = self.clock.tick().after(worker.pace.after(most, timed.elapsed()));
+        worker.pruned = (worker.pruned.0 + tasks, worker.pruned.1 + events);
+        if most < limit && worker.pruned != (0, 0) && worker.told_at <= tick {
             worker.told_at = tick.after(SELDOM);
-            let tasks = std::mem::take(&mut worker.pruned);
-            tracing::info!(tasks, retention_days = worker.config.retention_days, "Old tasks deleted");
+            let (tasks, events) = std::mem::take(&mut worker.pruned);
+            tracing::info!(tasks, events, retention_days = worker.config.retention_days, "Old tasks deleted");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::graph::{EndedAttempt, StepTransition};
 use crate::ids;
 use crate::state::StepState;
 use crate::step::StepError;
-use crate::telemetry::spans::{SpanEvent, SpanRecord, Value};
+use tasker_telemetry::record::spans::{SpanEvent, SpanRecord, Value};
 
 impl Builder<'_> {
     pub(super) fn attempt(&mut self, transition: &StepTransition, ended: &EndedAttempt) {

@@ -8,8 +8,9 @@ use crate::engine::claims::{Claimed, Permits};
 use crate::engine::in_flight::Pending;
 use crate::engine::inbox::{Reply, Request};
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::graph::Graph;
-use crate::plan::Verdict;
+use crate::plan::{Dropped, Verdict};
 use crate::store::{Backlog, Claim, Holdings, WorkerProcess};
 
 /// What one transaction carries, kept until it is known to be durable.
@@ -123,6 +124,10 @@ pub(in crate::engine) struct Outcome {
     pub(in crate::engine) holdings: Option<Holdings>,
     /// Tasks that make no sense to this version, and why.
     pub(in crate::engine) unreadable: Vec<(i64, String)>,
+    /// What it published.
+    pub(in crate::engine) events: Vec<Arc<DomainEvent>>,
+    /// Events that it did not publish, because they do not fit.
+    pub(in crate::engine) dropped_events: Vec<Dropped>,
 }
 
 /// A transaction that failed.

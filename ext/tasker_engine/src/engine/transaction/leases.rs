@@ -23,7 +23,7 @@ impl Working<'_> {
             let why = format!("{} died or did not renew its lease", worker.worker_id);
             for &task_id in &worker.holdings.tasks {
                 if let Some(at) = self.at(task_id) {
-                    self.take_steps(at, worker, &unbegun, &why);
+                    self.take_steps(at, worker, &unbegun, &why)?;
                 }
             }
         }
@@ -49,7 +49,7 @@ impl Working<'_> {
         worker.holdings.unbegun.iter().copied().filter(|token| !begun.contains(token)).collect()
     }
 
-    fn take_steps(&mut self, at: usize, worker: &LapsedWorker, unbegun: &HashSet<u64>, why: &str) {
+    fn take_steps(&mut self, at: usize, worker: &LapsedWorker, unbegun: &HashSet<u64>, why: &str) -> Result<()> {
         for position in 0..self.graph(at).steps.len() {
             let step = &self.graph(at).steps[position];
             if step.state != StepState::InProgress || step.worker_id.as_deref() != Some(&*worker.worker_id) {
@@ -61,11 +61,14 @@ impl Working<'_> {
                 }
                 None => self.try_plan(at, |graph, now, _| plan::expire(graph, position, why, now)),
             };
-            self.left_alone(at, taken);
+            if self.left_alone(at, taken).is_some() {
+                self.announce(at, position, None, None)?;
+            }
             if self.graph(at).steps[position].state == StepState::Error {
                 self.notes[at].settled += 1;
             }
         }
+        Ok(())
     }
 }
 

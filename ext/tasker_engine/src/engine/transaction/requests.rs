@@ -33,6 +33,10 @@ impl Working<'_> {
                 plan::resolve_step(graph, position, result.clone(), now)
             }),
             Work::ResolveTask(task) => self.operate(*task, plan::resolve_task),
+            Work::Publish(events) => {
+                self.publish(events);
+                Ok(Reply::Done)
+            }
             Work::StartWorker(_) | Work::Drain | Work::StopWorker => Ok(Reply::Done),
         }
     }

@@ -1,4 +1,4 @@
-//! Owns: what went wrong between here and the server, in words that name the cure.
+//! Owns: what went wrong between here and the server, with a hint at what helps.
 
 use sqlx::error::DatabaseError;
 
@@ -42,7 +42,7 @@ fn database(error: &dyn DatabaseError) -> Error {
     if ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default()) {
         return Error::Refused(format!("PostgreSQL: {said} ({code})"));
     }
-    let cure = match &*code {
+    let hint = match &*code {
         "40001" | "40P01" | "55P03" => return Error::Contention(format!("PostgreSQL: {said} ({code})")),
         "28P01" | "28000" => "Check user and password in DATABASE_URL, and the server's pg_hba.conf",
         "3D000" => "Create the database (createdb), or name another one in DATABASE_URL",
@@ -62,7 +62,7 @@ fn database(error: &dyn DatabaseError) -> Error {
         "08P01" => protocol(said),
         _ => return Error::Store(format!("PostgreSQL: {said} ({code})")),
     };
-    Error::Store(format!("PostgreSQL: {said} ({code}). {cure}"))
+    Error::Store(format!("PostgreSQL: {said} ({code}). {hint}"))
 }
 
 const STATEMENTS_LOST: &str = "Prepared statements are lost between transactions: add ?pgbouncer=true to \

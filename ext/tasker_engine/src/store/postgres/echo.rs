@@ -2,25 +2,24 @@
 //! of two machines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::telemetry::metrics::{self, EngineHandle};
+use crate::store::Observer;
 
 /// A notification that was sent and is to be heard.
 pub(super) struct Echo {
     born: Instant,
     /// Microseconds since then at which the oldest one that is still to be heard was sent; 0: there is none.
     sent: AtomicU64,
-    metrics: EngineHandle,
-}
-
-impl Default for Echo {
-    fn default() -> Echo {
-        Echo { born: Instant::now(), sent: AtomicU64::new(0), metrics: metrics::engine() }
-    }
+    observer: Arc<dyn Observer>,
 }
 
 impl Echo {
+    pub(super) fn new(observer: Arc<dyn Observer>) -> Echo {
+        Echo { born: Instant::now(), sent: AtomicU64::new(0), observer }
+    }
+
     fn micros(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX).max(1)
     }
@@ -39,7 +38,7 @@ impl Echo {
     /// One of this process was heard.
     pub(super) fn heard(&self) {
         if let Some(milliseconds) = self.taken() {
-            self.metrics.notification.record(milliseconds);
+            self.observer.notification(milliseconds);
         }
     }
 
@@ -63,7 +62,7 @@ mod tests {
 
     /// One that lives for a second.
     fn echo() -> Echo {
-        Echo { born: Instant::now() - Duration::from_secs(1), ..Echo::default() }
+        Echo { born: Instant::now() - Duration::from_secs(1), ..Echo::new(Arc::new(())) }
     }
 
     #[test]

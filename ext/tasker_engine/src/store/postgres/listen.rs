@@ -44,7 +44,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(own: Arc<AtomicI32>) -> Listener {
+    pub(super) fn new(own: Arc<AtomicI32>, echo: Echo) -> Listener {
         Listener {
             heard_steps: AtomicBool::default(),
             heard_any: AtomicBool::default(),
@@ -53,7 +53,7 @@ impl Listener {
             ends: AtomicBool::default(),
             wanted: Notify::new(),
             own,
-            echo: Arc::default(),
+            echo: Arc::new(echo),
             bell: Mutex::default(),
             on_end: Mutex::default(),
             born: Instant::now(),

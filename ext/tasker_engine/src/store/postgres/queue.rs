@@ -16,11 +16,10 @@ pub(super) fn steps(namespace: &str) -> String {
     format!("{namespace}_steps")
 }
 
-/// Makes a namespace's queue, unless it is there.
-pub(super) async fn create(connection: &mut PgConnection, namespace: &str) -> sqlx::Result<()> {
-    let queue = steps(namespace);
+/// Makes a queue, unless it is there.
+pub(super) async fn create(connection: &mut PgConnection, queue: &str) -> sqlx::Result<()> {
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pgmq.meta WHERE queue_name = $1)")
-        .bind(&queue)
+        .bind(queue)
         .fetch_one(&mut *connection)
         .await?;
     if !there {

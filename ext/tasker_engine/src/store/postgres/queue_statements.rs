@@ -10,9 +10,10 @@ use crate::error::Result;
 /// The most queues that have statements of their own: each costs the server's session memory.
 const MOST: usize = 64;
 
-/// The queues of a session.
-#[derive(Default)]
+/// The queues of a session that are written to in one way.
 pub(super) struct QueueStatements {
+    /// What is prepared for a namespace under a number.
+    statements: fn(&str, usize) -> String,
     session: u64,
     prepared: Vec<(Arc<str>, usize)>,
     wanted: Vec<Arc<str>>,
@@ -22,6 +23,11 @@ pub(super) struct QueueStatements {
 }
 
 impl QueueStatements {
+    pub(super) fn of(statements: fn(&str, usize) -> String) -> QueueStatements {
+        let (prepared, wanted, refused) = (Vec::new(), Vec::new(), Vec::new());
+        QueueStatements { statements, session: 0, prepared, wanted, refused, names: 0 }
+    }
+
     /// What the names of a namespace's statements end with; `None`: nothing is prepared for its queue yet.
     pub(super) fn suffix(&mut self, namespace: &Arc<str>) -> Option<usize> {
         let prepared = self.prepared.iter().find(|(known, _)| known == namespace).map(|(_, name)| *name);
@@ -45,7 +51,7 @@ impl QueueStatements {
         }
         for namespace in std::mem::take(&mut self.wanted) {
             self.names += 1;
-            match writer.execute(&statements(&namespace, self.names)) {
+            match writer.execute(&(self.statements)(&namespace, self.names)) {
                 Ok(()) => self.prepared.push((namespace, self.names)),
                 Err(error) if !writer.is_connected() => return Err(error),
                 Err(error) => {
@@ -58,7 +64,8 @@ impl QueueStatements {
     }
 }
 
-fn statements(namespace: &str, name: usize) -> String {
+/// For the messages of steps.
+pub(super) fn of_steps(namespace: &str, name: usize) -> String {
     let queue = queue::steps(namespace);
     let sent = |values: &str| {
         format!("WITH sent AS (INSERT INTO pgmq.q_{queue} (vt, message, headers) VALUES ({values}) RETURNING msg_id)")

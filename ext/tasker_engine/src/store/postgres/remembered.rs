@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::graph::Graph;
 use crate::state::StepState;
 use crate::step::Step;
-use crate::telemetry::metrics::{self, EngineHandle};
+use crate::store::Observer;
 
 /// The most tasks that are remembered.
 const MOST: usize = 4096;
@@ -20,16 +20,14 @@ pub(super) struct Remembered {
     graphs: HashMap<i64, Graph>,
     /// Whose claims are this process's.
     me: Option<Arc<str>>,
-    metrics: EngineHandle,
-}
-
-impl Default for Remembered {
-    fn default() -> Remembered {
-        Remembered { graphs: HashMap::new(), me: None, metrics: metrics::engine() }
-    }
+    observer: Arc<dyn Observer>,
 }
 
 impl Remembered {
+    pub(super) fn new(observer: Arc<dyn Observer>) -> Remembered {
+        Remembered { graphs: HashMap::new(), me: None, observer }
+    }
+
     /// This process works as that worker from now on.
     pub(super) fn register(&mut self, worker_id: &Arc<str>) {
         self.graphs.clear();
@@ -49,7 +47,7 @@ impl Remembered {
     /// As [`Remembered::take`], by who can do with what is remembered.
     pub(super) fn recall(&mut self, task_id: i64) -> Option<Graph> {
         let found = self.take(task_id);
-        self.metrics.tasks.looked(found.is_some());
+        self.observer.task(found.is_some());
         found
     }
 

@@ -1,6 +1,7 @@
 //! Owns: one write transaction on the connection that writes. Refuses: a round trip that another one can carry.
 
 mod hold;
+mod publish;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use super::remembered::Remembered;
 use super::rows::{bigint, time};
 use super::write::{self, Probe, Script};
 use super::writer::Writer;
-use super::{claim, idempotency, leases, load, prune, queue, TaskIds};
+use super::{claim, events, idempotency, leases, load, prune, queue, TaskIds};
 use crate::clock::{Micros, Now};
 use crate::error::{Error, Result};
+use crate::event::{self, DomainEvent};
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
@@ -25,6 +27,7 @@ use crate::store::{
     Transaction, WorkerProcess,
 };
 use crate::template::Template;
+pub(super) use publish::EventQueues;
 
 /// Names the lock of who makes templates and queues: "template" in ASCII.
 const TEMPLATES: i64 = 0x7465_6d70_6c61_7465;
@@ -37,6 +40,8 @@ pub(super) struct PostgresTransaction<'a> {
     pub(super) notices: &'a mut Notices,
     pub(super) task_ids: &'a mut TaskIds,
     pub(super) queues: &'a mut QueueStatements,
+    pub(super) event_statements: &'a mut QueueStatements,
+    pub(super) event_queues: &'a mut EventQueues,
     pub(super) look_ahead: &'a mut usize,
     /// Whether it has begun at the server: it does with its first statement.
     pub(super) begun: bool,
@@ -141,6 +146,8 @@ impl PostgresTransaction<'_> {
 
 impl Drop for PostgresTransaction<'_> {
     fn drop(&mut self) {
+        // One that was committed has nothing to forget.
+        self.event_queues.roll_back();
         if self.begun && self.writer.is_connected() {
             if let Err(error) = self.writer.run(async |connection| connection.execute("ROLLBACK").await) {
                 tracing::debug!(%error, "Rollback after a failed transaction");
@@ -177,7 +184,10 @@ impl Transaction for PostgresTransaction<'_> {
                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
             let insert = sqlx::query(insert).bind(&*template.namespace).bind(&*template.name).bind(&*template.version);
             insert.bind(time(now)).bind(&document).execute(&mut *connection).await?;
-            queue::create(connection, &template.namespace).await?;
+            queue::create(connection, &queue::steps(&template.namespace)).await?;
+            if template.steps.iter().any(|step| !step.publishes_events.is_empty()) {
+                queue::create(connection, &event::queue(&template.namespace)).await?;
+            }
             let find = "SELECT id FROM tasker.templates \
                 WHERE namespace = $1 AND name = $2 AND version = $3 AND md5(document) = md5($4)";
             let find = sqlx::query_scalar(find).bind(&*template.namespace).bind(&*template.name);
@@ -246,6 +256,14 @@ impl Transaction for PostgresTransaction<'_> {
         self.run(async |connection| prune::prune(connection, before, limit).await)
     }
 
+    fn prune_events(&mut self, before: Micros, limit: usize) -> Result<usize> {
+        self.run(async |connection| events::prune(connection, before, limit).await)
+    }
+
+    fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
+        self.write_events(events)
+    }
+
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
         self.number(graphs)?;
         let changes = write::changes(graphs)?;
@@ -310,6 +328,7 @@ impl Transaction for PostgresTransaction<'_> {
             Ok(()) => Ok(()),
         };
         if committed.is_ok() {
+            self.event_queues.committed();
             self.notices.were_sent();
             let written = std::mem::take(&mut self.written);
             // Not behind a pooler: nobody hears there that the server was another one meanwhile.

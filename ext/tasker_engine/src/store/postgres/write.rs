@@ -17,7 +17,7 @@ use crate::step::Step;
 use crate::store::journal;
 
 pub(super) use arrays::write as write_arrays;
-pub(super) use literal::Script;
+pub(super) use literal::{Script, Values};
 pub(super) use script::write as write_script;
 pub(super) use sql::{INSERT_JOURNAL, INSERT_STEPS, INSERT_TASKS, LOCK_NOW, SETTLE_STEPS, UPDATE_STEPS, UPDATE_TASKS};
 
@@ -86,7 +86,8 @@ impl<'a> Change<'a> {
 
     /// By what the row that a transaction without an answer should have left is known again.
     pub(super) fn probe(&self) -> Probe {
-        Probe { task_id: self.graph.task.id, seq: super::rows::int(self.row.seq), moves: self.row.moves.clone() }
+        let (task_id, seq) = (self.graph.task.id, super::rows::int(self.row.seq));
+        Probe::Journal { task_id, seq, moves: self.row.moves.clone() }
     }
 }
 
@@ -98,11 +99,12 @@ pub(super) enum Failed {
     There(sqlx::Error),
 }
 
-/// A row of the journal.
-pub(super) struct Probe {
-    pub(super) task_id: i64,
-    pub(super) seq: i32,
-    pub(super) moves: String,
+/// A row that only one transaction can have written.
+pub(super) enum Probe {
+    /// Of the journal.
+    Journal { task_id: i64, seq: i32, moves: String },
+    /// An event's.
+    Event(uuid::Uuid),
 }
 
 /// Whether the step is left to whoever claims it first.

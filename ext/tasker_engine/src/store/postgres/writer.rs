@@ -42,6 +42,11 @@ const WAIT_FOR_END: &str =
     "INSERT INTO tasker.journal (task_id, seq, at, since, moves) VALUES ($1, $2, now(), now(), '[]') \
     ON CONFLICT DO NOTHING";
 
+/// The same for an event that was published outside of a task.
+const WAS_PUBLISHED: &str = "SELECT EXISTS (SELECT 1 FROM tasker.events WHERE event_id = $1)";
+const WAIT_FOR_PUBLISHED: &str = "INSERT INTO tasker.events (event_id, namespace, name, fired_at, message) \
+    VALUES ($1, '', '', now(), '{}') ON CONFLICT DO NOTHING";
+
 /// How long an answer is waited for awake, while answers usually take no longer than [`SMALL`]: to fall asleep and to be
 /// woken takes half as long as a small transaction. While transactions are large, or the disk is slow, the thread sleeps.
 const SPIN: Duration = Duration::from_micros(200);
@@ -229,8 +234,16 @@ impl Writer {
         let pooler = self.settings.pooler;
         while began.elapsed() < ASK_END {
             if pooler || matches!(self.is_over(behind), Ok(true)) {
-                let find = sqlx::query_scalar(WAS_WRITTEN).bind(probe.task_id).bind(probe.seq).bind(&probe.moves);
-                let wait = sqlx::query(WAIT_FOR_END).bind(probe.task_id).bind(probe.seq);
+                let (find, wait) = match probe {
+                    Probe::Journal { task_id, seq, moves } => (
+                        sqlx::query_scalar(WAS_WRITTEN).bind(task_id).bind(seq).bind(moves),
+                        sqlx::query(WAIT_FOR_END).bind(task_id).bind(seq),
+                    ),
+                    Probe::Event(event_id) => (
+                        sqlx::query_scalar(WAS_PUBLISHED).bind(event_id),
+                        sqlx::query(WAIT_FOR_PUBLISHED).bind(event_id),
+                    ),
+                };
                 let written = self.look(async |connection| {
                     if pooler && wait.execute(&mut *connection).await?.rows_affected() == 1 {
                         return Ok(false);

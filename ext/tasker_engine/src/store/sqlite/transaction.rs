@@ -8,9 +8,10 @@ use rusqlite::{params, Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::watch::Watcher;
-use super::{backlog, leases, prune, rows, write};
+use super::{backlog, events, leases, prune, rows, write};
 use crate::clock::{Clock, Micros, Now};
 use crate::error::{Error, Result};
+use crate::event::DomainEvent;
 use crate::graph::Graph;
 use crate::store::catalogue::Catalogue;
 use crate::store::{
@@ -248,6 +249,14 @@ impl Transaction for SqliteTransaction<'_> {
         prune::prune(&self.connection, before, limit)
     }
 
+    fn prune_events(&mut self, before: Micros, limit: usize) -> Result<usize> {
+        events::prune(&self.connection, before, limit)
+    }
+
+    fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
+        events::write(&self.connection, events)
+    }
+
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
         for graph in graphs.iter_mut().filter(|graph| graph.is_changed()) {
             write::graph(&self.connection, graph)?;
@@ -266,7 +275,7 @@ impl Transaction for SqliteTransaction<'_> {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
         if let Some(watcher) = self.watcher {
-            if commit.steps_enqueued || commit.due || !commit.ended.is_empty() {
+            if commit.steps_enqueued || commit.due || commit.events || !commit.ended.is_empty() {
                 watcher.hint();
             }
         }

@@ -84,8 +84,7 @@ impl Values<'_> {
     }
 
     pub(in super::super) fn time(&mut self, at: Micros) -> &mut Self {
-        let (seconds, micros) = (at.to_rfc3339(), at.0.rem_euclid(1_000_000));
-        self.quoted(&format!("{}.{micros:06}Z", seconds.trim_end_matches('Z')))
+        self.quoted(&at.to_rfc3339_micros())
     }
 
     pub(in super::super) fn optional_time(&mut self, at: Option<Micros>) -> &mut Self {
@@ -102,6 +101,15 @@ impl Values<'_> {
 
     pub(in super::super) fn texts(&mut self, texts: &[String]) -> &mut Self {
         let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let texts = texts.iter().map(quoted).collect::<Vec<_>>().join(",");
+        self.quoted(&format!("{{{texts}}}"))
+    }
+
+    pub(in super::super) fn optional_texts(&mut self, texts: &[Option<String>]) -> &mut Self {
+        let quoted = |text: &Option<String>| match text {
+            Some(text) => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+            None => "NULL".to_owned(),
+        };
         let texts = texts.iter().map(quoted).collect::<Vec<_>>().join(",");
         self.quoted(&format!("{{{texts}}}"))
     }

@@ -106,5 +106,6 @@ pub(super) const PREPARED: &[(&str, &str, &str)] = &[
         "UPDATE tasker.steps SET message_id = (SELECT pgmq.send($3, $4, $5, $6)) WHERE task_id = $1 AND position = $2",
     ),
     ("tasker_lock_now", "bigint[]", LOCK_NOW),
+    ("tasker_events", super::super::events::TYPES, super::super::events::WRITE),
     ("tasker_hold", "text, interval, bigint[], bigint[]", super::super::leases::HOLD),
 ];
