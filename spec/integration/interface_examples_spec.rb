@@ -29,7 +29,7 @@ RSpec.describe "Code that was written for Tasker" do
         $VERBOSE = nil
         %w[active_support active_support/time tasker_core].each { |name| require name }
         $LOAD_PATH.unshift(#{folder.inspect}, #{File.join(Document::ROOT, 'spec/fixtures/gems').inspect})
-        Tasker.configure { |config| config.database = ":memory:"; config.template_paths = [] }
+        Tasker.configure { |config| config.database = "#{folder}/tasker.sqlite3"; config.template_paths = [] }
         def quick = { max_attempts: 2, backoff: :none, base: 0, jitter: 0 }
         #{headings.inspect}.each { |heading| require heading.tr(" ", "_") }
       RUBY
@@ -104,6 +104,30 @@ RSpec.describe "Code that was written for Tasker" do
       expect(second).to include(attempt_number: 2)
       expect(first.keys).to eq(example("error payload").keys)
     end
+  end
+
+  it "publishes an event of the business with its step" do
+    said = run("order handler", <<~RUBY)
+      class OrderProcessingHandler
+        def calculate_total(context) = context["lines"].sum
+      end
+      Tasker.template("order") do
+        step :only, handler: "OrderProcessingHandler", publishes: [{ name: "order.done", delivery_mode: :fast }]
+      end
+      told = Queue.new
+      Tasker.on("order.*") { |event| told << event }
+      Tasker::Worker.start(concurrency: 1)
+      task = Tasker.submit("order", { order_id: 7, lines: [2, 3] }).wait(timeout: 20)
+      stored = IO.popen(["sqlite3", Tasker.configuration.database, "SELECT message FROM events"], &:readlines)
+      puts JSON.generate([task.result, told.pop.payload, stored.map { |line| JSON.parse(line) }])
+      Tasker.shutdown
+    RUBY
+    result, done, (event, *others) = said
+    expect(others).to eq([])
+    expect(event[:metadata]).to include(step_name: "only", task_uuid: String)
+    expect(event.dig(:payload, :payload)).to match(order_id: 7, payment_amount: 5, payment_method: "credit_card",
+                                                   processing_time: /\A\d{4}-\d\d-\d\dT/)
+    expect([result, done]).to eq([{ only: event[:event_id] }, event[:event_id]])
   end
 
   # The Hash that a block shows.

@@ -40,7 +40,7 @@ module TaskerCore
       # Starts or ends the thread, after something has changed: the subscriptions, or whether the engine is open.
       def refresh
         @lock.synchronize do
-          next unless @native.respond_to?(:listen_bus) && @native.open?
+          next unless @native.open?
 
           wanted = @wanted.call
           next if wanted == @told && running? == wanted.any?
@@ -68,6 +68,7 @@ module TaskerCore
       # After the engine was closed: the next one knows nothing of what this one was told.
       def closed
         @told = [false, false]
+        @thread.raise(Wake) if running?
       end
 
       # @return [Boolean]

@@ -60,8 +60,8 @@ RSpec.describe TaskerCore::EventPublisher do
 
     it "have the payloads of tasks and of their orchestration" do
       configure
-      subscribe
       task = TaskerCore.submit(one_step { 1 })
+      TaskerCore::Events::Publisher.instance.subscribe { |event| event.source == :application && events << event }
       publisher.do(:publish_task_event, TaskerCore::Constants::TaskEvents::START_REQUESTED, task, event_type: :started)
       publisher.do(:publish_workflow_event, TaskerCore::Constants::WorkflowEvents::NO_VIABLE_STEPS, task,
                    additional_context: { reason: "none" })
