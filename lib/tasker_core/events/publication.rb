@@ -1,7 +1,5 @@
 # frozen_string_literal: true
 
-require "securerandom"
-
 module TaskerCore
   module Events
     # Owns: one domain event that this process publishes: what is checked of it before anything is written, and how it
@@ -29,10 +27,9 @@ module TaskerCore
         nanoseconds = Process.clock_gettime(Process::CLOCK_REALTIME, :nanosecond)
         milliseconds, rest = nanoseconds.divmod(1_000_000)
         fraction = (rest << 12) / 1_000_000
-        high, low = SecureRandom.bytes(8).unpack("nN") # 64 bits, of which 62 are used
-        last = SecureRandom.bytes(2).unpack1("n")
-        format("%08x-%04x-7%03x-%04x-%08x%04x", milliseconds >> 16, milliseconds & 0xffff, fraction,
-               0x8000 | (high & 0x3fff), low, last)
+        high, last, low = Random.urandom(8).unpack("nnN") # of the system: a forked child has others
+        format("%08x-%04x-7%03x-%04x-%04x%08x", milliseconds >> 16, milliseconds & 0xffff, fraction,
+               0x8000 | (high & 0x3fff), last, low)
       end
 
       # @raise [InvalidInputError] what is wrong
@@ -51,7 +48,7 @@ module TaskerCore
       def collect(step)
         refuse_in(step)
         event_id = Publication.uuid
-        step.collect(document(event_id: event_id, name: @name, delivery_mode: @delivery_mode, key: @key))
+        step.collect(%({"event_id":"#{event_id}",#{body}))
         event_id
       end
 
@@ -59,11 +56,10 @@ module TaskerCore
       # @param context [Telemetry::Context, nil] the current one
       # @return [String] JSON: what `Native.publish_events` takes
       def request(step, context)
-        about = { name: @name, namespace: @namespace || step&.namespace || "default",
-                  delivery_mode: @delivery_mode, key: @key, correlation_id: context&.correlation_id,
+        about = { namespace: @namespace || step&.namespace || "default", correlation_id: context&.correlation_id,
                   traceparent: context&.traceparent }
         about.update(task_uuid: step.task_uuid, step_uuid: step.step_uuid, step_name: step.step_name) if step
-        document(about.compact)
+        %(#{JSON.generate(about.compact).chop},#{body})
       end
 
       private
@@ -79,8 +75,10 @@ module TaskerCore
                                  "the most it may"
       end
 
-      def document(head)
-        %(#{JSON.generate(head).chop},"payload":#{@payload}})
+      # What both have. A name and a mode that were checked need no escapes.
+      def body
+        key = %(,"key":#{JSON.generate(@key)}) if @key
+        %("name":"#{@name}","delivery_mode":"#{@delivery_mode}"#{key},"payload":#{@payload}})
       end
 
       def check_name(name)

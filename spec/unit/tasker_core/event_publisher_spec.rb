@@ -105,7 +105,7 @@ RSpec.describe TaskerCore::EventPublisher do
     it "are collected with the attempt, and have their id at once" do
       ids = [publish("order.paid", { amount: 5 }), publish("order.seen", delivery_mode: :fast, key: 7)]
       expect(ids).to all(match(/\A\h{8}-\h{4}-7/))
-      paid = { event_id: ids[0], name: "order.paid", delivery_mode: "durable", key: nil, payload: { amount: 5 } }
+      paid = { event_id: ids[0], name: "order.paid", delivery_mode: "durable", payload: { amount: 5 } }
       expect(collected).to eq([paid, { event_id: ids[1], name: "order.seen", delivery_mode: "fast", key: "7",
                                        payload: {} }])
       expect(TaskerCore::Native.open?).to be(false)

@@ -34,7 +34,7 @@ RSpec.describe TaskerCore::Events::Publication do
       .to eq(name: "order.paid", namespace: "orders", delivery_mode: "fast",
              correlation_id: "c", traceparent: context.traceparent, task_uuid: step.task_uuid,
              step_uuid: step.step_uuid, step_name: "charge", payload: {})
-    expect(document(publication.request(nil, nil)).keys).to eq(%i[name namespace delivery_mode payload])
+    expect(document(publication.request(nil, nil)).keys).to eq(%i[namespace name delivery_mode payload])
     expect(document(publication.request(nil, nil))[:namespace]).to eq("default")
     elsewhere = described_class.new("order.paid", {}, namespace: :billing)
     expect(document(elsewhere.request(step, nil))[:namespace]).to eq("billing")
