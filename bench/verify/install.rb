@@ -34,7 +34,8 @@ module Verify
       end
 
       def find(program)
-        "#{ENV.fetch('PATH')}:/usr/sbin".split(":").map { |folder| File.join(folder, program) }.find { |path| File.executable?(path) }
+        paths = "#{ENV.fetch('PATH')}:/usr/sbin".split(":").map { |folder| File.join(folder, program) }
+        paths.find { |path| File.executable?(path) }
       end
 
       # RUNLEVEL=1 keeps Debian from starting the service: ours are started by us.

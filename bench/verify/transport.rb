@@ -7,7 +7,9 @@ module Verify
   # haproxy ends in front of a collector that does not.
   class Transport
     PROTOCOLS = { "grpc" => "grpc", "http" => "http/protobuf" }.freeze
-    ALL = PROTOCOLS.keys.product([[], %w[gzip], %w[tls]]).map { |protocol, extras| [protocol, *extras].join("+") }.freeze
+    ALL = PROTOCOLS.keys.product([[], %w[gzip], %w[tls]]).map do |protocol, extras|
+      [protocol, *extras].join("+")
+    end.freeze
 
     HAPROXY = <<~CONFIG
       defaults
@@ -40,28 +42,35 @@ module Verify
       port = URI(@protocol == "grpc" ? rotel.url : rotel.http_url).port
       return env.merge("OTEL_EXPORTER_OTLP_ENDPOINT" => "http://127.0.0.1:#{port}") unless @extras.include?("tls")
 
-      certificate = File.join(services.folder, "tls.pem")
-      File.write(certificate, Transport.self_signed)
+      authority, certificate = %w[authority.pem server.pem].map { |file| File.join(services.folder, file) }
+      Transport.certificates.zip([authority, certificate]) { |pem, file| File.write(file, pem) }
       tls = services.haproxy(format(HAPROXY, port: free = Services.free_port, target: port, certificate: certificate,
                                              options: @protocol == "grpc" ? " proto h2" : ""), free)
-      env.merge("OTEL_EXPORTER_OTLP_ENDPOINT" => tls.url, "SSL_CERT_FILE" => certificate)
+      env.merge("OTEL_EXPORTER_OTLP_ENDPOINT" => tls.url, "SSL_CERT_FILE" => authority)
     end
 
-    # A certificate for 127.0.0.1 with its key, as PEM: its own authority.
-    def self.self_signed
-      key = OpenSSL::PKey::RSA.new(2048)
-      certificate = OpenSSL::X509::Certificate.new
-      certificate.version = 2
-      certificate.serial = 1
-      certificate.subject = certificate.issuer = OpenSSL::X509::Name.parse("/CN=127.0.0.1")
-      certificate.public_key = key.public_key
-      certificate.not_before = Time.now - 3600
-      certificate.not_after = Time.now + 86_400
-      names = OpenSSL::X509::ExtensionFactory.new(certificate, certificate)
-      certificate.add_extension(names.create_extension("subjectAltName", "IP:127.0.0.1,DNS:localhost"))
-      certificate.add_extension(names.create_extension("basicConstraints", "CA:TRUE", true))
-      certificate.sign(key, OpenSSL::Digest.new("SHA256"))
-      certificate.to_pem + key.to_pem
+    # An authority, and a server's certificate from it with its key, for 127.0.0.1: both as PEM.
+    def self.certificates
+      authority, server = Array.new(2) { OpenSSL::PKey::RSA.new(2048) }
+      issuer = certificate("tasker_core's authority", authority, %w[basicConstraints CA:TRUE])
+      issuer.sign(authority, OpenSSL::Digest.new("SHA256"))
+      issued = certificate("127.0.0.1", server, %w[subjectAltName IP:127.0.0.1])
+      issued.issuer = issuer.subject
+      issued.sign(authority, OpenSSL::Digest.new("SHA256"))
+      [issuer.to_pem, issued.to_pem + server.to_pem]
     end
+
+    def self.certificate(name, key, extension)
+      OpenSSL::X509::Certificate.new.tap do |made|
+        made.version = 2
+        made.serial = rand(1 << 60)
+        made.subject = made.issuer = OpenSSL::X509::Name.new([["CN", name]])
+        made.public_key = key.public_key
+        made.not_before = Time.now - 3600
+        made.not_after = Time.now + 86_400
+        made.add_extension(OpenSSL::X509::ExtensionFactory.new.create_extension(*extension))
+      end
+    end
+    private_class_method :certificate
   end
 end

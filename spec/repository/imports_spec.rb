@@ -48,9 +48,9 @@ RSpec.describe "bin/imports" do
   end
 
   it "refuses neighbours of one layer, and paths without a use" do
-    write("ext/tasker_engine/src/engine.rs", "fn f() { crate::events::publish(); super::web::serve(); }\n")
+    write("ext/tasker_engine/src/engine.rs", "fn f() { crate::submission::check(); super::web::serve(); }\n")
     expect(faults).to contain_exactly(
-      a_string_starting_with("ext/tasker_engine/src/engine.rs:1: `engine` imports `events`: they are of one layer"),
+      a_string_starting_with("ext/tasker_engine/src/engine.rs:1: `engine` imports `submission`: they are of one layer"),
       a_string_starting_with("ext/tasker_engine/src/engine.rs:1: `engine` imports `web`: imports point down only")
     )
   end
@@ -67,7 +67,8 @@ RSpec.describe "bin/imports" do
 
   it "shows the engine telemetry's facts only, and plan and store not even these" do
     write("ext/tasker_engine/src/engine.rs", "fn f() { tasker_telemetry::flush(FOREVER) }\n")
-    write("ext/tasker_engine/src/plan/claim.rs", "use tasker_telemetry::record::spans;\nuse tasker_telemetry::time::Micros;\n")
+    write("ext/tasker_engine/src/plan/claim.rs",
+          "use tasker_telemetry::record::spans;\nuse tasker_telemetry::time::Micros;\n")
     write("ext/tasker_engine/src/store.rs", "use tasker_telemetry::record::metrics;\n")
     expect(faults).to contain_exactly(
       a_string_including("engine.rs:1: `tasker_telemetry::flush` outside its room: the engine sees"),

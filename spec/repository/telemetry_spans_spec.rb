@@ -98,8 +98,18 @@ RSpec.describe "the spans of docs/internals/spans.md" do
     task
   end
 
+  # A step that publishes an event of each kind.
+  def publishing
+    @acts[%w[publishing only]] = ->(_) { { paid: true } }
+    modes = %w[durable fast broadcast]
+    events = modes.map { |mode| { name: "order.#{mode}", delivery_mode: mode } }
+    template = { name: "publishing", steps: [{ name: "only", handler: "act", publishes_events: events }] }
+    TaskerCore::Native.register_template("spec", JSON.generate(template))
+    TaskerCore.submit("publishing", {}).wait(timeout: 20)
+  end
+
   def every_kind
-    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids, sampled_out] }
+    @every_kind ||= watch { [failing, cancelled, timed_out, resolved, without_ids, sampled_out, publishing] }
   end
 
   # What the block finds wrong with a span, by its section: nil, a fault, or several.
@@ -187,7 +197,7 @@ RSpec.describe "the spans of docs/internals/spans.md" do
     by_id = spans.to_h { |span| [span[:span_id], span] }
     reopened = spans.select { |span| span[:attributes][:from_state] == "error" }.map { |span| span[:trace_id] }
     expect(reopened).not_to be_empty
-    later = ["worker.stale_completion_received"]
+    later = %w[worker.stale_completion_received publish_domain_event]
     outside = spans.reject { |span| reopened.include?(span[:trace_id]) || later.include?(span[:name]) }.reject do |span|
       parent = by_id.fetch(span[:parent_span_id], span)
       times = [parent[:start_us], span[:start_us], span[:end_us], parent[:end_us]]

@@ -1,4 +1,5 @@
-//! Measures the engine without Ruby: `cargo run --release --example throughput -- TASKS FILE`.
+//! Measures the engine without Ruby: `cargo run --release --example throughput -- TASKS DATABASE MODE`. With a MODE
+//! (`durable`, `fast`, `broadcast`) every step publishes an event.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../tests/support/harness.rs"]
@@ -10,13 +11,19 @@ use harness::{config, register, request, submit, worker, Folder, Handlers, LINEA
 use tasker_engine::bootstrap::Engine;
 use tasker_engine::interrupt::Interrupt;
 
+fn template(mode: Option<&str>) -> String {
+    let Some(mode) = mode else { return LINEAR.to_owned() };
+    let events = format!(", publishes_events: [{{name: step.done, delivery_mode: {mode}}}]");
+    LINEAR.replace("handler: noop", &format!("handler: noop{events}"))
+}
+
 fn main() {
     tasker_telemetry::init_console_only();
     let tasks: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(10_000);
     let folder = Folder::new();
     let database = std::env::args().nth(2).unwrap_or_else(|| folder.database());
     let engine = Engine::open(&config(&database)).unwrap();
-    register(&engine, LINEAR);
+    register(&engine, &template(std::env::args().nth(3).as_deref()));
     let began = Instant::now();
     let requests = (0..tasks).map(|n| request("linear", &format!("{{\"order_id\":{n}}}"))).collect();
     let submitted = engine.submit(requests).unwrap();

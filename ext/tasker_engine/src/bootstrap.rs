@@ -165,6 +165,7 @@ impl Engine {
         if self.shared.status().running {
             return Err(Error::Configuration("a worker already runs in this process; stop it first".into()));
         }
+        self.say_events();
         Ok(Asked::request(&self.inbox, Work::StartWorker(config), |_| Ok(())))
     }
 

@@ -7,5 +7,6 @@ pub mod counts;
 pub mod line;
 pub mod metrics;
 pub mod sampling;
+mod span;
 pub mod spans;
 pub mod tap;

@@ -88,6 +88,12 @@ module TaskerCore
         traceparent && (@context ||= Telemetry::Context.new(traceparent, correlation_id: correlation_id))
       end
 
+      # @param key [String, Symbol] of the whole message: `event[:metadata]`
+      # @return [Object, nil]
+      def [](key)
+        @message[key]
+      end
+
       # @return [Hash{Symbol => Object}] what ActiveSupport::Notifications is given; it may be changed
       # @api private
       def notification

@@ -67,6 +67,13 @@ impl Engine {
         worker.unwrap_or_else(|| format!("process-{}", std::process::id()).into())
     }
 
+    /// Says that this process publishes events: what somebody who misses them looks for in a worker's log.
+    pub(super) fn say_events(&self) {
+        tracing::info!("Setting up step event publisher registry...");
+        tracing::info!("Creating in-process event bus for fast domain events...");
+        tracing::info!("Creating event router for dual-path delivery...");
+    }
+
     /// The bus of this process.
     pub fn bus(&self) -> &Arc<InProcessEventBus> {
         &self.bus

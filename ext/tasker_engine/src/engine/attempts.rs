@@ -5,28 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::in_flight::Pending;
+use super::in_flight::{CompletionTrace, Pending};
 use crate::clock::Micros;
-
-/// What a completion says about the handler's run.
-#[derive(Debug, Clone)]
-pub(super) struct CompletionTrace {
-    /// The attempt's event.
-    pub(super) event_id: Uuid,
-    /// Its task, and its step.
-    pub(super) task_uuid: Uuid,
-    pub(super) step_uuid: Uuid,
-    /// When the event entered the channel, after the commit of the claim.
-    pub(super) dispatched_at: Micros,
-    /// When the completion reached the engine.
-    pub(super) received_at: Micros,
-    /// The handler's run, by the handler thread's clock.
-    pub(super) handler: Option<(Micros, Micros)>,
-    /// Milliseconds the handler ran.
-    pub(super) execution_time_ms: Option<f64>,
-    /// The trace and span id that came back, when both did and are well formed.
-    pub(super) handed_back: Option<(u128, u64)>,
-}
 
 /// A result that is refused, because its attempt is no longer current.
 #[derive(Debug, Clone, Copy)]

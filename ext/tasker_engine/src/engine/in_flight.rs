@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::attempts::CompletionTrace;
 use crate::channel::StepCompletion;
 use crate::clock::Micros;
 use crate::event::{EventKey, Said};
@@ -47,6 +46,26 @@ impl AttemptInputs {
         let steps = inputs.dependency_results.iter().filter(|(name, _)| read(name)).cloned().collect();
         AttemptInputs { context: Arc::clone(&inputs.context), steps }
     }
+}
+
+/// What a completion says about the handler's run.
+#[derive(Debug, Clone)]
+pub(super) struct CompletionTrace {
+    /// The attempt's event.
+    pub(super) event_id: Uuid,
+    /// Its task, and its step.
+    pub(super) task_uuid: Uuid,
+    pub(super) step_uuid: Uuid,
+    /// When the event entered the channel, after the commit of the claim.
+    pub(super) dispatched_at: Micros,
+    /// When the completion reached the engine.
+    pub(super) received_at: Micros,
+    /// The handler's run, by the handler thread's clock.
+    pub(super) handler: Option<(Micros, Micros)>,
+    /// Milliseconds the handler ran.
+    pub(super) execution_time_ms: Option<f64>,
+    /// The trace and span id that came back, when both did and are well formed.
+    pub(super) handed_back: Option<(u128, u64)>,
 }
 
 /// A settlement that is not durable yet.

@@ -37,9 +37,12 @@ pub(super) fn spans(
     };
     let end = now.max(committed);
     let root = add("publish_domain_event", trace.span_id, trace.parent_span_id, (fired, end), {
-        let name = Value::Shared(Arc::clone(&event.event_name));
-        let namespace = Value::Shared(Arc::clone(&event.metadata.namespace));
-        vec![("event_name", name), ("event_id", Value::Uuid(event.event_id)), ("namespace", namespace), mode()]
+        vec![
+            ("event_name", Value::Shared(Arc::clone(&event.event_name))),
+            ("event_id", Value::Uuid(event.event_id)),
+            ("namespace", Value::Shared(Arc::clone(&event.metadata.namespace))),
+            mode(),
+        ]
     });
     let (durable, fast) = (event.delivery_mode.is_durable(), event.delivery_mode.is_fast());
     let mut attributes = vec![mode()];

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::context::TraceContext;
-use super::spans::{Attributes, OwnName};
+use super::span::{Attributes, OwnName};
 
 /// The target of every line.
 pub const TARGET: &str = "tasker_core::ruby";

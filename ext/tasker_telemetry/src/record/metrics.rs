@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
-use super::spans::Value;
+use super::span::Value;
 pub use catalogue::{Kind, MetricInfo, CATALOGUE};
 pub(crate) use look::{by_queue, look};
 pub use look::{watch, Look, Probe, QueueLook};

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::spans::{OwnName, SpanRecord};
+use super::span::{OwnName, SpanRecord};
 
 /// How many spans are kept.
 pub const KEPT: usize = 10_000;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{event, Builder};
 use crate::clock::Micros;
-use crate::engine::attempts::CompletionTrace;
+use crate::engine::in_flight::CompletionTrace;
 use crate::graph::{EndedAttempt, StepTransition};
 use crate::ids;
 use crate::state::StepState;
