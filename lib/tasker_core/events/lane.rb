@@ -2,7 +2,7 @@
 
 module TaskerCore
   module Events
-    # Owns: the thread `tasker-events`, which hands out what this process publishes itself, in order: so no subscriber
+    # Owns: the thread `tasker-lifecycle`, which hands out what this process publishes itself, in order: so no subscriber
     # delays who publishes. It starts with the first event that somebody is to be told of, and ends with the last
     # subscription. Bounded: an event that finds it full is dropped and counted, and the line says so once.
     # @api private
@@ -83,7 +83,7 @@ module TaskerCore
       # Called under the lock.
       def start
         Thread.new do
-          Thread.current.name = "tasker-events"
+          Thread.current.name = "tasker-lifecycle"
           Thread.current.report_on_exception = false
           Thread.current.priority = Bus::PRIORITY
           ended = false

@@ -12,7 +12,7 @@ RSpec.describe TaskerCore::Events::Lane do
     lane { |item| seen << [item, Thread.current.name, Thread.current == Thread.main] }
     100.times { |number| @lane.push(number) }
     expect(@lane.drain(5)).to be(true)
-    expect(seen).to eq(Array.new(100) { |number| [number, "tasker-events", false] })
+    expect(seen).to eq(Array.new(100) { |number| [number, "tasker-lifecycle", false] })
   end
 
   it "has no thread before the first item, nor after a drain, and then another one" do

@@ -17,7 +17,7 @@ RSpec.describe TaskerCore::Events::Publisher do
     publisher.publish("step.completed")
     expect(publisher.flush).to be(true)
     expect(names).to eq(%w[step.failed step.completed])
-    expect(threads.uniq).to eq(["tasker-events"])
+    expect(threads.uniq).to eq(["tasker-lifecycle"])
   end
 
   it "gives events their payload as it was" do
@@ -56,7 +56,7 @@ RSpec.describe TaskerCore::Events::Publisher do
     publisher.publish("task.failed")
     told.pop
     subscription.unsubscribe
-    wait_until("the thread to end") { Thread.list.none? { |thread| thread.name == "tasker-events" } }
+    wait_until("the thread to end") { Thread.list.none? { |thread| thread.name == "tasker-lifecycle" } }
   end
 
   it "goes on with the others when one raises" do
