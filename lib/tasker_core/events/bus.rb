@@ -18,9 +18,6 @@ module TaskerCore
       WHILE_WAITING = { Wake => :on_blocking }.freeze
       private_constant :Wake, :NOWHERE, :WHILE_WAITING
 
-      # A subscriber that computes has the GVL for 12.5 ms at a time, where others have it for 100 ms.
-      PRIORITY = -3
-
       # Seconds that a closing engine waits for subscribers.
       GRACE = 1.0
 
@@ -87,7 +84,6 @@ module TaskerCore
       def serve
         Thread.current.name = "tasker-bus"
         Thread.current.report_on_exception = false
-        Thread.current.priority = PRIORITY
         ended = false
         run
         ended = true
@@ -101,9 +97,14 @@ module TaskerCore
       end
 
       def run
+        courtesy = Courtesy.new
         while @told.any?
           item = poll
-          item ? deliver(item) : (break if item.nil? && @draining)
+          break if item.nil? && @draining
+          next unless item
+
+          deliver(item)
+          courtesy.call
         end
       end
 

@@ -2,9 +2,9 @@
 
 module TaskerCore
   module Events
-    # Owns: the thread `tasker-lifecycle`, which hands out what this process publishes itself, in order: so no subscriber
-    # delays who publishes. It starts with the first event that somebody is to be told of, and ends with the last
-    # subscription. Bounded: an event that finds it full is dropped and counted, and the line says so once.
+    # Owns: the thread `tasker-lifecycle`, which hands out what this process publishes itself, in order: so no
+    # subscriber delays who publishes. It starts with the first event that somebody is to be told of, and ends with the
+    # last subscription. Bounded: an event that finds it full is dropped and counted, and the line says so once.
     # @api private
     class Lane
       CAPACITY = 10_000
@@ -85,7 +85,6 @@ module TaskerCore
         Thread.new do
           Thread.current.name = "tasker-lifecycle"
           Thread.current.report_on_exception = false
-          Thread.current.priority = Bus::PRIORITY
           ended = false
           begin
             run
@@ -97,10 +96,15 @@ module TaskerCore
       end
 
       def run
+        courtesy = Courtesy.new
         loop do
           item = @queue.pop
-          next @deliver.call(item) unless item.equal?(FINISH)
-          break if @lock.synchronize { @queue.empty? && (@thread = nil).nil? }
+          if item.equal?(FINISH)
+            break if @lock.synchronize { @queue.empty? && (@thread = nil).nil? }
+          else
+            @deliver.call(item)
+            courtesy.call
+          end
         end
       end
 
