@@ -25,7 +25,10 @@ module TaskerCore
       def publish(name, payload = {}, immediate: false, **options)
         publication = Publication.new(name, payload, **options)
         step = Telemetry::Context.step
-        step && !immediate ? publication.collect(step) : send_now([publication], step).first
+        return send_now([publication], step).first if step.nil? || immediate
+
+        listen_for([publication])
+        publication.collect(step)
       end
 
       # @api private
@@ -97,8 +100,13 @@ module TaskerCore
         TaskerCore.engine.open
         context = Telemetry::Context.current
         requests = publications.map { |publication| publication.request(step, context) }
-        refresh if publications.map { |publication| notifications.published(publication.name) }.any?
+        listen_for(publications)
         Blocking.call { Native.publish_events("[#{requests.join(',')}]") }
+      end
+
+      # ActiveSupport's subscribers may be the only ones, and only names tell.
+      def listen_for(publications)
+        refresh if publications.map { |each| each.fast? && notifications.published(each.name) }.any?
       end
 
       # In the thread of the bus.

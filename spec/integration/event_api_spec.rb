@@ -175,6 +175,53 @@ RSpec.describe "Domain events in Ruby" do
                "step.completed.tasker_core task_id"], ""])
   end
 
+  it "wake the bus for what subscribed to ActiveSupport's notifications by their names only" do
+    missing = Gem::Specification.find_all_by_name("activesupport").empty?
+    skip "needs ActiveSupport (on Debian: ruby-activesupport)" if missing
+    said, errors, = ruby(<<~RUBY, prelude: "$VERBOSE = nil; require 'active_support'; require 'tasker_core'\n")
+      require "active_support/notifications"
+      told = Queue.new
+      %w[order.outside order.inside].each do |name|
+        ActiveSupport::Notifications.subscribe("\#{name}.tasker_core") { |key, *| told << key }
+      end
+      TaskerCore.configure { |config| config.database = ":memory:"; config.template_paths = [] }
+      TaskerCore.publish_event("order.outside")
+      puts TaskerCore::Events.bus.running?
+      TaskerCore.publish_event("order.outside", {}, delivery_mode: :fast)
+      puts told.pop
+      TaskerCore.shutdown
+      TaskerCore::Events.notifications.instance_variable_set(:@domain, {})
+      class Work
+        include TaskerCore::EventPublisher
+        def call(_step) = publish_event("order.inside", {}, delivery_mode: :broadcast)
+      end
+      TaskerCore.template("shop") { step :only, handler: Work }
+      TaskerCore::Worker.start(concurrency: 1)
+      TaskerCore.submit("shop").wait(timeout: 20)
+      puts told.pop
+      TaskerCore.shutdown
+    RUBY
+    expect([said.lines(chomp: true), errors])
+      .to eq([["false", "order.outside.tasker_core", "order.inside.tasker_core"], ""])
+  end
+
+  it "may end the subscription, or the engine, in a block" do
+    subscription = TaskerCore.on("order.*") do |event|
+      subscription.unsubscribe
+      told << event.name
+    end
+    2.times { TaskerCore.publish_event("order.seen", {}, delivery_mode: :fast) }
+    expect(told.pop).to eq("order.seen")
+    wait_until("the thread to end") { !TaskerCore::Events.bus.running? }
+    expect(told).to be_empty
+    TaskerCore.on("order.*") do
+      TaskerCore.shutdown
+      told << TaskerCore::Native.open?
+    end
+    TaskerCore.publish_event("order.last", {}, delivery_mode: :fast)
+    expect(told.pop).to be(false)
+  end
+
   it "are handed out before the engine closes" do
     names = []
     TaskerCore.on("#") { |event| names << event.name }

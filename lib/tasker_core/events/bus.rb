@@ -29,7 +29,7 @@ module TaskerCore
         @deliver = deliver
         @wanted = wanted
         @lock = Mutex.new
-        @thread = @pid = nil
+        @thread = nil
         @told = [false, false]
         @draining = false
       end
@@ -70,14 +70,13 @@ module TaskerCore
 
       # @return [Boolean]
       def running?
-        @pid == Process.pid && !@thread.nil? && @thread.alive?
+        !@thread.nil? && @thread.alive? # in a forked child it is dead
       end
 
       private
 
       # Called under the lock.
       def start
-        @pid = Process.pid
         @thread = Thread.handle_interrupt(NOWHERE) { Thread.new { serve } }
       end
 

@@ -41,6 +41,11 @@ module TaskerCore
         @payload = text(payload)
       end
 
+      # @return [Boolean] whether this process's subscribers may be told of it
+      def fast?
+        @delivery_mode != "durable"
+      end
+
       # Keeps it with the attempt that publishes it.
       # @param step [StepContext]
       # @return [String] its id, a UUID of version 7
