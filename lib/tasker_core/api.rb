@@ -7,13 +7,14 @@ module TaskerCore
     # @yieldparam configuration [Configuration]
     # @return [Configuration]
     # @raise [ConfigurationError] the engine is open already
-    def configure
-      yield configuration if block_given?
-      configuration
+    def configure(&block)
+      configuration(&block)
     end
 
+    # @yieldparam configuration [Configuration] if a block is given: then it is the same as {configure}
     # @return [Configuration]
     def configuration
+      yield engine.configuration if block_given?
       engine.configuration
     end
 
@@ -91,11 +92,49 @@ module TaskerCore
       EventGroups.new(engine)
     end
 
-    # Stops the worker and the subscribers, if there are any, and closes the engine. The next use opens a new one.
+    # Stops the worker and the subscribers, if there are any, tells blocks of the events that wait, closes the engine.
+    # The next use opens a new one.
     def shutdown
       Worker.stop
       EventSubscriber.stop
+      Events.drain
       engine.close
+    end
+
+    # Publishes a domain event, as {EventPublisher#publish_event} does, but raises what is wrong.
+    #
+    # @param name [String] lower-case words with dots between them
+    # @param payload [Hash] anything that JSON can represent
+    # @param options [Hash] delivery_mode:, immediate:, key:, namespace:
+    # @return [String] the event's id
+    # @raise [InvalidInputError] the event cannot be published as it is
+    # @raise [StoreError] the database refused it
+    def publish_event(name, payload = {}, **options)
+      Events.publish(name, payload, **options)
+    end
+
+    # Publishes many domain events now: the durable ones in one transaction.
+    # @param requests [Array<Hash>] each with `name:`, `payload:` and the options of {publish_event}
+    # @return [Array<String>] the events' ids, in the same order
+    # @raise [InvalidInputError] one of them cannot be published: then none is
+    def publish_events(requests)
+      Events.publish_all(requests)
+    end
+
+    # Calls the block with the domain events of this process whose name matches: those with `delivery_mode: :fast` or
+    # `:broadcast`, after their commit, in a thread of the library's own, one at a time. What the block raises is
+    # logged.
+    #
+    #     subscription = TaskerCore.on("order.*") { |event| Dashboard.add(event.name, event.payload) }
+    #     subscription.unsubscribe
+    #
+    # @param pattern [String] a name, or words with `*` for one word and `#` for any number of words
+    # @param callable [#call] in place of a block
+    # @yieldparam event [Events::DomainEvent]
+    # @return [Events::Subscription]
+    # @raise [InvalidInputError] the pattern is none
+    def on(pattern, callable = nil, &block)
+      Events.on(pattern, callable || block)
     end
 
     # @return [Logger] the log of this process: see {Logger}

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "configuration/tasker_names"
+
 module TaskerCore
   # The settings of this process. They are read when the engine opens: at the first submission or query, or when a
   # worker starts. Changing a setting after that raises {ConfigurationError}.
@@ -10,6 +12,8 @@ module TaskerCore
   #       config.handlers = { "charge_card" => ChargeCard }
   #     end
   class Configuration
+    include TaskerNames
+
     SETTINGS = %i[
       database synchronous durability busy_timeout migrate pool_size statement_timeout concurrency namespaces
       lease_seconds shutdown_timeout poll_interval retention_days template_paths handlers max_result_bytes telemetry
@@ -84,10 +88,7 @@ module TaskerCore
     SETTINGS.each do |name|
       define_method(name) { @settings.fetch(name) }
       define_method(:"#{name}=") do |value|
-        if @in_use
-          raise ConfigurationError, "#{name} cannot change while the engine is open: call TaskerCore.configure " \
-                                    "before the first submission, or TaskerCore.shutdown first"
-        end
+        refuse_late(name)
         check(name, value)
         @absolute = nil if name == :database
         @settings[name] = value
@@ -98,6 +99,7 @@ module TaskerCore
     def initialize(env = ENV)
       @in_use = false
       @absolute = nil
+      @service = {}.freeze
       @settings = {
         database: default_database(env), synchronous: "full", durability: "step", busy_timeout: 10.0,
         migrate: true, pool_size: 5, statement_timeout: 30.0, concurrency: 10, namespaces: [], lease_seconds: 30.0,
@@ -142,6 +144,13 @@ module TaskerCore
     end
 
     private
+
+    def refuse_late(name)
+      return unless @in_use
+
+      raise ConfigurationError, "#{name} cannot change while the engine is open: call TaskerCore.configure " \
+                                "before the first submission, or TaskerCore.shutdown first"
+    end
 
     # Checks that the engine cannot make, or makes too late: what the setting must be, and whether a value is that.
     CHECKS = {

@@ -31,6 +31,7 @@ module TaskerCore
         configuration.in_use = true
         give_templates
       end
+      Events.refresh
     end
 
     # Adds a template, now and to every engine this process opens.
@@ -43,6 +44,7 @@ module TaskerCore
     def close
       @lock.synchronize do
         Native.close(Telemetry.closing_timeout)
+        Events.bus.closed
         configuration.in_use = false
       end
     end

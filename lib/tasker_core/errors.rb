@@ -67,6 +67,9 @@ module TaskerCore
   # No handler has that name. A worker with newer code may have it, so the step is retried.
   class HandlerNotFoundError < Error; end
 
+  # No publisher class has the name that a template gives. A worker with newer code may have it, so the step is retried.
+  class PublisherNotFoundError < Error; end
+
   # The handler's thread ended before the handler returned: `Thread.exit`, `Thread#kill`, or a jump out of the handler.
   class HandlerKilledError < Error; end
 

@@ -2,12 +2,13 @@
 
 module TaskerCore
   # Finds the handler that a template names: the one registered under that name, otherwise the constant of that name.
-  # A class gets a new instance for each attempt; any other object with `call` is used as it is.
+  # A class gets a new instance for each attempt; any other object is used as it is. A handler has `call(step)`, or
+  # `handle(task, sequence, step)`; if it has both, `call` is called.
   class HandlerRegistry
     CONSTANT = /\A(?:::)?[A-Z]\w*(?:::[A-Z]\w*)*\z/
     private_constant :CONSTANT
 
-    # @param handlers [Hash{String, Symbol => Class, #call, String}]
+    # @param handlers [Hash{String, Symbol => Class, #call, #handle, String}]
     def initialize(handlers = {})
       @lock = Mutex.new
       @registered = {}
@@ -16,7 +17,7 @@ module TaskerCore
     end
 
     # @param name [String, Symbol] the name templates use
-    # @param handler [Class, #call, String] a class, an object with `call`, or a class's name
+    # @param handler [Class, #call, #handle, String] a class, an object with one of these methods, or a class's name
     def register(name, handler)
       @lock.synchronize do
         @registered = @registered.merge(name.to_s => handler).freeze
@@ -68,8 +69,10 @@ module TaskerCore
 
     def check(name, handler)
       return handler if handler.is_a?(Class) ? defines_call?(handler) : handler.respond_to?(:call)
+      return HandleAdapter.new(handler) if HandleAdapter.fits?(handler)
 
-      raise HandlerNotFoundError, "handler #{name.inspect}: #{handler.inspect} does not define call(step)"
+      raise HandlerNotFoundError, "handler #{name.inspect}: #{handler.inspect} does not define call(step) or " \
+                                  "handle(task, sequence, step)"
     end
 
     def defines_call?(handler)

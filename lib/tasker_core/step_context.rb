@@ -8,6 +8,34 @@ module TaskerCore
     def initialize(event)
       @event = event
       @step = event[:task_sequence_step]
+      @has_results = false
+    end
+
+    # @return [Time, nil] when this attempt began
+    def started_at
+      Task.time(@started_us || @event[:dispatched_at_us])
+    end
+
+    # @param micros [Integer] since the epoch
+    # @return [Integer] the same
+    # @api private
+    def began(micros)
+      @started_us = micros
+    end
+
+    # @return [Object, nil] what {#results=} was given
+    attr_reader :results
+
+    # Sets the step's result, in place of the handler's return value.
+    # @param value [Object] anything that JSON can represent
+    def results=(value)
+      @has_results = true
+      @results = value
+    end
+
+    # @return [Boolean] whether {#results=} was called, with whatever value
+    def results?
+      @has_results
     end
 
     # @return [JsonHash] the task's context, as it was submitted
@@ -123,6 +151,25 @@ module TaskerCore
     # @return [String, nil] W3C traceparent for calls to other services
     def traceparent
       @event[:traceparent]
+    end
+
+    # Keeps a domain event until the attempt's end: see {EventPublisher#publish_event}.
+    # @param event [String] JSON
+    # @api private
+    def collect(event)
+      (@collected ||= []) << event
+    end
+
+    # @return [Integer]
+    # @api private
+    def collected_events
+      @collected ? @collected.size : 0
+    end
+
+    # @return [String, nil] what was collected, as a JSON Array
+    # @api private
+    def collected
+      "[#{@collected.join(',')}]" if @collected
     end
 
     # @return [Telemetry::Context, nil] the context of the attempt's handler.execution span

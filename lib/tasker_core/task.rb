@@ -9,7 +9,7 @@ module TaskerCore
     # A snapshot of one step of a task.
     class Step
       # @return [String]
-      attr_reader :step_uuid, :name, :handler, :state
+      attr_reader :task_uuid, :step_uuid, :name, :handler, :state
       # @return [Integer]
       attr_reader :attempts, :max_attempts
       # @return [Object] what the handler returned, read from JSON
@@ -19,7 +19,8 @@ module TaskerCore
       # @return [Time, nil] when the next attempt is due
       attr_reader :due_at
 
-      def initialize(view)
+      def initialize(view, task_uuid)
+        @task_uuid = task_uuid
         @step_uuid, @name, @handler, @state = view.values_at(:step_uuid, :name, :handler, :state)
         @attempts, @max_attempts, @result, @error = view.values_at(:attempts, :max_attempts, :result, :error)
         @due_at = Task.time(view[:due_at])
@@ -59,6 +60,7 @@ module TaskerCore
 
     # @return [String]
     attr_reader :task_uuid
+    alias task_id task_uuid
 
     # @param task_uuid [String]
     # @param submitted [Hash] the answer to the submission
@@ -142,7 +144,7 @@ module TaskerCore
 
     # @return [Array<Step>] in the template's order
     def steps
-      view[:steps].map { |step| Step.new(step) }
+      view[:steps].map { |step| Step.new(step, task_uuid) }
     end
 
     # @param name [String, Symbol]

@@ -13,6 +13,9 @@ module TaskerCore
   #                     retry: { max_attempts: 5, backoff: :exponential, base: 0.5, cap: 30, jitter: 0.1 }
   #     end
   class TemplateDsl
+    OPTIONS = %i[retry publishes publishes_events].freeze
+    private_constant :OPTIONS
+
     # @param name [String, Symbol]
     # @param namespace [String, Symbol]
     # @yield evaluated in the DSL
@@ -51,18 +54,22 @@ module TaskerCore
     # @param config [Hash] what the handler reads as `step.config`
     # @param timeout [Numeric, nil] how long an attempt may take, in seconds
     # @param options [Hash] `retry:` max_attempts, backoff (:none, :linear, :exponential, :fibonacci),
-    #   base, cap (seconds), jitter (0..1)
+    #   base, cap (seconds), jitter (0..1); `publishes:` (or `publishes_events:`) the domain events that the step
+    #   publishes: names, or Hashes with name, description, condition, delivery_mode, schema, publisher (a class, or
+    #   its name), key
     def step(name, handler:, depends_on: [], config: nil, timeout: nil, **options)
-      unknown = options.keys - [:retry]
+      unknown = options.keys - OPTIONS
       unless unknown.empty?
-        raise TemplateError, "template #{@document[:name]}, step #{name}: unknown option #{unknown.join(', ')}; " \
-                             "known options: handler, depends_on, config, timeout, retry"
+        raise TemplateError, "#{place(name)}: unknown option #{unknown.join(', ')}; " \
+                             "known options: handler, depends_on, config, timeout, #{OPTIONS.join(', ')}"
       end
 
       step = { name: name.to_s, handler: handler_name(name, handler), dependencies: Array(depends_on).map(&:to_s) }
       step[:config] = config if config
       step[:timeout_seconds] = timeout if timeout
       step[:retry] = options[:retry] if options[:retry]
+      events = declarations(name, options.values_at(:publishes, :publishes_events).compact)
+      step[:publishes_events] = events unless events.empty?
       @document[:steps] << step
     end
 
@@ -71,8 +78,31 @@ module TaskerCore
     def handler_name(step, handler)
       return handler.to_s unless handler.is_a?(Module)
 
-      handler.name or raise TemplateError, "template #{@document[:name]}, step #{step}: the handler class has no " \
-                                           "name; assign it to a constant, or map a name to it"
+      handler.name or raise TemplateError, "#{place(step)}: the handler class has no name; assign it to a constant, " \
+                                           "or map a name to it"
+    end
+
+    def declarations(step, lists)
+      lists.flat_map { |list| list.is_a?(Hash) ? [list] : Array(list) }.map do |event|
+        next { name: event.to_s } if event.is_a?(String) || event.is_a?(Symbol)
+        unless event.is_a?(Hash)
+          raise TemplateError, "#{place(step)}: publishes: give names or Hashes, not #{event.inspect}"
+        end
+
+        event = event.transform_keys(&:to_sym)
+        event[:publisher] = publisher_name(step, event[:publisher]) if event[:publisher]
+        event
+      end
+    end
+
+    def publisher_name(step, publisher)
+      return publisher.to_s unless publisher.is_a?(Module)
+
+      publisher.name or raise TemplateError, "#{place(step)}: the publisher class has no name; assign it to a constant"
+    end
+
+    def place(step)
+      "template #{@document[:name]}, step #{step}"
     end
   end
 end

@@ -18,6 +18,7 @@ module TaskerCore
 
     def initialize
       @documents = {}
+      @event_names = []
       @lock = Mutex.new
     end
 
@@ -29,10 +30,17 @@ module TaskerCore
     # @raise [TemplateError]
     def add(source, text, format)
       canonical = Native.check_template(source, text, format)
-      key = JSON.parse(canonical).values_at("namespace", "name", "version")
-      @lock.synchronize { @documents[key] = [source, canonical].freeze }
+      document = JSON.parse(canonical)
+      names = document["steps"].flat_map { |step| (step["publishes_events"] || []).map { |event| event["name"] } }
+      @lock.synchronize do
+        @documents[document.values_at("namespace", "name", "version")] = [source, canonical].freeze
+        @event_names |= names unless names.empty?
+      end
       canonical
     end
+
+    # @return [Array<String>] the names of the domain events that the templates declare
+    attr_reader :event_names
 
     # Adds the YAML files at the paths: files, folders, or globs. A glob may match nothing; a path without
     # a wildcard must exist.

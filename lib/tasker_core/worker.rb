@@ -2,6 +2,7 @@
 
 require_relative "worker/event_bridge"
 require_relative "worker/failure"
+require_relative "worker/step_publishers"
 require_relative "worker/subscriber"
 require_relative "worker/event_poller"
 require_relative "worker/signals"

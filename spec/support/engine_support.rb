@@ -4,6 +4,7 @@
 module EngineSupport
   # Forgets the engine, its settings and its templates.
   def reset_engine
+    TaskerCore::Events.reset
     TaskerCore.shutdown
     TaskerCore::Worker.instance_variable_set(:@current, nil)
     TaskerCore.instance_variable_set(:@engine, TaskerCore::Engine.new)

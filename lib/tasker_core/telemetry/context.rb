@@ -18,6 +18,12 @@ module TaskerCore
           defined?(::OpenTelemetry::Trace) ? OpenTelemetryApi.current(own) : own
         end
 
+        # @return [StepContext, nil] the step whose handler runs in this thread
+        # @api private
+        def step
+          Thread.current.thread_variable_get(STEP)
+        end
+
         # Runs the block with this context, or without one if it is nil.
         # @param context [Context, nil]
         def with(context, &block)

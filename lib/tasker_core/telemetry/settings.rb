@@ -21,7 +21,7 @@ module TaskerCore
 
       # @return [String]
       def to_json(*)
-        settings = TaskerCore.configuration.telemetry.to_h.transform_keys(&:to_sym).merge(@changes)
+        settings = TaskerCore.configuration.telemetry_settings.merge(@changes)
         JSON.generate(settings.to_h { |name, value| [name, value(name, value)] })
       rescue JSON::JSONError => e
         raise ConfigurationError, "telemetry: #{e.message.scrub}"

@@ -33,6 +33,18 @@ module TaskerCore
           Context.with(context) { span.run(&block) }
         end
 
+        # Records a span that is over already, under the current one.
+        # @api private
+        # @param name [String]
+        # @param attributes [Hash{Symbol => Object}]
+        # @param from [Integer] microseconds since the epoch
+        # @param to [Integer] microseconds since the epoch
+        # @param events [Array<Array(String, Integer, Hash)>] name, when, attributes
+        # @param error [String, nil]
+        def record(name, attributes, from:, to:, events: [], error: nil)
+          self.open(name, attributes) { |span| span.was(from, to, events, error) }
+        end
+
         private
 
         # This process has no telemetry yet: the first use arms it, also in a forked child.
@@ -126,6 +138,14 @@ module TaskerCore
       end
 
       # @api private
+      def was(from, to, events, error)
+        @start = from
+        @end = to
+        @events = events unless events.empty?
+        @error = error
+      end
+
+      # @api private
       def run
         yield self
       rescue Exception => e # rubocop:disable Lint/RescueException -- recorded, then raised again
@@ -150,7 +170,7 @@ module TaskerCore
         return unless @context.sampled? && Native.spans_enabled? && @epoch == ProcessFork.epoch
 
         Native.record_span(Fields.text(@name, 1024), @context.traceparent, @parent&.traceparent,
-                           @parent&.remote? || false, @start, now, attributes, @events && events,
+                           @parent&.remote? || false, @start, @end || now, attributes, @events && events,
                            @error && Fields.error(@error), @link)
       rescue StandardError => e
         TaskerCore.logger.warn("a span could not be recorded", error: e)

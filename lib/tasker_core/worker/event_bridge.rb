@@ -8,6 +8,7 @@ module TaskerCore
     #
     #     event_id, task_uuid, step_uuid, correlation_id, parent_correlation_id (if any),
     #     trace_id, span_id, traceparent (if any), dispatched_at_us (microseconds since the epoch),
+    #     publishers (if any): [[event name, publisher class, condition, delivery mode], …],
     #     task_sequence_step: { namespace, task_name, step_name, handler, attempt, max_attempts,
     #                           timeout_seconds, context, dependency_results, config }   (the last three JSON text)
     #
@@ -15,7 +16,9 @@ module TaskerCore
     #
     #     event_id, task_uuid, step_uuid, success, result (JSON text),
     #     error: { class, message, code, field, backtrace, retryable, retry_after },
-    #     metadata: { started_at_us, execution_time_ms }, trace_id, span_id (if the event had them)
+    #     metadata: { started_at_us, execution_time_ms }, trace_id, span_id (if the event had them),
+    #     events (JSON text, if any): what the handler published: [{ event_id, name, payload, delivery_mode, key }, …],
+    #     payloads (JSON text, if any): what publisher classes made: { event name: payload }
     #
     # trace_id and span_id are opaque here: passed through, and never read.
     class EventBridge

@@ -12,6 +12,11 @@ module TaskerCore
       # Nothing may interrupt between an attempt's end and its completion.
       UNINTERRUPTIBLE = { Object => :never }.freeze
 
+      # How an attempt ended: the result's text or what was raised, the payloads of publisher classes, when it began
+      # (microseconds since the epoch), how long the handler took.
+      Outcome = Struct.new(:result, :failure, :payloads, :started_at, :milliseconds)
+      private_constant :Outcome
+
       # @param registry [HandlerRegistry]
       # @param max_result_bytes [Integer]
       # @param bridge [EventBridge]
@@ -24,22 +29,18 @@ module TaskerCore
       # @param event [Hash] the return value of {EventBridge#wrap_step_execution_event}
       def call(event)
         step = event[:task_sequence_step]
-        result = failure = nil
-        started_at = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
+        outcome = Outcome.new
+        outcome.started_at = step.began(Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond))
         started = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
-        finished = nil
         begin
-          log_input(step) if payloads?
-          value = run(@registry.resolve(step.handler), step)
-          finished = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
-          result = result_text(value)
+          attempt(event, step, outcome, started)
         rescue Exception => e # rubocop:disable Lint/RescueException -- a handler must not take the worker down
-          failure = e
+          outcome.failure = e
         ensure
           # Neither: the thread is being killed, or the handler jumped out.
-          failure ||= killed(step) unless result
-          finished ||= Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond)
-          settle(event, result, failure, started_at, finished - started)
+          outcome.failure ||= killed(step) unless outcome.result
+          outcome.milliseconds ||= Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond) - started
+          settle(event, outcome)
         end
       end
 
@@ -49,7 +50,10 @@ module TaskerCore
       # @param error_message [String, nil] when nothing more is known
       # @param metadata [Hash, nil] started_at_us, execution_time_ms
       # @param error [Hash, nil] the return value of {Failure.describe}
-      def publish_step_completion(event_data:, success:, result: nil, error_message: nil, metadata: nil, error: nil)
+      # @param events [String, nil] JSON text: the domain events that the handler published
+      # @param payloads [String, nil] JSON text: what publisher classes made for declared events
+      def publish_step_completion(event_data:, success:, result: nil, error_message: nil, metadata: nil, error: nil,
+                                  events: nil, payloads: nil)
         payload = {
           event_id: event_data[:event_id],
           task_uuid: event_data[:task_uuid],
@@ -63,15 +67,41 @@ module TaskerCore
         span_id = event_data[:span_id]
         payload[:trace_id] = trace_id if trace_id
         payload[:span_id] = span_id if span_id
+        payload[:events] = events if events
+        payload[:payloads] = payloads if payloads
         @bridge.publish_step_completion(payload)
       end
 
       private
 
+      def attempt(event, step, outcome, started)
+        log_input(step) if payloads?
+        value = run(@registry.resolve(step.handler), step)
+        outcome.milliseconds = Process.clock_gettime(Process::CLOCK_MONOTONIC, :float_millisecond) - started
+        text = result_text(step.results? ? step.results : value)
+        outcome.payloads = transform(event, outcome, result: text) if event[:publishers]
+        outcome.result = text
+      end
+
       def run(handler, step)
         Telemetry::Context.with_step(step) do
           Thread.handle_interrupt(INTERRUPTIBLE) { handler.call(step) }
         end
+      end
+
+      # What publisher classes make of the outcome, as the handler would: in its trace, and interruptible.
+      def transform(event, outcome, **ending)
+        step = event[:task_sequence_step]
+        Telemetry::Context.with_step(step) do
+          Thread.handle_interrupt(INTERRUPTIBLE) do
+            StepPublishers.payloads(event[:publishers], step, milliseconds: outcome.milliseconds, **ending)
+          end
+        end
+      end
+
+      # A thread that is being killed runs nothing more.
+      def publishes_failure?(event, failure)
+        event[:publishers] && failure && !failure.is_a?(HandlerKilledError)
       end
 
       def result_text(value)
@@ -86,18 +116,23 @@ module TaskerCore
 
       # Describing an exception and writing log lines may call the application's code, which may raise or be
       # interrupted. The completion is still published.
-      def settle(event, result, failure, started_at, milliseconds)
+      def settle(event, outcome)
+        failure = outcome.failure
         error = failure && Failure::UNKNOWN
         begin
           error = Failure.describe(failure) if failure
-          log_settlement(event, result, error) if payloads? || (error && TaskerCore.logger.debug?)
+          outcome.payloads = transform(event, outcome, error: error) if publishes_failure?(event, failure)
+          log_settlement(event, outcome.result, error) if payloads? || (error && TaskerCore.logger.debug?)
         rescue StandardError => e
           TaskerCore.logger.error("a step's end could not be logged", reason: Failure.shown(Failure.describe(e)))
         end
       ensure
-        metadata = { started_at_us: started_at, execution_time_ms: milliseconds }
+        metadata = { started_at_us: outcome.started_at, execution_time_ms: outcome.milliseconds }
+        # What a failed attempt published is none.
+        events = event[:task_sequence_step].collected unless failure
         Thread.handle_interrupt(UNINTERRUPTIBLE) do
-          answer(event, event_data: event, success: failure.nil?, result: result, error: error, metadata: metadata)
+          answer(event, event_data: event, success: failure.nil?, result: outcome.result, error: error,
+                        metadata: metadata, events: events, payloads: outcome.payloads)
         end
       end
 

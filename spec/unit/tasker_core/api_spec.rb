@@ -7,6 +7,12 @@ RSpec.describe TaskerCore do
     expect(described_class.configuration.concurrency).to eq(4)
   end
 
+  it "yields its settings to who asks for them with a block" do
+    configure
+    expect(described_class.configuration { |config| config.concurrency = 3 }).to have_attributes(concurrency: 3)
+    expect(described_class.configuration.concurrency).to eq(3)
+  end
+
   it "takes templates from files" do
     configure
     in_folder do |folder|

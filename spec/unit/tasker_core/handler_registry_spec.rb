@@ -46,12 +46,44 @@ RSpec.describe TaskerCore::HandlerRegistry do
     end
   end
 
-  it "says so when there is no call" do
+  it "says so when there is neither call nor a handle that takes three arguments" do
     stub_const("Silent", Class.new)
     stub_const("Inherited", Class.new(TaskerCore::StepHandler))
-    %w[Silent Inherited].each do |name|
+    stub_const("Consumer", Class.new { def handle(_event) = nil })
+    stub_const("Demanding", Class.new { def handle(_task, _sequence, _step, at:) = at })
+    stub_const("Greedy", Class.new { def handle(_task, _sequence, _step, _more) = nil })
+    %w[Silent Inherited Consumer Demanding Greedy].each do |name|
       expect { registry.resolve(name) }
-        .to raise_error(TaskerCore::HandlerNotFoundError, /#{name} does not define call\(step\)/)
+        .to raise_error(TaskerCore::HandlerNotFoundError,
+                        /#{name} does not define call\(step\) or handle\(task, sequence, step\)/)
+    end
+  end
+
+  describe "a handler with handle(task, sequence, step)" do
+    let(:step) { step_context(dependencies: { cart: { total: 5 } }) }
+
+    it "gets a task, a sequence and the step, in a new instance each time" do
+      stub_const("Old", Class.new { def handle(task, sequence, step) = [self, task, sequence, step] })
+      seen = Array.new(2) { registry.resolve("Old").call(step) }
+      expect(seen.map(&:first).uniq.size).to eq(2)
+      _, task, sequence, given = seen.first
+      expect([task.context["order_id"], sequence["cart"][:total]]).to eq([1, 5])
+      expect(given).to equal(step)
+    end
+
+    it "may be an object, and may take its arguments as it likes" do
+      all = Class.new { def handle(*all) = all }
+      optional = Class.new { def handle(task, sequence, step = nil) = [task, sequence, step] }
+      [all, optional].each do |handler|
+        registry.register("old", handler.new)
+        expect(registry.resolve("old").call(step).last).to equal(step)
+      end
+    end
+
+    it "may be a StepHandler; call is called when there are both" do
+      stub_const("Old", Class.new(TaskerCore::StepHandler) { def handle(_task, _sequence, _step) = :handled })
+      stub_const("Both", Class.new(Old) { def call(_step) = :called })
+      expect([registry.resolve("Old").call(step), registry.resolve("Both").call(step)]).to eq(%i[handled called])
     end
   end
 

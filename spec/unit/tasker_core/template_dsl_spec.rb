@@ -22,6 +22,30 @@ RSpec.describe TaskerCore::TemplateDsl do
     )
   end
 
+  it "declares the events that a step publishes" do
+    stub_const("PaymentEvents", Class.new(TaskerCore::BasePublisher))
+    paid = { name: "payment.processed", condition: :success, delivery_mode: :durable, publisher: PaymentEvents,
+             schema: { type: "object" }, key: "{/input/order_id}", description: "Paid." }
+    document = described_class.document("order") do
+      step :one, handler: "One", publishes: [paid, "order.seen", :"order.noted"]
+      step :two, handler: "Two", publishes_events: { "name" => "a.b", "publisher" => "AEvents" }
+      step :three, handler: "Three", publishes: []
+    end
+    one, two, three = document[:steps]
+    expect(one[:publishes_events]).to eq([{ **paid, publisher: "PaymentEvents" }, { name: "order.seen" },
+                                          { name: "order.noted" }])
+    expect(two[:publishes_events]).to eq([{ name: "a.b", publisher: "AEvents" }])
+    expect(three).not_to have_key(:publishes_events)
+  end
+
+  it "says what is wrong with a declaration" do
+    { [5] => /order, step one: publishes: give names or Hashes, not 5/,
+      [{ name: "a.b", publisher: Class.new }] => /the publisher class has no name/ }.each do |publishes, message|
+      expect { described_class.document("order") { step :one, handler: "One", publishes: publishes } }
+        .to raise_error(TaskerCore::TemplateError, message)
+    end
+  end
+
   it "refuses handlers without a name" do
     expect { described_class.document("order") { step :one, handler: Class.new } }
       .to raise_error(TaskerCore::TemplateError, /order, step one: the handler class has no name/)
@@ -29,7 +53,8 @@ RSpec.describe TaskerCore::TemplateDsl do
 
   it "refuses options it does not know" do
     expect { described_class.document("order") { step :one, handler: "One", dependson: [] } }
-      .to raise_error(TaskerCore::TemplateError, /unknown option dependson; known options: handler, depends_on/)
+      .to raise_error(TaskerCore::TemplateError,
+                      /unknown option dependson; known options: handler, depends_on.*publishes/)
   end
 
   it "wants a block" do

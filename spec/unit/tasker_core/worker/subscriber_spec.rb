@@ -21,6 +21,47 @@ RSpec.describe TaskerCore::Worker::Subscriber do
                                   **event.slice(:event_id, :task_uuid, :step_uuid, :trace_id, :span_id))
   end
 
+  it "publishes what was set as the step's results, in place of what the handler returned" do
+    [{ total: 5 }, nil, false].each do |results|
+      bridge.published.clear
+      handle do |step|
+        step.results = results
+        :returned
+      end
+      expect(completion).to include(success: true, result: JSON.generate(results))
+    end
+  end
+
+  it "publishes no results of a handler that raised" do
+    handle do |step|
+      step.results = { total: 5 }
+      raise "no"
+    end
+    expect(completion).to include(success: false, result: nil)
+  end
+
+  it "carries what the handler published, unless the attempt failed" do
+    publisher = Class.new { include TaskerCore::EventPublisher }.new
+    ids = []
+    publish = -> { ids << publisher.send(:publish_event, "order.paid", { amount: 5 }) }
+    handle { 2.times { publish.call } }
+    events = JSON.parse(completion[:events], symbolize_names: true)
+    expect(events.map { |event| event.values_at(:event_id, :name, :payload) })
+      .to eq(ids.map { |id| [id, "order.paid", { amount: 5 }] })
+    bridge.published.clear
+    handle { publish.call && raise("no") }
+    expect(completion).not_to have_key(:events)
+    bridge.published.clear
+    handle { nil }
+    expect(completion.keys).not_to include(:events, :payloads)
+  end
+
+  it "tells the step when its attempt began" do
+    began = nil
+    handle { |step| began = step.started_at }
+    expect(completion[:metadata][:started_at_us]).to eq((began.to_r * 1_000_000).to_i)
+  end
+
   it "measures the handler alone" do
     before = Process.clock_gettime(Process::CLOCK_REALTIME, :microsecond)
     handle { nil }
