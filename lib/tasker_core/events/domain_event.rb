@@ -100,12 +100,6 @@ module TaskerCore
         @message.dup
       end
 
-      # @param key [String, Symbol] of the whole message: `event[:metadata]`
-      # @return [Object, nil]
-      def [](key)
-        @message[key]
-      end
-
       # @return [JsonHash] the whole message
       def to_h
         @message
