@@ -152,6 +152,7 @@ fn every_metric_moves() {
         register(&engine, MIXED);
         register(&engine, SLOW);
         let mut seen = moving(&scraped());
+        seen.extend(follow_an_event(&engine));
 
         // Tasks of every end; one step runs longer than it may, and its result comes too late.
         let mixed = |n: u32| {
@@ -204,8 +205,14 @@ fn every_metric_moves() {
             "tasker_telemetry_export_failures_total",
         ];
         // Looked at every five seconds, and then zero or not: tests/breaker.rs and the unit test of the store show it.
-        let looked =
-            ["tasker_tasks_active", "tasker_queue_depth", "tasker_queue_lag_seconds", "tasker_ffi_channel_depth"];
+        let looked = [
+            "tasker_tasks_active",
+            "tasker_queue_depth",
+            "tasker_queue_lag_seconds",
+            "tasker_ffi_channel_depth",
+            "tasker_domain_events_retrying",
+            "tasker_domain_events_dead_letters",
+        ];
         let still: Vec<_> = CATALOGUE.iter().map(|info| info.name).filter(|name| !seen.contains(name)).collect();
         let unexpected: Vec<_> =
             still.iter().filter(|name| ![&trouble[..], &looked, &ELSEWHERE].concat().contains(name)).collect();
@@ -216,6 +223,28 @@ fn every_metric_moves() {
         assert!(counts::spans_exported() > 0);
         assert!(telemetry::shutdown(SOON));
     });
+}
+
+/// A group that finds an event, tries it and gives it up.
+fn follow_an_event(engine: &Engine) -> BTreeSet<&'static str> {
+    let event = |json: &str| serde_json::from_str(json).unwrap();
+    engine.publish_events(vec![event(r#"{"name":"order.placed"}"#)]).unwrap();
+    let opening = r#"{"name":"billing","patterns":["order.*"],"from":"beginning"}"#;
+    engine.opening_group(serde_json::from_str(opening).unwrap()).unwrap().answer().unwrap();
+    harness::until("the groups are looked at", || scraped().any("tasker_domain_events_lag_milliseconds"));
+    let mut seen = moving(&scraped());
+    for how in [r#""error":{},"retry_in":0"#, r#""error":{},"retry_in":null"#] {
+        let claim = engine.claiming_events("billing", 1, SOON, PATIENCE).unwrap().answer().unwrap();
+        let outcome = format!("{{\"delivery\":{},{how}}}", claim[0].delivery);
+        let outcomes = vec![serde_json::from_str(&outcome).unwrap()];
+        assert_eq!(engine.settling_events("billing".into(), outcomes).unwrap().answer().unwrap(), Some(vec![]));
+    }
+    let outcomes = ["handled", "retried", "dead"].map(|outcome| {
+        scraped().sum("tasker_domain_events_deliveries_total", &[("group", "billing"), ("outcome", outcome)])
+    });
+    assert_eq!(outcomes, [0.0, 1.0, 1.0]);
+    seen.extend(moving(&scraped()));
+    seen
 }
 
 /// A task of a template that this engine has to read.

@@ -58,12 +58,16 @@ module TaskerCore
       end
 
       def log(event, error, retry_in)
-        fields = { group: @subscription.group, event_name: event.event_name, event_id: event.event_id,
-                   attempt: event.attempt, error_class: error[:class], error: Worker::Failure.shown(error) }
+        shown = Worker::Failure.shown(error)
         if retry_in
-          TaskerCore.logger.warn("event will be delivered again", **fields, retry_in: retry_in)
+          TaskerCore.logger.warn("event will be delivered again", group: @subscription.group, event_id: event.event_id,
+                                                                  event_name: event.event_name, attempt: event.attempt,
+                                                                  error_class: error[:class], error: shown,
+                                                                  retry_in: retry_in)
         else
-          TaskerCore.logger.error("event is a dead letter now", **fields)
+          TaskerCore.logger.error("event is a dead letter now", group: @subscription.group, event_id: event.event_id,
+                                                                event_name: event.event_name, attempt: event.attempt,
+                                                                error_class: error[:class], error: shown)
         end
       end
     end

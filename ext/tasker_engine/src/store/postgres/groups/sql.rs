@@ -37,8 +37,9 @@ pub(in crate::store::postgres) const SCAN: &str = "SELECT e.id, e.xid::text AS x
 pub(in crate::store::postgres) const MESSAGES: &str =
     "SELECT id, message::text AS message, traceparent FROM tasker.events WHERE id = ANY($1)";
 
-pub(in crate::store::postgres) const DUE: &str = "SELECT d.event_row, e.xid::text AS xid, d.key, d.attempts \
-    FROM tasker.event_deliveries d LEFT JOIN tasker.events e ON e.id = d.event_row \
+pub(in crate::store::postgres) const DUE: &str = "SELECT d.event_row, \
+      (SELECT e.xid::text FROM tasker.events e WHERE e.id = d.event_row) AS xid, d.key, d.attempts \
+    FROM tasker.event_deliveries d \
     WHERE d.group_name = $1 AND NOT d.dead AND d.due_at <= clock_timestamp() AND d.event_row <> ALL($2) \
       AND (d.key IS NULL OR NOT EXISTS (SELECT 1 FROM tasker.event_deliveries b WHERE b.group_name = d.group_name \
       AND b.key = d.key AND b.event_row < d.event_row AND NOT b.dead AND b.due_at > clock_timestamp())) \
