@@ -22,7 +22,7 @@ pub use outlet::BusItem;
 pub use publication::Publication;
 pub use publisher::{DomainEventError, DomainEventPublisher, Outbox};
 pub use registry::{StepEventPublisher, StepEventPublisherRegistry};
-pub use router::{dropped, EventRouter};
+pub use router::{dropped, unpublished, EventRouter};
 pub use stats::{DomainEventStats, EventRouterStats, InProcessEventBusStats};
 
 pub use crate::event::{DeliveryMode, DomainEvent, DomainEventPayload, EventMetadata, Pattern};

@@ -146,7 +146,6 @@ CREATE TABLE tasker.events (
 );
 CREATE UNIQUE INDEX events_event_id ON tasker.events (event_id);
 CREATE INDEX events_order ON tasker.events (xid, id);
-CREATE INDEX events_name ON tasker.events (name, key);
 
 -- Who follows the events: up to the cursor a group has seen each that fits one of its patterns (a JSON array). One holder
 -- at a time reads for it, until `held_until` by the server's clock. `key_order`: events of one key one after another.

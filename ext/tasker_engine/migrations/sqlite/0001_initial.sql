@@ -144,7 +144,6 @@ CREATE TABLE events (
   message        TEXT NOT NULL
 );
 CREATE UNIQUE INDEX events_event_id ON events (event_id);
-CREATE INDEX events_name ON events (name, key);
 
 -- Who follows the events: up to the cursor a group has seen each that fits one of its patterns (a JSON array). One holder
 -- at a time reads for it, until `held_until` by the clock of `boots`. `key_order`: events of one key one after another.

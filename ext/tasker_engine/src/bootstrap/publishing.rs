@@ -9,7 +9,9 @@ use super::Engine;
 use crate::engine::{Inbox, Work};
 use crate::error::{Error, Result};
 use crate::event::DomainEvent;
-use crate::events::{DomainEventError, DomainEventPublisher, EventRouter, InProcessEventBus, Outbox, Publication};
+use crate::events::{
+    unpublished, DomainEventError, DomainEventPublisher, EventRouter, InProcessEventBus, Outbox, Publication,
+};
 
 /// The most events of one call, and the most bytes of their payloads.
 const EVENTS: usize = 1_000;
@@ -49,10 +51,12 @@ impl Engine {
             return Ok(Asked::here(move || Ok(ids)));
         }
         let (bus, clock) = (Arc::clone(&self.bus), self.clock.clone());
+        let wanted = durable.clone();
         let mut asked = Asked::request(&self.inbox, Work::Publish(durable), |_| Ok(()));
         let mut rest = Some((ids, fast));
         Ok(Asked::new(move |timeout, interrupt| {
             let written = asked.wait(timeout, interrupt)?;
+            let written = written.inspect_err(|_| wanted.iter().for_each(|event| unpublished(event)));
             Some(written.map(|()| {
                 let (ids, fast) = rest.take().unwrap_or_default();
                 EventRouter::gone(&bus, &fast, &clock);
@@ -96,7 +100,8 @@ struct ThisOutbox(Arc<Inbox>);
 
 impl Outbox for ThisOutbox {
     fn write(&self, events: Vec<Arc<DomainEvent>>) -> std::result::Result<(), DomainEventError> {
-        let asked = Asked::request(&self.0, Work::Publish(events), |_| Ok(()));
-        asked.answer().map_err(DomainEventError::Unpublished)
+        let asked = Asked::request(&self.0, Work::Publish(events.clone()), |_| Ok(()));
+        let written = asked.answer().inspect_err(|_| events.iter().for_each(|event| unpublished(event)));
+        written.map_err(DomainEventError::Unpublished)
     }
 }

@@ -111,6 +111,12 @@ pub fn dropped(name: &str, namespace: &str, delivery_mode: DeliveryMode, why: &s
     );
 }
 
+/// Takes note of a durable event that the store did not take. Its publisher has the error.
+pub fn unpublished(event: &DomainEvent) {
+    counts::failed(&event.event_name, &event.metadata.namespace, delivery(event.delivery_mode));
+    counts::routing_error();
+}
+
 fn delivery(mode: DeliveryMode) -> Delivery {
     match mode {
         DeliveryMode::Durable => Delivery::Durable,

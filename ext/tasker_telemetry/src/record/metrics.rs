@@ -96,6 +96,7 @@ static CURRENT: ArcSwapOption<Recorders> = ArcSwapOption::const_empty();
 struct Recorders {
     meter: Arc<dyn Meter>,
     series: series::Directory,
+    events: domain_events::Directory,
     engine: EngineMetrics,
 }
 
@@ -183,8 +184,8 @@ fn current() -> Arc<Recorders> {
         return recorders;
     }
     let meter = MAKE.get().map_or_else(|| Arc::new(Nobody) as Arc<dyn Meter>, |make| make());
-    let made =
-        Arc::new(Recorders { series: series::Directory::new(&meter), engine: EngineMetrics::new(&*meter), meter });
+    let (series, events) = (series::Directory::new(&meter), domain_events::Directory::default());
+    let made = Arc::new(Recorders { series, events, engine: EngineMetrics::new(&*meter), meter });
     let before = CURRENT.compare_and_swap(&None::<Arc<Recorders>>, Some(Arc::clone(&made)));
     before.as_ref().map_or(made, Arc::clone)
 }

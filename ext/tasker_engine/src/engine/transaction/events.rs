@@ -22,11 +22,10 @@ impl Working<'_> {
         if !plan::announces(self.graph(at), position, said) {
             return Ok(());
         }
-        let (context, steps) = self.worked_on(at, position, inputs)?;
+        let AttemptInputs { context, steps } = self.worked_on(at, position, inputs)?;
         let graph = &self.graphs[at];
         let Announcement { events, dropped } = plan::announce(graph, position, said, &context, &steps, self.means.dice);
-        let kept = || sampling::steps(&graph.task.template.namespace).keeps(graph.steps[position].step_uuid);
-        let sampled = kept();
+        let sampled = sampling::steps(&graph.task.template.namespace).keeps(graph.steps[position].step_uuid);
         for mut event in events {
             if let Some(trace) = &mut event.trace {
                 trace.sampled &= sampled;
@@ -38,24 +37,19 @@ impl Working<'_> {
     }
 
     /// What the attempt worked on: as its worker remembers it, else as it is stored.
-    fn worked_on(
-        &mut self,
-        at: usize,
-        position: usize,
-        inputs: Option<&AttemptInputs>,
-    ) -> Result<(Arc<str>, Vec<(Arc<str>, Arc<str>)>)> {
-        if let Some(AttemptInputs { context, steps }) = inputs {
-            return Ok((Arc::clone(context), steps.clone()));
+    fn worked_on(&mut self, at: usize, position: usize, inputs: Option<&AttemptInputs>) -> Result<AttemptInputs> {
+        if let Some(inputs) = inputs {
+            return Ok(inputs.clone());
         }
         let declared = &self.graph(at).task.template.steps[position].publishes_events;
         let reads_steps =
             declared.iter().any(|event| event.key.as_ref().is_some_and(|key| key.steps().next().is_some()));
         if let (Some(context), false) = (&self.graph(at).task.context, reads_steps) {
-            return Ok((Arc::clone(context), Vec::new()));
+            return Ok(AttemptInputs { context: Arc::clone(context), steps: Vec::new() });
         }
         let mut found = self.inputs(&[(at, position)])?;
         let Inputs { context, dependency_results } = found.swap_remove(0);
-        Ok((context, dependency_results))
+        Ok(AttemptInputs { context, steps: dependency_results })
     }
 
     /// Takes up events that were published outside of attempts.

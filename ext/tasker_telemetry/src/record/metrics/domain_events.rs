@@ -1,10 +1,12 @@
 //! Owns: what is counted of domain events, for `/metrics` and for `/metrics/events`. Refuses: the events themselves.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::{current, names, Label, Meter};
+use super::{current, names, Count, Label, Measure, Meter};
 
 /// How an event travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,22 +60,60 @@ static ROUTED: Routed = Routed {
     to_ffi: AtomicU64::new(0),
 };
 
+/// The series of one event: to make them costs more than to count.
+struct Series {
+    published: Count,
+    failed: Count,
+    duration: Measure,
+}
+
+/// Events whose series are kept at hand. The names are the application's: those of others are made anew each time.
+const KNOWN: usize = 1_000;
+
+/// The series, by the event's name; then by namespace and delivery.
+#[derive(Default)]
+pub(super) struct Directory(Mutex<HashMap<String, OfName>>);
+
+type OfName = Vec<(String, Delivery, Arc<Series>)>;
+
+impl Directory {
+    fn series(&self, meter: &dyn Meter, event_name: &str, namespace: &str, delivery: Delivery) -> Arc<Series> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_name = known.get(event_name).map_or(&[][..], Vec::as_slice);
+        let found = of_name.iter().find(|(space, way, _)| space == namespace && *way == delivery);
+        if let Some((_, _, series)) = found {
+            return Arc::clone(series);
+        }
+        let labels = labels(event_name, namespace, delivery);
+        // Both are there from the start: `failed / published` must find the same series on either side.
+        let series = Arc::new(Series {
+            published: meter.count(&names::EVENTS_PUBLISHED, &labels),
+            failed: meter.count(&names::EVENTS_FAILED, &labels),
+            duration: meter.measure(&names::EVENTS_DURATION, &timed(namespace, delivery)),
+        });
+        if known.len() < KNOWN && of_name.len() < KNOWN {
+            let of_name = known.entry(event_name.to_owned()).or_default();
+            of_name.push((namespace.to_owned(), delivery, Arc::clone(&series)));
+        }
+        series
+    }
+}
+
+fn series(event_name: &str, namespace: &str, delivery: Delivery) -> Arc<Series> {
+    let recorders = current();
+    recorders.events.series(&*recorders.meter, event_name, namespace, delivery)
+}
+
 /// An event was published, which took so long.
 pub fn published(event_name: &str, namespace: &str, delivery: Delivery, milliseconds: f64) {
-    let meter = &current().meter;
-    let labels = labels(event_name, namespace, delivery);
-    meter.count(&names::EVENTS_PUBLISHED, &labels).add(1);
-    // `failed / published` must find the same series on both sides from the start.
-    meter.count(&names::EVENTS_FAILED, &labels);
-    meter.measure(&names::EVENTS_DURATION, &timed(namespace, delivery)).record(milliseconds);
+    let series = series(event_name, namespace, delivery);
+    series.published.add(1);
+    series.duration.record(milliseconds);
 }
 
 /// An event could not be published.
 pub fn failed(event_name: &str, namespace: &str, delivery: Delivery) {
-    let meter = &current().meter;
-    let labels = labels(event_name, namespace, delivery);
-    meter.count(&names::EVENTS_FAILED, &labels).add(1);
-    meter.count(&names::EVENTS_PUBLISHED, &labels);
+    series(event_name, namespace, delivery).failed.add(1);
 }
 
 /// The router sent an event this way.
