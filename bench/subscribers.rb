@@ -34,7 +34,7 @@ end
 # Takes its time, hangs, or raises.
 class Trouble < TaskerCore::EventSubscriber
   subscribes_to "bench.trouble", group: "trouble", from: :beginning, concurrency: 3,
-                                 retry: { base: 0.05, max_attempts: 100 }
+                                 retry: { base: 0.2, max_attempts: 100 }
 
   def handle(event)
     case event.payload[:n]
@@ -94,7 +94,7 @@ handoff = lambda do |subscribers|
   TaskerCore::Worker.start(subscribers: false)
   TaskerCore::EventSubscriber.start(only: [Trouble]) if subscribers
   Handoff::SAMPLE.clear
-  (Integer(ENV.fetch("TASKS", "1000")) / ROUNDS).times do
+  (Integer(ENV.fetch("TASKS", "1000")) * 3 / ROUNDS).times do
     TaskerCore.submit("handoff", {}, namespace: "bench").wait(timeout: 10)
   end
   TaskerCore::Worker.stop(timeout: 0.1)
@@ -112,7 +112,7 @@ Stand.measure do
   alone = []
   ROUNDS.times do
     alone.concat(handoff.call(false))
-    publish(500, name: "bench.trouble")
+    publish(30, name: "bench.trouble")
     beside.concat(handoff.call(true))
   end
   p99, quiet = [beside, alone].map { |sample| Stand.percentile(sample, 0.99) }
