@@ -12,11 +12,11 @@ module TaskerCore
   #     step :charge, handler: ChargePayment, publishes: [{ name: "payment.processed", publisher: PaymentEvents }]
   #
   # A new instance makes each payload, in the handler's thread, before the attempt is completed. If it raises, the
-  # attempt fails as if the handler had raised, unless the event is `fast`: then there is no event, and a line says so.
+  # attempt fails as if the handler had raised.
   class BasePublisher
     # @param step_result [JsonHash] success, result (as steps that depend on this one see it), error (class, message,
     #   code, field; nil if the attempt succeeded), metadata (attempt_number, execution_time_ms)
-    # @param declaration [JsonHash] name, condition, delivery_mode and publisher of the declaration
+    # @param declaration [JsonHash] name, condition and publisher of the declaration
     # @param step_context [StepContext]
     # @return [Hash] the payload: anything that JSON can represent
     def transform_payload(step_result, _declaration, _step_context)

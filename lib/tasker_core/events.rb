@@ -110,10 +110,10 @@ module TaskerCore
       end
 
       # In the thread of the bus.
-      def deliver(kind, text)
+      def deliver(kind, text, traceparent = nil)
         item = JsonText.parse(text)
         case kind
-        when "domain" then hand_out(DomainEvent.new(item))
+        when "domain" then hand_out(DomainEvent.new(item, traceparent: traceparent))
         when "lifecycle" then Publisher.instance.hand_out(EngineEvent.read(item))
         end
       end

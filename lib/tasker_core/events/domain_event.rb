@@ -9,9 +9,14 @@ module TaskerCore
       # @return [JsonHash] the whole message, as it is stored and as other languages read it
       attr_reader :message
 
+      # @return [String, nil] the publisher's W3C traceparent, if the engine gave it
+      attr_reader :traceparent
+
       # @param message [JsonHash]
-      def initialize(message)
+      # @param traceparent [String, nil]
+      def initialize(message, traceparent: nil)
         @message = message
+        @traceparent = traceparent
         @metadata = message[:metadata] || JsonHash.new
       end
 
@@ -71,20 +76,9 @@ module TaskerCore
         at && Time.iso8601(at)
       end
 
-      # @return [String, nil] events with the same key can be had in order
-      def key
-        @message[:key]
-      end
-
-      # @return [String, nil] the publisher's W3C traceparent
-      def traceparent
-        @message[:traceparent]
-      end
-
-      # @return [Telemetry::Context, nil] where in a trace it was published. It is the current one while a subscriber
-      #   runs
+      # @return [Telemetry::Context, nil] where in a trace it was published, if that is known. It is the current one
+      #   while a subscriber runs
       def context
-        traceparent = self.traceparent
         traceparent && (@context ||= Telemetry::Context.new(traceparent, correlation_id: correlation_id))
       end
 
@@ -106,7 +100,7 @@ module TaskerCore
       end
 
       def deconstruct_keys(_keys)
-        { event_id: event_id, name: name, payload: payload, metadata: metadata, key: key }
+        { event_id: event_id, name: name, payload: payload, metadata: metadata }
       end
 
       # Leaves out the payload.

@@ -8,7 +8,7 @@ module TaskerCore
     #
     #     event_id, task_uuid, step_uuid, correlation_id, parent_correlation_id (if any),
     #     trace_id, span_id, traceparent (if any), dispatched_at_us (microseconds since the epoch),
-    #     publishers (if any): [[event name, publisher class, condition, delivery mode], …],
+    #     publishers (if any): [[event name, publisher class, condition, delivery mode (if any)], …],
     #     task_sequence_step: { namespace, task_name, step_name, handler, attempt, max_attempts,
     #                           timeout_seconds, context, dependency_results, config }   (the last three JSON text)
     #

@@ -3,7 +3,8 @@
 module TaskerCore
   module Worker
     # Owns: running the publisher classes of a step's declarations: which of them an outcome needs, and what becomes of
-    # what they return or raise. A declaration comes as `[event name, class name, condition, delivery mode]`.
+    # what they return or raise. A declaration comes as `[event name, class name, condition, delivery mode]`; without a
+    # mode it is taken for durable.
     module StepPublishers
       CONDITIONS = {
         "success" => ->(error, _last) { error.nil? },
@@ -60,7 +61,7 @@ module TaskerCore
 
         def payload((name, publisher, condition, mode), outcome, step)
           declaration = JsonHash.new.merge!({ name: name, publisher: publisher, condition: condition || "success",
-                                              delivery_mode: mode || "durable" })
+                                              delivery_mode: mode }.compact)
           value = find(name, publisher).new.transform_payload(outcome, declaration, step)
           text = JsonText.generate(value, "payload")
           limit = Events::Publication::MAX_PAYLOAD_BYTES

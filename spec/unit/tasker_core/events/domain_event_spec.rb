@@ -1,12 +1,14 @@
 # frozen_string_literal: true
 
 RSpec.describe TaskerCore::Events::DomainEvent do
-  subject(:event) { described_class.new(TaskerCore::JsonText.parse(JSON.generate(message))) }
+  subject(:event) do
+    described_class.new(TaskerCore::JsonText.parse(JSON.generate(message)),
+                        traceparent: "00-#{'a' * 32}-#{'b' * 16}-01")
+  end
 
   let(:message) do
     {
-      event_id: "e", event_name: "order.paid", event_version: "1.0", key: "7",
-      traceparent: "00-#{'a' * 32}-#{'b' * 16}-01",
+      event_id: "e", event_name: "order.paid", event_version: "1.0",
       payload: { task_sequence_step: { task_name: "order", context: { order_id: 7 } },
                  execution_result: { result: { ok: true } },
                  payload: { amount: 5 } },
@@ -17,7 +19,7 @@ RSpec.describe TaskerCore::Events::DomainEvent do
 
   it "has what was published, and by whom" do
     expect(event).to have_attributes(
-      event_id: "e", name: "order.paid", event_name: "order.paid", event_version: "1.0", key: "7", task_uuid: "t",
+      event_id: "e", name: "order.paid", event_name: "order.paid", event_version: "1.0", task_uuid: "t",
       step_uuid: "s", step_name: "charge", namespace: "orders", correlation_id: "c", fired_by: "worker",
       fired_at: Time.utc(2025, 6, 1, 12, 0, 0.5r), payload: { amount: 5 }, task_context: { order_id: 7 },
       step_result: { ok: true }
