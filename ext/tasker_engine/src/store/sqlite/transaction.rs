@@ -26,6 +26,8 @@ pub(super) struct SqliteTransaction<'a> {
     clock: &'a Clock,
     watcher: Option<&'a Watcher>,
     open: bool,
+    /// It wrote events that somebody follows.
+    followed: bool,
 }
 
 impl<'a> SqliteTransaction<'a> {
@@ -36,7 +38,7 @@ impl<'a> SqliteTransaction<'a> {
         watcher: Option<&'a Watcher>,
     ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, clock, watcher, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, watcher, open: true, followed: false })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -254,7 +256,9 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
-        events::write(&self.connection, events)
+        events::write(&self.connection, events)?;
+        self.followed = events::are_followed(&self.connection)?;
+        Ok(())
     }
 
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
@@ -275,7 +279,7 @@ impl Transaction for SqliteTransaction<'_> {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.open = false;
         if let Some(watcher) = self.watcher {
-            if commit.steps_enqueued || commit.due || commit.events || !commit.ended.is_empty() {
+            if commit.steps_enqueued || commit.due || self.followed || !commit.ended.is_empty() {
                 watcher.hint();
             }
         }
