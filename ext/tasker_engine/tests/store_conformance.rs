@@ -69,6 +69,7 @@ every_store! {
         many_events_of_several_namespaces_are_written_at_once,
         events_of_a_transaction_that_was_not_committed_never_were,
         an_event_that_is_there_already_is_refused,
+        a_file_s_other_process_is_woken_when_a_group_follows,
         old_events_are_deleted_but_none_that_somebody_has_still_to_deal_with,
     }
     holding {

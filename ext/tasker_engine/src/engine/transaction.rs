@@ -286,6 +286,8 @@ impl<'t> Working<'t> {
         let result = settlement.outcome.as_ref().ok();
         let misfit = result.and_then(|result| plan::misfit(self.graph(at), position, result, said));
         let refused = misfit.map(|error| Settlement { outcome: Err(error), ..settlement.clone() });
+        // What classes made of its success is not what is to be said of its failure.
+        let said = said.filter(|_| refused.is_none());
         let settlement = refused.as_ref().unwrap_or(settlement);
         let verdict = self.plan(at, |graph, wall, dice| plan::settle(graph, settlement, Now { wall, store }, dice))?;
         if verdict == Verdict::Applied {

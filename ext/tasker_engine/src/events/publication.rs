@@ -94,7 +94,7 @@ impl Publication {
 }
 
 /// The caller's trace, or a new one.
-fn trace(traceparent: Option<&str>, namespace: &str) -> EventTrace {
+pub(super) fn trace(traceparent: Option<&str>, namespace: &str) -> EventTrace {
     let parent = traceparent.and_then(TraceContext::parse_traceparent);
     let trace_id = parent.as_ref().map_or_else(ids::trace_id, |parent| parent.trace_id);
     // What is published here goes on with what this process has decided already.

@@ -79,7 +79,14 @@ impl DomainEventPublisher {
             payload: if payload.payload.is_empty() { "null".into() } else { payload.payload },
             ..payload
         };
-        Ok(DomainEvent::new(ids::uuid_v7(self.clock.now()), event_name.into(), payload, metadata))
+        check_payload(event_name, &payload.payload).map_err(DomainEventError::Refused)?;
+        if let Err(error) = serde_json::from_str::<&RawValue>(&payload.payload) {
+            return Err(DomainEventError::Refused(format!("event {event_name}: its payload is not JSON: {error}")));
+        }
+        let trace = trace(None, &metadata.namespace);
+        let mut event = DomainEvent::new(ids::uuid_v7(self.clock.now()), event_name.into(), payload, metadata);
+        event.trace = Some(trace);
+        Ok(event)
     }
 
     pub(super) fn write(&self, event: Arc<DomainEvent>) -> Result<Uuid, DomainEventError> {

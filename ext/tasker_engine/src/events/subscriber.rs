@@ -67,6 +67,9 @@ impl Subscriber {
     fn serve(&self, callback: &Callback) {
         while let Some(events) = self.take() {
             for event in events {
+                if lock(&self.queue).closed {
+                    return;
+                }
                 if catch_unwind(AssertUnwindSafe(|| callback(&event))).is_err() {
                     tracing::error!(
                         event_id = %event.event_id, event_name = %event.event_name, pattern = self.pattern.as_str(),

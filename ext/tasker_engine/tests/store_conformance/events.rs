@@ -123,6 +123,18 @@ pub fn an_event_that_is_there_already_is_refused(place: &Place) {
     }
 }
 
+pub fn a_file_s_other_process_is_woken_when_a_group_follows(place: &Place) {
+    if !place.has_sql() || !place.certain {
+        return;
+    }
+    let (mut store, mut other) = (place.open(), place.open());
+    place.sql("INSERT INTO tasker.event_groups (name, patterns, key_order, began_at) VALUES ('g', '[\"#\"]', 0, 0)");
+    let bell = Arc::new(tasker_engine::bell::Bell::default());
+    other.subscribe(Some(Arc::clone(&bell)));
+    publish(store.as_mut(), vec![event("shop", "order.placed", "1")]);
+    assert!(bell.sleep(crate::harness::PATIENCE), "nobody was woken");
+}
+
 pub fn old_events_are_deleted_but_none_that_somebody_has_still_to_deal_with(place: &Place) {
     let mut store = place.open();
     let aged = |name: &str, age: u64| {

@@ -43,6 +43,12 @@ pub(super) fn write(connection: &Connection, events: &[Arc<DomainEvent>]) -> Res
     Ok(())
 }
 
+/// Whether some group follows events. Nobody else need be woken for them.
+pub(super) fn are_followed(connection: &Connection) -> Result<bool> {
+    let look = "SELECT EXISTS (SELECT 1 FROM event_groups)";
+    Ok(connection.prepare_cached(look)?.query_row([], |row| row.get(0))?)
+}
+
 /// Deletes events that were fired before `before`, at most `limit` of them.
 pub(super) fn prune(connection: &Connection, before: Micros, limit: usize) -> Result<usize> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX / 2);

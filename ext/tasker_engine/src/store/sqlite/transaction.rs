@@ -28,6 +28,8 @@ pub(super) struct SqliteTransaction<'a> {
     watcher: Option<&'a Watcher>,
     news: &'a News,
     open: bool,
+    /// It wrote events that somebody follows.
+    followed: bool,
 }
 
 impl<'a> SqliteTransaction<'a> {
@@ -39,7 +41,7 @@ impl<'a> SqliteTransaction<'a> {
         news: &'a News,
     ) -> Result<Self> {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(SqliteTransaction { connection, catalogue, clock, watcher, news, open: true })
+        Ok(SqliteTransaction { connection, catalogue, clock, watcher, news, open: true, followed: false })
     }
 
     fn find_id(&self, sql: &str, params: impl rusqlite::Params) -> Result<Option<i64>> {
@@ -257,7 +259,9 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn publish(&mut self, events: &[Arc<DomainEvent>]) -> Result<()> {
-        events::write(&self.connection, events)
+        events::write(&self.connection, events)?;
+        self.followed = events::are_followed(&self.connection)?;
+        Ok(())
     }
 
     fn write(&mut self, graphs: &mut [Graph]) -> Result<()> {
@@ -281,7 +285,7 @@ impl Transaction for SqliteTransaction<'_> {
             self.news.ring();
         }
         if let Some(watcher) = self.watcher {
-            if commit.steps_enqueued || commit.due || commit.events || !commit.ended.is_empty() {
+            if commit.steps_enqueued || commit.due || self.followed || !commit.ended.is_empty() {
                 watcher.hint();
             }
         }
