@@ -67,7 +67,7 @@ module TaskerCore
       # @return [Boolean] whether every handler finished in time
       def stop(timeout)
         first = @lock.synchronize { @state == :running && (@state = :stopping) }
-        return join(timeout) unless first
+        return stop_again(timeout) unless first
 
         begin
           end_threads(timeout)
@@ -207,6 +207,12 @@ module TaskerCore
       end
 
       # ---- The end
+
+      # Who has no time ends what another stop waits for.
+      def stop_again(timeout)
+        handlers.each(&:kill) if timeout <= 0
+        join([timeout, KILL_SECONDS].max)
+      end
 
       def end_threads(timeout)
         deadline = now + timeout
