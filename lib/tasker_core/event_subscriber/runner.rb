@@ -28,6 +28,7 @@ module TaskerCore
         @room = ConditionVariable.new
         @ended = ConditionVariable.new
         @lanes = Lanes.new
+        @hurried = false
         @settling = Settling.new(@group, @lanes, @lock, @room)
         @state = :new
         @threads = []
@@ -45,6 +46,11 @@ module TaskerCore
       # @return [Boolean]
       def running?
         %i[running stopping].include?(@state)
+      end
+
+      # @return [Boolean] whether no handler had to be ended when it stopped
+      def in_time?
+        @in_time != false
       end
 
       # @param seconds [Numeric]
@@ -70,7 +76,7 @@ module TaskerCore
         return stop_again(timeout) unless first
 
         begin
-          end_threads(timeout)
+          @in_time = end_threads(timeout)
         ensure
           give_back
           @lock.synchronize do
@@ -210,7 +216,10 @@ module TaskerCore
 
       # Who has no time ends what another stop waits for.
       def stop_again(timeout)
-        handlers.each(&:kill) if timeout <= 0
+        if timeout <= 0
+          @hurried = handlers.any?
+          handlers.each(&:kill)
+        end
         join([timeout, KILL_SECONDS].max)
       end
 
@@ -222,7 +231,7 @@ module TaskerCore
         @claimer.join(KILL_SECONDS)
         handlers.each(&:kill)
         handlers.each { |thread| thread.join(KILL_SECONDS) }
-        in_time
+        in_time && !@hurried
       end
 
       def handlers
