@@ -81,10 +81,10 @@ module TaskerCore
       def run(only: nil)
         raise ConfigurationError, "no subscriber is loaded: require the classes first" unless start(only: only)
 
-        in_time = true
-        signals = Worker::Signals.new(ends_process: false) { |now| in_time &= stop(timeout: now ? 0 : nil) }.install
+        runners = @lock.synchronize { @runners.dup }
+        signals = Worker::Signals.new(ends_process: false) { |now| stop(timeout: now ? 0 : nil) }.install
         join
-        in_time
+        runners.all?(&:in_time?)
       ensure
         signals&.remove
       end

@@ -35,6 +35,24 @@ RSpec.shared_examples "subscribers elsewhere" do
     expect(group).to have_attributes(pending: 0, holder: nil)
   end
 
+  it "end now on a second signal, and give back what hangs" do
+    patient = "TaskerCore.configuration.shutdown_timeout = 1000\n"
+    status = start_ruby("#{program}#{patient}exit(TaskerCore::EventSubscriber.run)") do |output, pid|
+      publishing { publish("hang") }
+      expect(output.gets).to eq("hang\n")
+      Process.kill("TERM", pid)
+      wait_until("the process to end") do
+        Process.kill("TERM", pid)
+        group.holder.nil?
+      rescue Errno::ESRCH
+        true
+      end
+    end
+    # A third signal may end it as the system would.
+    expect(status.success?).not_to be(true)
+    expect(group).to have_attributes(retrying: 1, holder: nil)
+  end
+
   it "take over from one that was killed, with what it had in hand" do
     start_ruby("#{program}TaskerCore::EventSubscriber.run") do |first, pid|
       publishing { publish(1, "hang", 3) }

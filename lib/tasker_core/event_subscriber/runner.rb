@@ -28,6 +28,7 @@ module TaskerCore
         @room = ConditionVariable.new
         @ended = ConditionVariable.new
         @lanes = Lanes.new
+        @hurried = false
         @settling = Settling.new(@group, @lanes, @lock, @room)
         @state = :new
         @threads = []
@@ -45,6 +46,11 @@ module TaskerCore
       # @return [Boolean]
       def running?
         %i[running stopping].include?(@state)
+      end
+
+      # @return [Boolean] whether no handler had to be ended when it stopped
+      def in_time?
+        @in_time != false
       end
 
       # @param seconds [Numeric]
@@ -67,10 +73,10 @@ module TaskerCore
       # @return [Boolean] whether every handler finished in time
       def stop(timeout)
         first = @lock.synchronize { @state == :running && (@state = :stopping) }
-        return join(timeout) unless first
+        return stop_again(timeout) unless first
 
         begin
-          end_threads(timeout)
+          @in_time = end_threads(timeout)
         ensure
           give_back
           @lock.synchronize do
@@ -208,6 +214,15 @@ module TaskerCore
 
       # ---- The end
 
+      # Who has no time ends what another stop waits for.
+      def stop_again(timeout)
+        if timeout <= 0
+          @hurried = handlers.any?
+          handlers.each(&:kill)
+        end
+        join([timeout, KILL_SECONDS].max)
+      end
+
       def end_threads(timeout)
         deadline = now + timeout
         @claimer.kill
@@ -216,7 +231,7 @@ module TaskerCore
         @claimer.join(KILL_SECONDS)
         handlers.each(&:kill)
         handlers.each { |thread| thread.join(KILL_SECONDS) }
-        in_time
+        in_time && !@hurried
       end
 
       def handlers

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::publication::trace;
 use crate::clock::Clock;
 use crate::error::Error as EngineError;
-use crate::event::{check_name, check_namespace, DomainEvent, DomainEventPayload, EventMetadata};
+use crate::event::{check_name, check_namespace, check_payload, DomainEvent, DomainEventPayload, EventMetadata};
 use crate::ids;
 
 /// Why an event was not published. Nothing of it is there.

@@ -246,6 +246,29 @@ steps:
 }
 
 #[test]
+fn a_success_that_does_not_fit_is_told_of_as_the_failure_that_it_became() {
+    let folder = Folder::new();
+    let yaml = "
+name: made
+steps:
+  - name: only
+    handler: noop
+    publishes_events:
+      - {name: order.checked, schema: {type: object}}
+      - {name: order.tried, condition: always, publisher: Maker}
+";
+    let engine = working(&folder.database(), manual(), 1, yaml);
+    let task = submit(&engine, "made");
+    let event = next_event(&engine);
+    let payloads = vec![("order.tried".to_owned(), Arc::from(r#"{"went":"well"}"#))];
+    succeed_saying(&engine, &event, "1", Some(Box::new(Said { events: Vec::new(), payloads })));
+    assert_eq!(finished(&engine, task.task_uuid).state, "error");
+    let told: Vec<_> = stored(&folder).iter().map(|event| event["payload"]["payload"].clone()).collect();
+    assert_eq!((names(&folder), told.len()), (vec!["order.tried".to_owned()], 1));
+    assert!(told[0]["went"].is_null() && told[0]["message"].is_string(), "{told:?}");
+}
+
+#[test]
 fn released_cancelled_and_resolved_steps_publish_nothing() {
     let folder = Folder::new();
     let engine = working(&folder.database(), manual(), 2, CHARGE);

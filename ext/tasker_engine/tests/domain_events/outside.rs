@@ -102,7 +102,12 @@ fn rust_publishes_by_the_names_of_the_documents() {
     let id = registry.publisher().publish_event("order.placed", payload(), metadata.clone()).unwrap();
     registry.router().route_event(DeliveryMode::Broadcast, "order.both", payload(), metadata.clone()).unwrap();
     registry.router().route_event(DeliveryMode::Fast, "order.fast", payload(), metadata.clone()).unwrap();
-    assert!(registry.publisher().publish_event("Order", payload(), metadata).is_err());
+    assert!(registry.publisher().publish_event("Order", payload(), metadata.clone()).is_err());
+    for (bad, reason) in [("{", "its payload is not JSON"), (&*format!("\"{}\"", "x".repeat(1 << 20)), "bytes")] {
+        let payload = DomainEventPayload { payload: bad.into(), ..DomainEventPayload::default() };
+        let refused = registry.publisher().publish_event("order.placed", payload, metadata.clone()).unwrap_err();
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
     assert_eq!(names(&folder), ["order.placed", "order.both"]);
     assert_eq!(stored(&folder)[0]["event_id"], json!(id));
     assert_eq!(stored(&folder)[0]["metadata"]["fired_by"], "test");
