@@ -79,10 +79,15 @@ module TaskerCore
       # @return [Boolean] whether every handler finished in time
       # @raise [ConfigurationError] there are none
       def run(only: nil)
+        signaled = false
+        signals = Worker::Signals.new(ends_process: false) do |now|
+          signaled = true
+          stop(timeout: now ? 0 : nil)
+        end.install
         raise ConfigurationError, "no subscriber is loaded: require the classes first" unless start(only: only)
 
         runners = @lock.synchronize { @runners.dup }
-        signals = Worker::Signals.new(ends_process: false) { |now| stop(timeout: now ? 0 : nil) }.install
+        stop if signaled # while they started: there may have been none to stop yet
         join
         runners.all?(&:in_time?)
       ensure
