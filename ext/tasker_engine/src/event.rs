@@ -14,6 +14,7 @@ use crate::clock::Micros;
 pub use key::{EventKey, KeySource};
 pub use limits::{check_key, check_name, check_namespace, check_payload, EVENTS_OF_ATTEMPT, KEY_BYTES, PAYLOAD_BYTES};
 pub use pattern::Pattern;
+use tasker_telemetry::record::context::TraceContext;
 
 /// The version of every event's form.
 pub const EVENT_VERSION: &str = "1.0";
@@ -158,7 +159,7 @@ impl DomainEvent {
     /// W3C `traceparent` of the event's own span.
     pub fn traceparent(&self) -> Option<String> {
         let EventTrace { trace_id, span_id, sampled, .. } = self.trace?;
-        Some(format!("00-{trace_id:032x}-{span_id:016x}-{:02x}", u8::from(sampled)))
+        Some(TraceContext { trace_id, span_id, sampled }.to_traceparent())
     }
 
     /// The PGMQ queue of its namespace.

@@ -61,7 +61,7 @@ fn push(mut item: Item) {
             Some(refused) => item = refused,
         }
     }
-    SPANS.drop(item.count());
+    SPANS.drop(item.len());
 }
 
 fn attach(context: &TraceContext) -> Box<dyn std::any::Any> {

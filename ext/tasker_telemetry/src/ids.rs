@@ -46,11 +46,6 @@ impl Dice {
         Dice(SmallRng::from_os_rng())
     }
 
-    /// Others, which go on by themselves.
-    pub fn split(&mut self) -> Dice {
-        Dice::seeded(self.0.next_u64())
-    }
-
     /// Seeded by hand, for a run that can be repeated.
     pub fn seeded(seed: u64) -> Dice {
         Dice(SmallRng::seed_from_u64(seed))

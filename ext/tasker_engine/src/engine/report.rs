@@ -4,8 +4,6 @@ mod lifecycle;
 mod lines;
 pub(super) mod worker;
 
-use std::sync::Arc;
-
 use super::attempts::{Attempts, Stale};
 use super::shared::Counters;
 use super::trace;
@@ -17,18 +15,10 @@ use crate::graph::Graph;
 use crate::ids::Dice;
 use tasker_telemetry::record::spans as recorder;
 
-/// Steps that a graph may have for each span it leaves, about, to be kept until the spans are made. Larger ones, of which
-/// little moved, would take more memory than their spans.
-const STEPS_PER_SPAN: usize = 4;
-
 /// Reports every change in `graphs`, some of which were `created`. Spans take their ids from `dice`.
-pub(super) fn report(
-    graphs: &Arc<Vec<Graph>>,
-    created: &[usize],
-    attempts: Attempts,
-    counters: &Counters,
-    dice: &mut Dice,
-) {
+pub(super) fn report(graphs: &[Graph], created: &[usize], attempts: &Attempts, counters: &Counters, dice: &mut Dice) {
+    let mut spans = Vec::new();
+    let record = recorder::enabled();
     for (at, graph) in graphs.iter().enumerate() {
         if graph.task_transitions.iter().any(|transition| transition.to.is_final()) {
             Counters::add(&counters.finalized, 1);
@@ -37,30 +27,12 @@ pub(super) fn report(
             lines::created(graph);
         }
         lines::moves(graph);
-    }
-    if recorder::enabled() {
-        record(Arc::clone(graphs), attempts, dice.split());
-    }
-}
-
-/// The thread that exports makes the spans, so that this one need not.
-fn record(graphs: Arc<Vec<Graph>>, attempts: Attempts, mut dice: Dice) {
-    let about = graphs.iter().map(trace::about).sum();
-    if about == 0 {
-        return;
-    }
-    let small = graphs.iter().map(|graph| graph.steps.len()).sum::<usize>() <= about * STEPS_PER_SPAN;
-    let mut make = move || {
-        let mut spans = Vec::with_capacity(about);
-        for graph in graphs.iter() {
-            trace::spans(graph, &attempts, &mut dice, &mut spans);
+        if record {
+            trace::spans(graph, attempts, dice, &mut spans);
         }
-        spans
-    };
-    if small {
-        recorder::record_later(about, make);
-    } else {
-        recorder::record_all(make());
+    }
+    if !spans.is_empty() {
+        recorder::record_all(spans);
     }
 }
 

@@ -50,12 +50,6 @@ pub(super) fn spans(graph: &Graph, attempts: &Attempts, dice: &mut Dice, spans: 
     }
 }
 
-/// How many spans that is, about.
-pub(super) fn about(graph: &Graph) -> usize {
-    let steps = graph.step_transitions.iter().map(|transition| if transition.ended.is_some() { 6 } else { 1 });
-    graph.task_transitions.len() * 2 + steps.sum::<usize>() + usize::from(graph.root_ended)
-}
-
 /// Builds the spans of one task. What several of them say alike is made once, and shared.
 struct Builder<'a> {
     graph: &'a Graph,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lifecycle::Lifecycle;
 use super::outlet::{BusItem, Outlet};
-use super::stats::InProcessEventBusStats;
+use super::stats::{self, InProcessEventBusStats};
 use super::subscriber::Subscriber;
 use crate::error::{Error, Result};
 use crate::event::{DomainEvent, Pattern};
@@ -141,6 +141,6 @@ impl InProcessEventBus {
 
     /// What the buses of this process did since it began.
     pub fn stats(&self) -> InProcessEventBusStats {
-        InProcessEventBusStats::now()
+        stats::now().1
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::bus::{Delivered, InProcessEventBus};
 use super::publisher::{DomainEventError, DomainEventPublisher};
-use super::stats::EventRouterStats;
+use super::stats::{self, EventRouterStats};
 use super::trace;
 use crate::clock::{Clock, Micros};
 use crate::event::{DeliveryMode, DomainEvent, DomainEventPayload, EventMetadata};
@@ -58,32 +58,23 @@ impl EventRouter {
             return;
         }
         let committed = clock.now();
-        let mut told = Vec::new();
+        let mut made = Vec::new();
         let record = spans::enabled();
         for event in events {
             let fast = event.delivery_mode.is_fast();
             let delivered = if fast { bus.deliver(event) } else { Delivered::default() };
             count(event, delivered, committed);
             lines(event);
-            if record && trace::is_recorded(event) {
-                told.push((Arc::clone(event), delivered, clock.now()));
+            if record {
+                trace::spans(event, delivered, committed, clock.now(), &mut made);
             }
         }
-        if !told.is_empty() {
-            let about = told.len() * trace::SPANS;
-            spans::record_later(about, move || {
-                let mut made = Vec::with_capacity(about);
-                for (event, delivered, now) in &told {
-                    trace::spans(event, *delivered, committed, *now, &mut made);
-                }
-                made
-            });
-        }
+        spans::record_all(made);
     }
 
     /// What the routers of this process did since it began.
     pub fn stats(&self) -> EventRouterStats {
-        EventRouterStats::now()
+        stats::now().0
     }
 }
 

@@ -9,14 +9,6 @@ use crate::event::{DomainEvent, EventTrace};
 use crate::ids;
 use tasker_telemetry::record::spans::{Attributes, SpanKind, SpanRecord, Value};
 
-/// The spans of an event, about.
-pub(super) const SPANS: usize = 4;
-
-/// Whether the event leaves any.
-pub(super) fn is_recorded(event: &DomainEvent) -> bool {
-    event.trace.is_some_and(|trace| trace.sampled)
-}
-
 /// Appends the spans of an event that was fired, committed, and on its way by `now`.
 pub(super) fn spans(
     event: &DomainEvent,

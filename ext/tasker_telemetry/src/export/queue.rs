@@ -26,18 +26,9 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// How many spans it is, about.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Item::Recorded(recorded) => recorded.len(),
-            Item::Sdk(_) => 1,
-        }
-    }
-
-    /// How many spans it is.
-    pub(super) fn count(self) -> usize {
-        match self {
-            Item::Recorded(recorded) => recorded.count(),
             Item::Sdk(_) => 1,
         }
     }
@@ -106,15 +97,11 @@ impl SpanQueue {
         let room = self.config.max_queue.saturating_sub(state.waiting);
         let excess = item.len().saturating_sub(room);
         if excess > 0 {
+            SPANS.drop(excess);
             match &mut item {
                 Item::Recorded(Recorded::Records(records)) if room > 0 => records.truncate(room),
-                _ => {
-                    drop(state);
-                    SPANS.drop(item.count());
-                    return None;
-                }
+                _ => return None,
             }
-            SPANS.drop(excess);
         }
         let before = state.waiting + state.held;
         state.waiting += item.len();

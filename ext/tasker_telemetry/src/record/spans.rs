@@ -13,39 +13,15 @@ use super::tap;
 pub(crate) enum Recorded {
     /// The engine's spans, as many as one transaction made.
     Records(Vec<SpanRecord>),
-    /// The same, still to be made.
-    Later(Later),
     /// A span of the application's own.
     Own(Box<SpanRecord<OwnName>>),
 }
 
-/// Spans that are made when their turn comes, about so many.
-pub(crate) struct Later {
-    about: usize,
-    make: Box<dyn FnOnce() -> Vec<SpanRecord> + Send>,
-}
-
-impl Later {
-    pub(crate) fn make(self) -> Vec<SpanRecord> {
-        (self.make)()
-    }
-}
-
 impl Recorded {
-    /// How many spans it is, about.
     pub(crate) fn len(&self) -> usize {
         match self {
             Recorded::Records(records) => records.len(),
-            Recorded::Later(later) => later.about,
             Recorded::Own(_) => 1,
-        }
-    }
-
-    /// How many spans it is. Costs as much as making them.
-    pub(crate) fn count(self) -> usize {
-        match self {
-            Recorded::Later(later) => later.make().len(),
-            counted => counted.len(),
         }
     }
 }
@@ -74,16 +50,6 @@ pub fn record_all(spans: Vec<SpanRecord>) {
     pass_on(Recorded::Records(spans));
 }
 
-/// Records finished spans, about so many, that `make` makes when their turn comes, on the thread that exports them. What it
-/// needs must not change any more. Never waits.
-pub fn record_later(about: usize, make: impl FnOnce() -> Vec<SpanRecord> + Send + 'static) {
-    if tap::is_open() {
-        record_all(make());
-    } else {
-        pass_on(Recorded::Later(Later { about, make: Box::new(make) }));
-    }
-}
-
 /// Records one finished span of the application's own. Never waits.
 pub fn record_own(span: SpanRecord<OwnName>) {
     if tap::is_open() {
@@ -98,7 +64,7 @@ fn pass_on(recorded: Recorded) {
     }
     match SINK.get() {
         Some(sink) => sink(recorded),
-        None => SPANS.drop(recorded.count()),
+        None => SPANS.drop(recorded.len()),
     }
 }
 

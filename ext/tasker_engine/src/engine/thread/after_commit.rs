@@ -1,6 +1,5 @@
 //! Owns: what follows from a durable transaction: events to the handlers, answers to the callers, numbers and reports.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{EngineThread, Prefetch, Verdict};
@@ -50,11 +49,10 @@ impl EngineThread {
         let released = self.released(&batch.requests, outcome.released);
         // Before the answers: who has one may look, or flush the spans, at once.
         report::events(&self.bus, &outcome, &attempts, &self.clock);
-        let graphs = Arc::new(without_payloads(std::mem::take(&mut outcome.graphs)));
-        report::report(&graphs, &outcome.created, attempts, &self.shared.counters, &mut self.dice);
+        report::report(&outcome.graphs, &outcome.created, &attempts, &self.shared.counters, &mut self.dice);
         self.publish();
         self.answer(batch.requests, std::mem::take(&mut outcome.replies), released);
-        self.shared.ends.announce(graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
+        self.shared.ends.announce(outcome.graphs.iter().filter(|graph| ended(graph)).map(|graph| graph.task.task_uuid));
         if batch.look_due {
             // What is due and could not be had is in other hands: they are given a moment.
             let look =
@@ -62,7 +60,7 @@ impl EngineThread {
             self.next_due = outcome.next_due.map(look);
             self.look_due |= outcome.more_due;
         }
-        self.note_due(&graphs, batch.gathered_at, batch.gathered);
+        self.note_due(&outcome.graphs, batch.gathered_at, batch.gathered);
         if batch.claim.is_some() {
             // Where nobody looked, there may be what there was before.
             self.backlog = outcome.backlog || batch.left_enqueued;
@@ -234,15 +232,6 @@ fn report_stale(settled: &[Pending], outcome: &Outcome) {
             });
         }
     }
-}
-
-/// Contexts and results have gone where they must, and are not kept for the spans' sake.
-fn without_payloads(mut graphs: Vec<Graph>) -> Vec<Graph> {
-    for graph in &mut graphs {
-        graph.task.context = None;
-        graph.steps.iter_mut().for_each(|step| step.result = None);
-    }
-    graphs
 }
 
 fn ended(graph: &Graph) -> bool {

@@ -10,7 +10,7 @@ use super::{Item, Outgoing, SpanQueue};
 use crate::export::client::{Failure, Pending};
 use crate::export::complaints;
 use crate::record::counts::SPANS;
-use crate::record::spans::{Recorded, SpanRecord};
+use crate::record::spans::Recorded;
 
 /// The thread gives up so long before the bound of a shutdown, to be seen to have ended within it.
 pub(super) const MARGIN: Duration = Duration::from_millis(200);
@@ -107,8 +107,12 @@ impl Sender {
 
     fn take(&mut self, item: Item) {
         match item {
-            Item::Recorded(Recorded::Records(records)) => self.take_all(records),
-            Item::Recorded(Recorded::Later(later)) => self.take_all(later.make()),
+            Item::Recorded(Recorded::Records(records)) => {
+                for record in records {
+                    self.outgoing.record(record);
+                    self.send_if_full();
+                }
+            }
             Item::Recorded(Recorded::Own(record)) => {
                 self.outgoing.own(*record);
                 self.send_if_full();
@@ -117,13 +121,6 @@ impl Sender {
                 self.outgoing.sdk(*span);
                 self.send_if_full();
             }
-        }
-    }
-
-    fn take_all(&mut self, records: Vec<SpanRecord>) {
-        for record in records {
-            self.outgoing.record(record);
-            self.send_if_full();
         }
     }
 
@@ -194,8 +191,8 @@ impl Sender {
             state.flush_done = ticket;
         }
         if stop {
-            let left = std::mem::take(&mut state.items);
-            SPANS.drop(left.into_iter().map(Item::count).sum());
+            SPANS.drop(state.waiting);
+            state.items.clear();
             state.waiting = 0;
             state.flush_done = state.flush_asked;
             state.stopped = true;
